@@ -1,0 +1,169 @@
+"""Every refusal Duban makes, as one tree.
+
+    DubanError                    what is wrong, where, and what would be right, in Chinese and English
+    ├── Invalid            422    content that cannot be taken; carries one FieldProblem per place
+    ├── BadRequest         400    a request that cannot be read at all (broken JSON, a naive time in a query)
+    ├── Unauthorized       401    no credential, or one that is unknown, expired or revoked
+    ├── Forbidden          403    the caller is known, and may not do this
+    ├── NotFound           404    no such thing, or none that the caller may see
+    ├── Conflict           409    the state of the thing does not allow it
+    │   └── NotAllowed     409    a transition outside the life-cycle table; names the state and what is allowed
+    ├── Stale              412    the ticket has moved on since the version in If-Match
+    ├── TooLarge           413    more rows or bytes than a door takes at once
+    └── Busy               503    the intake queue is full; says when to come back
+
+The HTTP status stands here because it is part of each error's meaning in the contract; how an error becomes
+``application/problem+json`` stands in ``app.api.problems`` alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+
+@dataclass(frozen=True, slots=True)
+class FieldProblem:
+    """One thing wrong at one place: a JSON pointer (RFC 6901), and the reason in both languages."""
+
+    pointer: str
+    zh: str
+    en: str
+
+    def text(self, lang: str) -> str:
+        """The reason in ``lang`` (``zh`` unless ``en``)."""
+        return self.en if lang == "en" else self.zh
+
+
+class DubanError(Exception):
+    """The root: a refusal with its reason in Chinese (``zh``) and English (``en``)."""
+
+    status: ClassVar[int] = 500
+    code: ClassVar[str] = "error"
+    title_zh: ClassVar[str] = "无法处理"
+    title_en: ClassVar[str] = "Cannot be done"
+
+    def __init__(self, zh: str, en: str) -> None:
+        super().__init__(en)
+        self.zh = zh
+        self.en = en
+
+    def text(self, lang: str) -> str:
+        """The reason in ``lang`` (``zh`` unless ``en``)."""
+        return self.en if lang == "en" else self.zh
+
+    def title(self, lang: str) -> str:
+        """The kind of refusal in ``lang``."""
+        return self.title_en if lang == "en" else self.title_zh
+
+
+class Invalid(DubanError):
+    """The content breaks a rule; ``problems`` names each place."""
+
+    status = 422
+    code = "invalid"
+    title_zh = "内容不符合要求"
+    title_en = "Invalid content"
+
+    def __init__(self, problems: Iterable[FieldProblem]) -> None:
+        self.problems: Sequence[FieldProblem] = tuple(problems)
+        zh = "；".join(f"{p.pointer or '/'}：{p.zh}" for p in self.problems[:5])
+        en = "; ".join(f"{p.pointer or '/'}: {p.en}" for p in self.problems[:5])
+        super().__init__(zh, en)
+
+    @classmethod
+    def at(cls, pointer: str, zh: str, en: str) -> Invalid:
+        """The common case: one thing wrong at one place."""
+        return cls([FieldProblem(pointer, zh, en)])
+
+
+class BadRequest(DubanError):
+    """The request cannot be read."""
+
+    status = 400
+    code = "bad-request"
+    title_zh = "请求无法解析"
+    title_en = "Bad request"
+
+
+class Unauthorized(DubanError):
+    """No valid credential came with the request."""
+
+    status = 401
+    code = "unauthorized"
+    title_zh = "未登录或凭据无效"
+    title_en = "Unauthorized"
+
+
+class Forbidden(DubanError):
+    """The caller's role or scope does not allow this."""
+
+    status = 403
+    code = "forbidden"
+    title_zh = "没有权限"
+    title_en = "Forbidden"
+
+
+class NotFound(DubanError):
+    """No such thing, or none that the caller may see."""
+
+    status = 404
+    code = "not-found"
+    title_zh = "不存在"
+    title_en = "Not found"
+
+
+class Conflict(DubanError):
+    """The thing's present state does not allow this; ``fields`` names what differs, where that is the reason."""
+
+    status = 409
+    code = "conflict"
+    title_zh = "与当前状态冲突"
+    title_en = "Conflict"
+
+    def __init__(self, zh: str, en: str, *, fields: Sequence[str] = ()) -> None:
+        super().__init__(zh, en)
+        self.fields = tuple(fields)
+
+
+class NotAllowed(Conflict):
+    """The life cycle has no such step from this state."""
+
+    code = "transition-not-allowed"
+
+    def __init__(self, zh: str, en: str, *, state: str, allowed: Sequence[str]) -> None:
+        super().__init__(zh, en)
+        self.state = state
+        self.allowed = tuple(allowed)
+
+
+class Stale(DubanError):
+    """The ticket has moved on since the version the caller read."""
+
+    status = 412
+    code = "stale"
+    title_zh = "工单已被更新"
+    title_en = "The ticket has moved on"
+
+
+class TooLarge(DubanError):
+    """More than this door takes at once."""
+
+    status = 413
+    code = "too-large"
+    title_zh = "内容过大"
+    title_en = "Too large"
+
+
+class Busy(DubanError):
+    """The intake queue is full; ``retry_after`` is in seconds."""
+
+    status = 503
+    code = "busy"
+    title_zh = "系统繁忙"
+    title_en = "Busy"
+
+    def __init__(self, zh: str, en: str, *, retry_after: int = 1) -> None:
+        super().__init__(zh, en)
+        self.retry_after = retry_after
