@@ -1,0 +1,81 @@
+"""Settings: one typed object, from ``DUBAN_*`` environment variables or a ``.env`` file."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+from typing import Literal
+from zoneinfo import ZoneInfo
+
+from pydantic import Field, SecretStr, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
+
+Role = Literal["all", "web", "worker"]
+
+
+class Settings(BaseSettings):
+    """What an operator may set; every field is ``DUBAN_`` and its name in capitals."""
+
+    model_config = SettingsConfigDict(env_prefix="DUBAN_", env_file=".env", extra="ignore", frozen=True)
+
+    data_dir: Path = Field(Path("data"), description="where the embedded database and the reports stand")
+    database_url: SecretStr = Field(SecretStr(""), description="SQLAlchemy URL; empty: SQLite under data_dir")
+    role: Role = Field("all", description="all, or one half of the process: web, worker")
+    lang: Literal["zh", "en"] = Field("zh", description="language of the command line, and of pages before a choice")
+    time_zone: str = Field("Asia/Shanghai", description="zone of report periods and of times shown on pages")
+    relapse_days: int = Field(30, ge=1, le=366, description="re-reported within so many days: not truly resolved")
+    sweep_seconds: float = Field(2.0, gt=0, le=3600, description="pause between two looks of the sweeper")
+    sweep_batch: int = Field(500, ge=1, le=10_000, description="tickets that one sweep transaction takes")
+    intake_queue: int = Field(10_000, ge=1, description="pushes that may wait for a commit; beyond it 503")
+    intake_group: int = Field(512, ge=1, le=10_000, description="pushes at most in one commit")
+    session_hours: int = Field(12, ge=1, le=24 * 31, description="how long a sign-in lasts")
+    secure_cookies: bool = Field(False, description="send the session cookie over HTTPS only")
+    schedule: bool = Field(True, description="make the reports of the ended period by itself")
+    pool_size: int = Field(10, ge=1, le=200, description="database connections kept by one process")
+
+    @field_validator("time_zone")
+    @classmethod
+    def _zone_exists(cls, value: str) -> str:
+        try:
+            ZoneInfo(value)
+        except (KeyError, ValueError, OSError) as error:
+            raise ValueError(f"unknown time zone {value!r}; an IANA name such as Asia/Shanghai is needed") from error
+        return value
+
+    @field_validator("database_url")
+    @classmethod
+    def _url_is_supported(cls, value: SecretStr) -> SecretStr:
+        text = value.get_secret_value()
+        if not text:
+            return value
+        try:
+            backend = make_url(text).get_backend_name()
+        except ArgumentError as error:
+            raise ValueError("not a database URL; sqlite:///file.db or postgresql://user@host/db is needed") from error
+        if backend not in ("sqlite", "postgresql"):
+            raise ValueError(f"{backend} is not supported; sqlite or postgresql is needed")
+        return value
+
+    @property
+    def url(self) -> str:
+        """The database URL in force, with the driver Duban uses named."""
+        text = self.database_url.get_secret_value()
+        if not text:
+            return f"sqlite:///{(self.data_dir / 'duban.db').as_posix()}"
+        url = make_url(text)
+        if url.get_backend_name() == "postgresql":
+            url = url.set(drivername="postgresql+psycopg")
+        return url.render_as_string(hide_password=False)
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """The zone of report periods and of times shown."""
+        return ZoneInfo(self.time_zone)
+
+
+@lru_cache(maxsize=1)
+def get_settings() -> Settings:
+    """The settings of this process, read once."""
+    return Settings()

@@ -1,0 +1,115 @@
+"""The database: one engine, sessions for reading and for writing, migrations.
+
+A writing session begins with ``BEGIN IMMEDIATE`` on SQLite, so that it waits for its turn at the start and can never
+fail half-way because a reader wanted to become a writer. On PostgreSQL it is an ordinary transaction.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import alembic.command
+import alembic.config
+import orjson
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.engine import make_url
+from sqlmodel import Session
+
+MIGRATIONS = Path(__file__).resolve().parent.parent / "alembic"
+"""The migration scripts: ``alembic/`` stands beside the package, in a checkout and in an installation."""
+
+_WRITE = "duban_write"
+
+
+def _dumps(value: Any) -> str:
+    return orjson.dumps(value).decode()
+
+
+def _prepare_sqlite(engine: Engine) -> None:
+    @event.listens_for(engine, "connect")
+    def _on_connect(connection: Any, _record: Any) -> None:
+        connection.isolation_level = None  # transactions are begun by _on_begin, not by the driver
+        cursor = connection.cursor()
+        for pragma in (
+            "journal_mode=WAL",
+            "synchronous=FULL",  # what was answered 201 is on the disk
+            "foreign_keys=ON",
+            "busy_timeout=30000",
+            "cache_size=-32000",
+            "temp_store=MEMORY",
+        ):
+            cursor.execute(f"PRAGMA {pragma}")
+        cursor.close()
+
+    @event.listens_for(engine, "begin")
+    def _on_begin(connection: Connection) -> None:
+        writing = connection.get_execution_options().get(_WRITE, False)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
+
+
+def make_engine(url: str, *, pool_size: int = 10) -> Engine:
+    """An engine for ``url`` (sqlite or postgresql+psycopg), with JSON through orjson and times refused when naive."""
+    backend = make_url(url).get_backend_name()
+    options: dict[str, Any] = {"json_serializer": _dumps, "json_deserializer": orjson.loads}
+    if backend == "sqlite":
+        database = make_url(url).database
+        if database and database != ":memory:":
+            Path(database).parent.mkdir(parents=True, exist_ok=True)
+        engine = create_engine(url, connect_args={"check_same_thread": False, "timeout": 30}, **options)
+        _prepare_sqlite(engine)
+        return engine
+    # READ COMMITTED; prepare_threshold=None keeps psycopg usable behind a pooler in transaction mode
+    options["connect_args"] = {"prepare_threshold": None} if os.environ.get("DUBAN_BEHIND_POOLER") else {}
+    return create_engine(url, pool_size=pool_size, max_overflow=pool_size, pool_pre_ping=True, **options)
+
+
+class Database:
+    """The engine of one process, with a session for reading and one for writing."""
+
+    def __init__(self, url: str, *, pool_size: int = 10) -> None:
+        self.url = url
+        self.engine = make_engine(url, pool_size=pool_size)
+        self.writer = self.engine.execution_options(**{_WRITE: True})
+
+    @property
+    def is_postgresql(self) -> bool:
+        """Whether row locks, COPY and several writers are there."""
+        return self.engine.dialect.name == "postgresql"
+
+    @contextmanager
+    def read(self) -> Iterator[Session]:
+        """A session that sees one state of the data and is rolled back at its end."""
+        with Session(self.engine, autoflush=False) as session:
+            yield session
+
+    @contextmanager
+    def write(self) -> Iterator[Session]:
+        """A session whose work is committed if the block ends well, and undone whole if it does not."""
+        with Session(self.writer, expire_on_commit=False) as session:
+            yield session
+            session.commit()
+
+    def dispose(self) -> None:
+        """Close every connection."""
+        self.engine.dispose()
+
+
+def _alembic_config(url: str) -> alembic.config.Config:
+    config = alembic.config.Config()
+    config.set_main_option("script_location", MIGRATIONS.as_posix())
+    config.attributes["url"] = url
+    return config
+
+
+def migrate(url: str, revision: str = "head") -> None:
+    """Bring the database at ``url`` to ``revision``; safe to call from several processes at once, and again."""
+    alembic.command.upgrade(_alembic_config(url), revision)
+
+
+def downgrade(url: str, revision: str) -> None:
+    """Take the database at ``url`` back to ``revision`` (``base``: empty)."""
+    alembic.command.downgrade(_alembic_config(url), revision)
