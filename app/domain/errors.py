@@ -25,11 +25,15 @@ from typing import ClassVar
 
 @dataclass(frozen=True, slots=True)
 class FieldProblem:
-    """One thing wrong at one place: a JSON pointer (RFC 6901), and the reason in both languages."""
+    """One thing wrong at one place: a JSON pointer (RFC 6901), and the reason in both languages.
+
+    ``code`` names the kind of problem where problems are grouped by it, as rejects are.
+    """
 
     pointer: str
     zh: str
     en: str
+    code: str = "invalid"
 
     def text(self, lang: str) -> str:
         """The reason in ``lang`` (``zh`` unless ``en``)."""
