@@ -1,0 +1,177 @@
+"""The deadlines of a ticket: opened, met, cancelled, moved. The rules are in ``app.domain``; here they meet the rows.
+
+Every move is told to the caller as ``Moved``, who writes it into the event that caused it (``moves_data``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import select
+from sqlmodel import Session
+
+from app.domain.limits import Due, Limit, due
+from app.domain.policies import Policy, choose
+from app.models import Deadline, Suspension, Ticket
+from app.services.log import stamp
+from app.services.reference import Reference
+
+UNIT_CLOCK = ("accept", "contact", "complete")
+"""Targets that stand still while the ticket is suspended."""
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """A deadline that was opened (``old`` is none), moved, or ended (``new`` is none)."""
+
+    target: str
+    old: datetime | None
+    new: datetime | None
+    provisional: bool = False
+
+
+def moves_data(moves: Iterable[Moved]) -> dict[str, Any] | None:
+    """The moves as they stand in an event: ``{"complete": {"from": …, "to": …}}``; none where nothing moved."""
+    found: dict[str, Any] = {}
+    for move in moves:
+        entry: dict[str, Any] = {}
+        if move.old is not None:
+            entry["from"] = stamp(move.old)
+        entry["to"] = stamp(move.new)
+        if move.provisional:
+            entry["provisional"] = True
+        found[move.target] = entry
+    return found or None
+
+
+def policy_for(ref: Reference, ticket: Ticket) -> tuple[int, Policy]:
+    """The policy that judges ``ticket``, with the id of its version: the one it pins, else the most specific match."""
+    by_code = {(policy.code, policy.version): key for key, policy in ref.policies}
+    chosen = choose([policy for _, policy in ref.policies], ref.subject(ticket)).policy
+    return by_code[(chosen.code, chosen.version)], chosen
+
+
+def of_ticket(session: Session, ticket_id: int) -> list[Deadline]:
+    """Every deadline row of a ticket, oldest round first."""
+    query = select(Deadline).where(Deadline.ticket_id == ticket_id).order_by(Deadline.round, Deadline.started_at)  # type: ignore[arg-type]
+    return list(session.execute(query).scalars())
+
+
+def in_force(rows: Iterable[Deadline], target: str) -> Deadline | None:
+    """The latest deadline of ``target`` that was not cancelled, met or not."""
+    found = [row for row in rows if row.target == target and row.cancelled_at is None]
+    return max(found, key=lambda row: row.round, default=None)
+
+
+def suspensions_of(session: Session, ticket_id: int) -> list[Suspension]:
+    """The suspensions of a ticket, in order."""
+    query = select(Suspension).where(Suspension.ticket_id == ticket_id).order_by(Suspension.from_at)  # type: ignore[arg-type]
+    return list(session.execute(query).scalars())
+
+
+def compute(
+    ref: Reference, row: Deadline, unit_id: int | None, spans: Sequence[tuple[datetime, datetime | None]]
+) -> Due:
+    """When ``row`` is due under the calendar in force for ``unit_id``; a limit of the upstream's own stays as it is."""
+    _, calendar = ref.calendar_for(unit_id)
+    if row.limit is None:
+        return Due(row.due_at, row.provisional)
+    extension = [Limit("working_days", row.extended_days)] if row.extended_days else []
+    closed = [(a, b) for a, b in spans if b is not None] if row.target in UNIT_CLOCK else []
+    return due(calendar, row.started_at, Limit.from_spec(row.limit), suspensions=closed, extensions=extension)
+
+
+def open_target(
+    session: Session, ref: Reference, ticket: Ticket, rows: list[Deadline], target: str, start: datetime
+) -> Moved | None:
+    """Open the deadline ``target`` of ``ticket`` from ``start``, in place of the one in force; none where the policy
+    sets no such limit. A fresh one gets the next round where its key is taken."""
+    policy_id, policy = policy_for(ref, ticket)
+    limit = policy.limits.get(target)
+    if limit is None:
+        return None
+    before = in_force(rows, target)
+    calendar_id, calendar = ref.calendar_for(ticket.unit_id)
+    binding = target == "complete" and ticket.source_due_at is not None and ref.sources[ticket.source_id].binds_due
+    answer = Due(ticket.source_due_at, False) if binding and ticket.source_due_at else due(calendar, start, limit)
+    if before is not None and before.round == ticket.round and before.met_at is None:
+        row, old = before, before.due_at
+        if row.due_at != answer.due_at:
+            row.revision += 1
+    else:
+        taken = [r.round for r in rows if r.target == target]
+        row = Deadline(ticket_id=ticket.id, target=target, round=max([ticket.round, *(n + 1 for n in taken)]),
+                       started_at=start, due_at=answer.due_at)  # fmt: skip
+        rows.append(row)
+        old = None
+    row.started_at, row.due_at, row.provisional = start, answer.due_at, answer.provisional
+    row.limit = None if binding else limit.to_spec()
+    row.basis = "source" if binding else "policy"
+    row.extended_days = 0
+    row.policy_id, row.calendar_id = policy_id, calendar_id
+    row.cancelled_at = None
+    session.add(row)
+    if target == "complete":
+        ticket.due_at, ticket.provisional = row.due_at, row.provisional
+        ticket.policy_id, ticket.calendar_id = policy_id, calendar_id
+    return Moved(target, old, row.due_at, row.provisional)
+
+
+def meet(session: Session, rows: Iterable[Deadline], target: str, at: datetime) -> bool:
+    """Mark the deadline of ``target`` in force as met at ``at``; False where there is none open."""
+    row = in_force(rows, target)
+    if row is None or row.met_at is not None:
+        return False
+    row.met_at = at
+    session.add(row)
+    return True
+
+
+def cancel(session: Session, rows: Iterable[Deadline], targets: Iterable[str], at: datetime) -> list[Moved]:
+    """End the open deadlines of ``targets`` without their being met: they are no longer asked for."""
+    ended: list[Moved] = []
+    for target in targets:
+        row = in_force(rows, target)
+        if row is not None and row.met_at is None:
+            row.cancelled_at = at
+            session.add(row)
+            ended.append(Moved(target, row.due_at, None))
+    return ended
+
+
+def recompute(
+    session: Session, ref: Reference, ticket: Ticket, rows: Iterable[Deadline], *, targets: Iterable[str] = UNIT_CLOCK
+) -> list[Moved]:
+    """Bring the open deadlines of ``targets`` to where the calendar, the suspensions and the extensions put them."""
+    spans = [(s.from_at, s.to_at) for s in suspensions_of(session, ticket.id)]
+    moves: list[Moved] = []
+    for target in targets:
+        row = in_force(rows, target)
+        if row is None or row.met_at is not None:
+            continue
+        answer = compute(ref, row, ticket.unit_id, spans)
+        row.calendar_id = ref.calendar_for(ticket.unit_id)[0]
+        if answer.due_at != row.due_at:
+            moves.append(Moved(target, row.due_at, answer.due_at, answer.provisional))
+            row.due_at = answer.due_at
+            row.revision += 1
+        row.provisional = answer.provisional
+        session.add(row)
+        if target == "complete":
+            ticket.due_at, ticket.provisional = row.due_at, row.provisional
+    return moves
+
+
+def state_of(row: Deadline, now: datetime, *, suspended: bool = False) -> str:
+    """How a deadline stands at ``now``: ``met``, ``met_late``, ``cancelled``, ``suspended``, ``overdue`` or
+    ``pending``. At the very moment of its deadline it is still pending."""
+    if row.met_at is not None:
+        return "met" if row.met_at <= row.due_at else "met_late"
+    if row.cancelled_at is not None:
+        return "cancelled"
+    if suspended and row.target in UNIT_CLOCK:
+        return "suspended"
+    return "overdue" if now > row.due_at else "pending"

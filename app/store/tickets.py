@@ -1,0 +1,135 @@
+"""Reading tickets: one for change, lists by keyset, what hangs on them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Select, and_, false, func, or_, select
+from sqlmodel import Session
+
+from app.models import Callback, Deadline, Extension, Ticket, TicketEvent
+
+
+@dataclass(frozen=True, slots=True)
+class TicketFilter:
+    """What a list of tickets is narrowed to; ids are of reference rows, and a set means "one of". ``open_at`` is the
+    moment by which ``overdue`` is judged."""
+
+    status: tuple[str, ...] = ()
+    unit_ids: frozenset[int] | None = None
+    visible_unit_ids: frozenset[int] | None = None
+    source_ids: frozenset[int] | None = None
+    category_ids: frozenset[int] | None = None
+    grid_ids: frozenset[int] | None = None
+    kind: tuple[str, ...] = ()
+    priority: tuple[str, ...] = ()
+    stage: tuple[str, ...] = ()
+    card: tuple[str, ...] = ()
+    overdue: bool | None = None
+    repeated: bool | None = None
+    received_from: datetime | None = None
+    received_to: datetime | None = None
+    due_before: datetime | None = None
+    q: str | None = None
+    external_id: str | None = None
+    ids: Sequence[int] | None = None
+    now: datetime | None = None
+    extra: tuple[Any, ...] = field(default=())
+
+
+OPEN_STATUSES = ("received", "dispatched", "accepted", "returned", "suspended", "reopened")
+
+
+def _conditions(f: TicketFilter) -> list[Any]:
+    t: Any = Ticket
+    found: list[Any] = list(f.extra)
+    for column, wanted in (
+        (t.unit_id, f.unit_ids),
+        (t.unit_id, f.visible_unit_ids),
+        (t.source_id, f.source_ids),
+        (t.category_id, f.category_ids),
+        (t.grid_id, f.grid_ids),
+        (t.id, f.ids),
+    ):
+        if wanted is not None:
+            found.append(column.in_(list(wanted)) if wanted else false())
+    for column, words in ((t.status, f.status), (t.kind, f.kind), (t.priority, f.priority), (t.stage, f.stage),
+                          (t.card, f.card)):  # fmt: skip
+        if words:
+            found.append(column.in_(words) if len(words) > 1 else column == words[0])
+    if f.overdue is not None:
+        assert f.now is not None, "`overdue` is judged at a moment"
+        late_open = and_(t.status.in_(OPEN_STATUSES), t.status != "suspended", t.due_at < f.now)
+        late_done = and_(t.completed_at.is_not(None), t.due_at < t.completed_at)
+        late = or_(late_open, late_done, t.source_verdict == "late")
+        found.append(late if f.overdue else ~func.coalesce(late, False))
+    if f.repeated is not None:
+        repeated = or_(t.parent_id.is_not(None), t.repeats > 0)
+        found.append(repeated if f.repeated else and_(t.parent_id.is_(None), t.repeats == 0))
+    if f.received_from is not None:
+        found.append(t.received_at >= f.received_from)
+    if f.received_to is not None:
+        found.append(t.received_at < f.received_to)
+    if f.due_before is not None:
+        found.append(and_(t.due_at < f.due_before, t.status.in_(OPEN_STATUSES)))
+    if f.external_id is not None:
+        found.append(t.external_id == f.external_id)
+    if f.q:
+        needle = "%" + f.q.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
+        found.append(or_(t.title.ilike(needle, escape="\\"), t.number == f.q, t.external_id == f.q,
+                         t.content.ilike(needle, escape="\\")))  # fmt: skip
+    return found
+
+
+def list_tickets(session: Session, f: TicketFilter, *, before_id: int | None, limit: int) -> list[Ticket]:
+    """Tickets that pass ``f``, the newest id first, from below ``before_id``."""
+    query: Select[tuple[Ticket]] = select(Ticket).where(*_conditions(f))
+    if before_id is not None:
+        query = query.where(Ticket.id < before_id)  # type: ignore[arg-type]
+    return list(session.execute(query.order_by(Ticket.id.desc()).limit(limit)).scalars())  # type: ignore[attr-defined]
+
+
+def count_tickets(session: Session, f: TicketFilter) -> int:
+    """How many tickets pass ``f``."""
+    return int(session.execute(select(func.count()).select_from(Ticket).where(*_conditions(f))).scalar_one())
+
+
+def lock_ticket(session: Session, ticket_id: int) -> Ticket | None:
+    """The ticket, locked against other writers until the transaction ends."""
+    return session.execute(select(Ticket).where(Ticket.id == ticket_id).with_for_update()).scalar_one_or_none()  # type: ignore[arg-type]
+
+
+def by_external(session: Session, source_id: int, external_id: str) -> Ticket | None:
+    """The ticket with this id at its source, or None."""
+    query = select(Ticket).where(Ticket.source_id == source_id, Ticket.external_id == external_id)  # type: ignore[arg-type]
+    return session.execute(query).scalar_one_or_none()
+
+
+def events_of(session: Session, ticket_id: int) -> list[TicketEvent]:
+    """The ticket's log, in order."""
+    query = select(TicketEvent).where(TicketEvent.ticket_id == ticket_id).order_by(TicketEvent.seq)  # type: ignore[arg-type]
+    return list(session.execute(query).scalars())
+
+
+def deadlines_of(session: Session, ticket_ids: Sequence[int]) -> dict[int, list[Deadline]]:
+    """The deadlines of several tickets, by ticket."""
+    found: dict[int, list[Deadline]] = {ticket_id: [] for ticket_id in ticket_ids}
+    query = select(Deadline).where(Deadline.ticket_id.in_(list(ticket_ids)))  # type: ignore[attr-defined]
+    for row in session.execute(query.order_by(Deadline.round, Deadline.target)).scalars():  # type: ignore[arg-type]
+        found[row.ticket_id].append(row)
+    return found
+
+
+def extensions_of(session: Session, ticket_id: int) -> list[Extension]:
+    """The ticket's requests for extension, in order."""
+    query = select(Extension).where(Extension.ticket_id == ticket_id).order_by(Extension.id)  # type: ignore[arg-type]
+    return list(session.execute(query).scalars())
+
+
+def callbacks_of(session: Session, ticket_id: int) -> list[Callback]:
+    """The ticket's callbacks, in order."""
+    query = select(Callback).where(Callback.ticket_id == ticket_id).order_by(Callback.id)  # type: ignore[arg-type]
+    return list(session.execute(query).scalars())
