@@ -27,7 +27,10 @@ MESSAGES: Mapping[str, tuple[str, str]] = {
     "string_type": ("应为文本", "must be text"),
     "string_too_short": ("不能为空", "must not be empty"),
     "string_too_long": ("最多 {max_length} 个字，现有 {actual} 个", "at most {max_length} characters, not {actual}"),
-    "string_pattern_mismatch": ("含有无法保存的空字符 (U+0000)", "contains a NUL character (U+0000), which cannot be stored"),
+    "string_pattern_mismatch": (
+        "含有无法保存的空字符 (U+0000)",
+        "contains a NUL character (U+0000), which cannot be stored",
+    ),
     "string_unicode": (
         "含有残缺的 Unicode 字符（单独的代理码位），无法保存",
         "contains a lone surrogate, which is not a character and cannot be stored",
@@ -68,7 +71,10 @@ MESSAGES: Mapping[str, tuple[str, str]] = {
         "数字应为有限值，整数不超过 64 位",
         "numbers must be finite, and whole numbers must fit 64 bits",
     ),
-    "attributes_type": ("应为文本、数字、布尔、null、数组或对象", "must be text, number, boolean, null, array or object"),
+    "attributes_type": (
+        "应为文本、数字、布尔、null、数组或对象",
+        "must be text, number, boolean, null, array or object",
+    ),
     "order": ("不能早于 {earlier}", "must not be before {earlier}"),
 }  # fmt: skip
 """Error type → sentence in Chinese and in English; the braces are filled from the error's own context."""
@@ -89,7 +95,7 @@ def problem(code: str, path: Iterable[str | int] = (), **context: Any) -> FieldP
 
 def refusal(code: str, at: Sequence[str | int] = (), **context: Any) -> PydanticCustomError:
     """What a validator raises to report ``code``; ``at`` is the path below the field it validates."""
-    return PydanticCustomError(code, "{why}", {"why": code, "at": list(at), **context})  # type: ignore[arg-type]
+    return PydanticCustomError(code, "{why}", {"why": code, "at": list(at), **context})
 
 
 def problems_of(error: ValidationError, known: Iterable[str] = ()) -> list[FieldProblem]:

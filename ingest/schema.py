@@ -49,7 +49,8 @@ CLOCK_TOLERANCE = timedelta(minutes=10)
 """How far an upstream's clock may be ahead of ours before its ``received_at`` is refused."""
 
 _RFC3339 = re.compile(
-    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]+)?)?(?P<offset>[Zz]|[+-][0-9]{2}:?[0-9]{2})?"
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]+)?)?"
+    r"(?P<offset>[Zz]|[+-][0-9]{2}:?[0-9]{2})?"
 )
 _INT64 = range(-(2**63), 2**63)
 _NO_NUL = r"^[^\x00]*$"
