@@ -2,11 +2,11 @@
 
 from logging import getLogger
 
+from alembic import context
 from sqlalchemy import JSON, BigInteger, Connection, String, text
 from sqlmodel import AutoString, SQLModel
 
 import app.models
-from alembic import context
 from app.config import get_settings
 from app.db import make_engine
 from app.models.types import UtcDateTime

@@ -7,7 +7,7 @@ fail half-way because a reader wanted to become a writer. On PostgreSQL it is an
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,10 +19,14 @@ from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import make_url
 from sqlmodel import Session
 
-MIGRATIONS = Path(__file__).resolve().parent.parent / "alembic"
-"""The migration scripts: ``alembic/`` stands beside the package, in a checkout and in an installation."""
+_HERE = Path(__file__).resolve().parent
+MIGRATIONS = next(p for p in (_HERE / "migrations", _HERE.parent / "alembic") if (p / "env.py").is_file())
+"""The migration scripts: ``alembic/`` beside the package in a checkout, ``app/migrations`` in an installation.
+
+(An installed ``alembic`` beside ``app`` is the library; ``pyproject.toml`` says where the wheel puts the scripts.)"""
 
 _WRITE = "duban_write"
+_AT_END = "duban_at_end"
 
 
 def _dumps(value: Any) -> str:
@@ -67,6 +71,13 @@ def make_engine(url: str, *, pool_size: int = 10) -> Engine:
     return create_engine(url, pool_size=pool_size, max_overflow=pool_size, pool_pre_ping=True, **options)
 
 
+def at_end(session: Session, finish: Callable[[Session], object]) -> None:
+    """Have ``finish(session)`` called once, just before ``Database.write`` commits: for a lock that must be taken last.
+
+    Said again for the same function in the same transaction, it is still called once."""
+    session.info.setdefault(_AT_END, {})[finish] = None
+
+
 class Database:
     """The engine of one process, with a session for reading and one for writing."""
 
@@ -91,6 +102,8 @@ class Database:
         """A session whose work is committed if the block ends well, and undone whole if it does not."""
         with Session(self.writer, expire_on_commit=False) as session:
             yield session
+            for finish in session.info.pop(_AT_END, ()):
+                finish(session)
             session.commit()
 
     def dispose(self) -> None:

@@ -2,9 +2,8 @@
 
 import sqlalchemy as sa
 from alembic import op
-from app.models.types import BigInt
-from app.models.types import Json
-from app.models.types import UtcDateTime
+
+from app.models.types import BigInt, Json, UtcDateTime
 
 revision = "0001"
 down_revision = None
