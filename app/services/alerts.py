@@ -1,0 +1,229 @@
+"""Alerts (预警): when a ticket is next looked at, and what becomes of an alert once it is raised.
+
+Alerts are raised by the sweep alone (``app.services.sweep``). The feed that live viewers follow is written at the very
+end of a transaction (``note``, ``publish``): its counter stays locked until the commit, which is what keeps the feed's
+numbers without gaps and in the order of commit, and so it must be the last lock taken.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import insert, select
+from sqlmodel import Session, col
+
+from app.db import at_end
+from app.domain.errors import Conflict, Forbidden, NotFound
+from app.domain.ladder import Decision, DeadlineFacts, TicketFacts, decide, first_look, higher_card
+from app.domain.workcalendar import WorkCalendar
+from app.models import Alert, AlertFeed, Deadline, SupervisionOrder, Ticket
+from app.security.principal import Principal
+from app.services import log
+from app.services.reference import Reference
+from app.store import oversight as store
+from app.store.ids import take
+
+LIVE = ("open", "acked")
+"""States of an alert that still stands."""
+ACK_ROLES = frozenset({"admin", "dispatcher", "supervisor", "unit"})
+FEED_COUNTER = "alert_feed"
+_PENDING = "alert_feed"
+
+
+def note(session: Session, alert_id: int, kind: str, at: datetime) -> None:
+    """Keep in mind that ``kind`` (raised, acked, resolved) happened to an alert; told to the viewers at the commit."""
+    session.info.setdefault(_PENDING, []).append((alert_id, kind, at))
+    at_end(session, publish)
+
+
+def publish(session: Session) -> int:
+    """Write what was noted into the feed; called just before the commit. How many rows it wrote."""
+    pending = session.info.pop(_PENDING, [])
+    if not pending:
+        return 0
+    session.flush()
+    top = take(session, FEED_COUNTER, len(pending))
+    first = top - len(pending) + 1
+    session.execute(
+        insert(AlertFeed),
+        [{"id": first + n, "alert_id": a, "kind": kind, "at": at} for n, (a, kind, at) in enumerate(pending)],
+    )
+    return len(pending)
+
+
+def facts_of(
+    ticket: Ticket,
+    rows: Iterable[Deadline],
+    raised: dict[tuple[str, int, int], set[str]],
+    order: SupervisionOrder | None,
+) -> TicketFacts:
+    """What the ladder needs to know, from the rows. ``raised``: rung codes by (target, round, revision)."""
+    return TicketFacts(
+        status=ticket.status,
+        stage=ticket.stage,
+        suspended=ticket.status == "suspended",
+        historical=ticket.historical,
+        order_live=order is not None,
+        order_term=1 if order is None else order.term,
+        deadlines=tuple(
+            DeadlineFacts(
+                target=row.target,
+                round=row.round,
+                revision=row.revision,
+                started_at=row.started_at,
+                due_at=row.due_at,
+                ended=row.met_at is not None or row.cancelled_at is not None,
+                raised=frozenset(raised.get((row.target, row.round, row.revision), ())),
+            )
+            for row in rows
+        ),
+    )
+
+
+def next_look(decision: Decision, now: datetime) -> datetime | None:
+    """When the sweep is to take the ticket: at once, where there is something to raise already."""
+    return now if decision.raise_ else decision.next_check_at
+
+
+def reschedule(session: Session, ref: Reference, ticket: Ticket, now: datetime) -> None:
+    """Set ``ticket.next_check_at`` from the ladder; to be called after every change of a ticket or its deadlines."""
+    if ticket.historical or ticket.status == "void":
+        ticket.next_check_at = None
+        return
+    session.flush()
+    rows = store.open_deadlines(session, [ticket.id]).get(ticket.id, [])
+    if not rows:
+        ticket.next_check_at = None
+        return
+    raised = store.raised_rungs(session, [ticket.id]).get(ticket.id, {})
+    order = store.live_orders(session, [ticket.id]).get(ticket.id) if ticket.supervised else None
+    _, calendar = ref.calendar_for(ticket.unit_id)
+    ticket.next_check_at = next_look(decide(facts_of(ticket, rows, raised, order), ref.ladder, calendar, now), now)
+
+
+def first_check(ref: Reference, calendar: WorkCalendar, deadlines: Iterable[DeadlineFacts]) -> datetime | None:
+    """``next_check_at`` of a fresh ticket with these deadlines, for bulk intake: no database, nothing raised yet."""
+    return first_look(ref.ladder, calendar, deadlines)
+
+
+def resolve(
+    session: Session, ticket: Ticket, targets: Iterable[str] | None, *, resolution: str, now: datetime
+) -> list[Alert]:
+    """Settle the alerts of ``targets`` (none: all) that still stand, and let the ticket's card be what is left.
+
+    ``resolution`` says by what: met, extended, moved, replied, void, …
+    """
+    session.flush()
+    standing = list(
+        session.execute(
+            select(Alert).where(col(Alert.ticket_id) == ticket.id, col(Alert.state).in_(LIVE)).order_by(col(Alert.id))
+        ).scalars()
+    )
+    wanted = None if targets is None else set(targets)
+    settled: list[Alert] = []
+    card: str | None = None
+    for alert in standing:
+        if wanted is not None and alert.target not in wanted:
+            card = higher_card(card, alert.card)
+            continue
+        alert.state = "resolved"
+        alert.resolved_at = now
+        alert.resolution = resolution
+        session.add(alert)
+        settled.append(alert)
+        assert alert.id is not None
+        note(session, alert.id, "resolved", now)
+    ticket.card = card
+    session.add(ticket)
+    return settled
+
+
+def acknowledge(session: Session, principal: Principal, alert_id: int, now: datetime) -> Alert:
+    """Say who has taken notice of an alert. The same person again: nothing changes; a resolved alert refuses.
+
+    Raises Forbidden, NotFound (also for a unit that may not see it), Conflict.
+    """
+    if principal.role not in ACK_ROLES:
+        raise Forbidden("当前角色不能确认预警", "this role may not acknowledge alerts")
+    alert = visible_alert(session, principal, alert_id)
+    ticket = store.lock_ticket(session, alert.ticket_id)  # ticket rows are locked first, always
+    session.refresh(alert)
+    if alert.state == "acked":
+        if alert.acked_by == principal.actor:
+            return alert
+        raise Conflict(f"该预警已由 {alert.acked_by} 确认", f"the alert was acknowledged by {alert.acked_by} already")
+    if alert.state != "open":
+        raise Conflict("该预警已解除", "the alert is resolved already")
+    alert.state = "acked"
+    alert.acked_by = principal.actor
+    alert.acked_at = now
+    session.add(alert)
+    log.append(
+        session, ticket, "alert_acked", at=now, now=now, actor=principal.actor,
+        data={"alert": alert.id, "target": alert.target, "rung": alert.rung},
+    )  # fmt: skip
+    assert alert.id is not None
+    note(session, alert.id, "acked", now)
+    return alert
+
+
+def visible_alert(session: Session, principal: Principal, alert_id: int) -> Alert:
+    """The alert, if the caller may see it; raises NotFound else."""
+    alert = session.get(Alert, alert_id)
+    if alert is None or not may_see(session, principal, alert.unit_id):
+        raise NotFound(f"没有编号为 {alert_id} 的预警", f"no alert {alert_id}")
+    return alert
+
+
+def may_see(session: Session, principal: Principal, unit_id: int | None) -> bool:
+    """Whether what belongs to ``unit_id`` is in the caller's sight: a unit sees its subtree, the office everything."""
+    if principal.role != "unit":
+        return principal.role != "integrator"
+    return unit_id is not None and store.in_subtree(session, unit_id, principal.unit_path)
+
+
+def list_alerts(
+    session: Session,
+    principal: Principal,
+    *,
+    state: str | None = None,
+    card: str | None = None,
+    unit_id: int | None = None,
+    target: str | None = None,
+    ticket_id: int | None = None,
+    before: int | None = None,
+    limit: int = 50,
+) -> list[tuple[Alert, Ticket]]:
+    """Alerts with their tickets, newest first; ``before`` is the id the last page ended with.
+
+    ``state``: open, acked, resolved, or ``live`` for the first two; ``unit_id`` counts its subtree.
+    """
+    if principal.role == "integrator":
+        raise Forbidden("接入方不能查看预警", "an integrator may not see alerts")
+    conditions: list[Any] = []
+    if state == "live":
+        conditions.append(col(Alert.state).in_(LIVE))
+    elif state is not None:
+        conditions.append(col(Alert.state) == state)
+    if card is not None:
+        conditions.append(col(Alert.card) == card)
+    if target is not None:
+        conditions.append(col(Alert.target) == target)
+    if ticket_id is not None:
+        conditions.append(col(Alert.ticket_id) == ticket_id)
+    if unit_id is not None:
+        conditions.append(store.unit_subtree(col(Alert.unit_id), unit_id))
+    if principal.role == "unit":
+        conditions.append(store.path_subtree(col(Alert.unit_id), principal.unit_path))
+    if before is not None:
+        conditions.append(col(Alert.id) < before)
+    query = (
+        select(Alert, Ticket)
+        .join(Ticket, col(Ticket.id) == col(Alert.ticket_id))
+        .where(*conditions)
+        .order_by(col(Alert.id).desc())
+        .limit(limit)
+    )
+    return [(alert, ticket) for alert, ticket in session.execute(query)]

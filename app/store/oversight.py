@@ -1,0 +1,150 @@
+"""SQL of supervision: claims of the sweep, set-based reads of what the ladder needs, the feed."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, func, select
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlmodel import Session, col
+
+from app.models import Alert, AlertFeed, Deadline, SupervisionOrder, Ticket, Unit
+
+Key = tuple[str, int, int]
+"""Target, round and revision: one deadline as the ladder counts it."""
+
+
+def _is_postgresql(session: Session) -> bool:
+    return session.get_bind().dialect.name == "postgresql"
+
+
+def claim_due(session: Session, now: datetime, limit: int) -> list[Ticket]:
+    """Up to ``limit`` tickets whose next check has come, locked for this transaction; those another sweeper holds are
+    left to it. On SQLite the writing transaction itself is the lock."""
+    query = (
+        select(Ticket)
+        .where(col(Ticket.next_check_at).is_not(None), col(Ticket.next_check_at) <= now)
+        .order_by(col(Ticket.next_check_at), col(Ticket.id))
+        .limit(limit)
+        .execution_options(populate_existing=True)
+    )
+    if _is_postgresql(session):
+        query = query.with_for_update(skip_locked=True)
+    return list(session.execute(query).scalars())
+
+
+def lock_ticket(session: Session, ticket_id: int) -> Ticket:
+    """The ticket as it stands now, locked until the transaction ends."""
+    query = select(Ticket).where(col(Ticket.id) == ticket_id).execution_options(populate_existing=True)
+    if _is_postgresql(session):
+        query = query.with_for_update()
+    return session.execute(query).scalar_one()
+
+
+def open_deadlines(session: Session, ticket_ids: Sequence[int]) -> dict[int, list[Deadline]]:
+    """The deadlines of these tickets that are neither met nor cancelled, by ticket, in a stable order."""
+    query = (
+        select(Deadline)
+        .where(
+            col(Deadline.ticket_id).in_(ticket_ids),
+            col(Deadline.met_at).is_(None),
+            col(Deadline.cancelled_at).is_(None),
+        )
+        .order_by(col(Deadline.ticket_id), col(Deadline.due_at), col(Deadline.target))
+    )
+    found: dict[int, list[Deadline]] = defaultdict(list)
+    for row in session.execute(query).scalars():
+        found[row.ticket_id].append(row)
+    return found
+
+
+def raised_rungs(session: Session, ticket_ids: Sequence[int]) -> dict[int, dict[Key, set[str]]]:
+    """Codes of the rungs already raised, by ticket and by (target, round, revision)."""
+    query = select(
+        col(Alert.ticket_id), col(Alert.target), col(Alert.round), col(Alert.revision), col(Alert.rung)
+    ).where(col(Alert.ticket_id).in_(ticket_ids))
+    found: dict[int, dict[Key, set[str]]] = {}
+    for ticket_id, target, round_, revision, rung in session.execute(query):
+        found.setdefault(ticket_id, {}).setdefault((target, round_, revision), set()).add(rung)
+    return found
+
+
+def live_orders(session: Session, ticket_ids: Sequence[int]) -> dict[int, SupervisionOrder]:
+    """The live supervision order of each of these tickets that has one."""
+    query = select(SupervisionOrder).where(
+        col(SupervisionOrder.ticket_id).in_(ticket_ids), col(SupervisionOrder.live).is_(True)
+    )
+    return {order.ticket_id: order for order in session.execute(query).scalars()}
+
+
+def insert_alerts(session: Session, rows: list[dict[str, Any]]) -> dict[tuple[int, Key, str], int]:
+    """Write alerts, each at most once for (ticket, target, round, revision, rung); the ids of those written now.
+
+    A row that is missing from the answer was there already: somebody else got there first.
+    """
+    if not rows:
+        return {}
+    key = ("ticket_id", "target", "round", "revision", "rung")
+    write = postgresql.insert(Alert) if _is_postgresql(session) else sqlite.insert(Alert)
+    statement = write.on_conflict_do_nothing(index_elements=key).returning(
+        *(col(c) for c in (Alert.id, Alert.ticket_id, Alert.target, Alert.round, Alert.revision, Alert.rung))
+    )
+    return {
+        (ticket_id, (target, round_, revision), rung): alert_id
+        for alert_id, ticket_id, target, round_, revision, rung in session.execute(statement, rows)
+    }
+
+
+def cards(session: Session, ticket_ids: Sequence[int]) -> Mapping[int, set[str]]:
+    """The cards of the alerts that still stand, by ticket."""
+    query = select(col(Alert.ticket_id), col(Alert.card)).where(
+        col(Alert.ticket_id).in_(ticket_ids), col(Alert.state).in_(("open", "acked")), col(Alert.card).is_not(None)
+    )
+    found: dict[int, set[str]] = defaultdict(set)
+    for ticket_id, card in session.execute(query):
+        found[ticket_id].add(card)
+    return found
+
+
+def in_subtree(session: Session, unit_id: int, path: str | None) -> bool:
+    """Whether a unit stands at or under ``path`` (no path: nothing does)."""
+    found = session.execute(select(col(Unit.path)).where(col(Unit.id) == unit_id)).scalar_one_or_none()
+    return bool(path) and found is not None and found.startswith(str(path))
+
+
+def path_subtree(column: ColumnElement[Any], path: str | None) -> ColumnElement[bool]:
+    """The condition that ``column`` names a unit at or under ``path`` (no path: none)."""
+    return column.in_(select(col(Unit.id)).where(col(Unit.path).startswith(path or "\x7f", autoescape=True)))
+
+
+def unit_subtree(column: ColumnElement[Any], unit_id: int) -> ColumnElement[bool]:
+    """The condition that ``column`` names the unit ``unit_id`` or one below it."""
+    path = select(col(Unit.path)).where(col(Unit.id) == unit_id).scalar_subquery()
+    return column.in_(select(col(Unit.id)).where(func.substr(col(Unit.path), 1, func.length(path)) == path))
+
+
+def feed_head(session: Session) -> int:
+    """The number of the latest entry of the alert feed; 0 where there is none."""
+    return int(session.execute(select(func.coalesce(func.max(col(AlertFeed.id)), 0))).scalar_one())
+
+
+def feed_after(session: Session, after: int, limit: int) -> list[tuple[AlertFeed, Alert, Ticket]]:
+    """Entries of the feed beyond ``after``, in order, with their alerts and tickets."""
+    query = (
+        select(AlertFeed, Alert, Ticket)
+        .join(Alert, col(Alert.id) == col(AlertFeed.alert_id))
+        .join(Ticket, col(Ticket.id) == col(Alert.ticket_id))
+        .where(col(AlertFeed.id) > after)
+        .order_by(col(AlertFeed.id))
+        .limit(limit)
+    )
+    return [(entry, alert, ticket) for entry, alert, ticket in session.execute(query)]
+
+
+def tickets_by_id(session: Session, ticket_ids: Iterable[int]) -> dict[int, Ticket]:
+    """The tickets with these ids."""
+    query = select(Ticket).where(col(Ticket.id).in_(list(ticket_ids)))
+    return {ticket.id: ticket for ticket in session.execute(query).scalars()}
