@@ -15,17 +15,29 @@ from app.security.principal import Principal
 from app.services import alerts, deadlines
 from app.services.lifecycle import Change, finish, may_see
 from app.services.reference import Reference
+from app.services.tickets import visible
 from app.store import tickets as store
+from app.store.tickets import TicketFilter, conditions
 
 RULERS = frozenset({"admin", "dispatcher", "supervisor", "leader"})
 
 
 def list_extensions(
-    session: Session, *, state: str | None, ticket_id: int | None, before_id: int | None, limit: int
+    session: Session,
+    ref: Reference,
+    who: Principal,
+    *,
+    state: str | None,
+    ticket_id: int | None,
+    before_id: int | None,
+    limit: int,
 ) -> list[Extension]:
-    """Requests, newest first, narrowed by state and ticket."""
+    """Requests on tickets that ``who`` may see, newest first, narrowed by state and ticket."""
     e: Any = Extension
     query = select(Extension)
+    if who.role in ("unit", "integrator"):
+        seen = select(Ticket.id).where(*conditions(visible(TicketFilter(), who, ref)))  # type: ignore[call-overload]
+        query = query.where(e.ticket_id.in_(seen))
     if state is not None:
         query = query.where(e.state == state)
     if ticket_id is not None:

@@ -43,7 +43,8 @@ class TicketFilter:
 OPEN_STATUSES = ("received", "dispatched", "accepted", "returned", "suspended", "reopened")
 
 
-def _conditions(f: TicketFilter) -> list[Any]:
+def conditions(f: TicketFilter) -> list[Any]:
+    """The filter as SQL conditions on ``ticket``."""
     t: Any = Ticket
     found: list[Any] = list(f.extra)
     for column, wanted in (
@@ -86,7 +87,7 @@ def _conditions(f: TicketFilter) -> list[Any]:
 
 def list_tickets(session: Session, f: TicketFilter, *, before_id: int | None, limit: int) -> list[Ticket]:
     """Tickets that pass ``f``, the newest id first, from below ``before_id``."""
-    query: Select[tuple[Ticket]] = select(Ticket).where(*_conditions(f))
+    query: Select[tuple[Ticket]] = select(Ticket).where(*conditions(f))
     if before_id is not None:
         query = query.where(Ticket.id < before_id)  # type: ignore[arg-type]
     return list(session.execute(query.order_by(Ticket.id.desc()).limit(limit)).scalars())  # type: ignore[attr-defined]
@@ -94,7 +95,7 @@ def list_tickets(session: Session, f: TicketFilter, *, before_id: int | None, li
 
 def count_tickets(session: Session, f: TicketFilter) -> int:
     """How many tickets pass ``f``."""
-    return int(session.execute(select(func.count()).select_from(Ticket).where(*_conditions(f))).scalar_one())
+    return int(session.execute(select(func.count()).select_from(Ticket).where(*conditions(f))).scalar_one())
 
 
 def lock_ticket(session: Session, ticket_id: int) -> Ticket | None:

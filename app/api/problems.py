@@ -1,0 +1,124 @@
+"""Every error that leaves the API, as ``application/problem+json`` (RFC 9457). The one place where that is done."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from app.domain.errors import Busy, Conflict, DubanError, FieldProblem, Invalid, NotAllowed
+
+log = logging.getLogger("duban.api")
+MEDIA_TYPE = "application/problem+json"
+TYPE_BASE = "urn:duban:problem:"
+
+
+def language(request: Request) -> str:
+    """The language of messages to a client: ``Accept-Language``, Chinese unless it prefers English."""
+    wanted = request.query_params.get("lang") or request.headers.get("accept-language", "")
+    return "en" if wanted.strip().lower().startswith("en") else "zh"
+
+
+def problem(
+    request: Request, status: int, code: str, title: str, detail: str, headers: dict[str, str] | None = None, **more: Any
+) -> JSONResponse:
+    """One problem document."""
+    body = {"type": TYPE_BASE + code, "title": title, "status": status, "detail": detail, "instance": request.url.path}
+    return JSONResponse({**body, **more}, status_code=status, headers=headers, media_type=MEDIA_TYPE)
+
+
+def of_error(request: Request, error: DubanError) -> JSONResponse:
+    """The problem document of a refusal."""
+    lang = language(request)
+    more: dict[str, Any] = {}
+    headers: dict[str, str] = {}
+    if isinstance(error, Invalid):
+        more["errors"] = [{"pointer": p.pointer, "detail": p.text(lang)} for p in error.problems]
+    if isinstance(error, NotAllowed):
+        more["state"] = error.state
+        more["allowed"] = list(error.allowed)
+    if isinstance(error, Conflict) and error.fields:
+        more["fields"] = list(error.fields)
+    if isinstance(error, Busy):
+        headers["Retry-After"] = str(error.retry_after)
+    if error.status == 401:
+        headers["WWW-Authenticate"] = "Bearer"
+    return problem(request, error.status, error.code, error.title(lang), error.text(lang), headers, **more)
+
+
+_PYDANTIC_ZH = {
+    "missing": "必填",
+    "extra_forbidden": "不认识的字段",
+    "timezone_aware": "时间必须带时区偏移，例如 2024-03-15T09:00:00+08:00",
+    "datetime_parsing": "应为 RFC 3339 时间，例如 2024-03-15T09:00:00+08:00",
+    "datetime_from_date_parsing": "应为 RFC 3339 时间，例如 2024-03-15T09:00:00+08:00",
+    "int_parsing": "应为整数",
+    "int_type": "应为整数",
+    "float_parsing": "应为数字",
+    "bool_parsing": "应为 true 或 false",
+    "bool_type": "应为 true 或 false",
+    "string_type": "应为文字",
+    "dict_type": "应为对象",
+    "list_type": "应为数组",
+    "model_attributes_type": "应为 JSON 对象",
+    "model_type": "应为 JSON 对象",
+    "literal_error": "应为 {expected} 之一",
+    "enum": "应为 {expected} 之一",
+    "string_too_long": "最多 {max_length} 字",
+    "string_too_short": "至少 {min_length} 字",
+    "greater_than_equal": "应不小于 {ge}",
+    "less_than_equal": "应不大于 {le}",
+}
+
+
+def field_problems(errors: Sequence[Any]) -> list[FieldProblem]:
+    """FastAPI's validation errors as field problems; the pointer is into the body, or names the parameter."""
+    found = []
+    for error in errors:
+        place = [str(part).replace("~", "~0").replace("/", "~1") for part in error["loc"]]
+        if place and place[0] in ("body", "query", "path", "header", "cookie"):
+            place = place[1:]
+        template = _PYDANTIC_ZH.get(error["type"])
+        zh = template.format(**(error.get("ctx") or {})) if template else error["msg"]
+        found.append(FieldProblem("".join(f"/{part}" for part in place), zh, error["msg"]))
+    return found
+
+
+def install(app: FastAPI) -> None:
+    """Give ``app`` its error handlers."""
+
+    @app.exception_handler(DubanError)
+    async def _on_refusal(request: Request, error: DubanError) -> JSONResponse:
+        return of_error(request, error)
+
+    @app.exception_handler(RequestValidationError)
+    async def _on_validation(request: Request, error: RequestValidationError) -> JSONResponse:
+        errors = error.errors()
+        if any(e["type"] == "json_invalid" for e in errors):
+            lang = language(request)
+            title = "Bad request" if lang == "en" else "请求无法解析"
+            detail = "the body is not valid JSON" if lang == "en" else "请求体不是合法的 JSON"
+            return problem(request, 400, "bad-request", title, detail)
+        return of_error(request, Invalid(field_problems(errors)))
+
+    @app.exception_handler(HTTPException)
+    async def _on_http(request: Request, error: HTTPException) -> JSONResponse:
+        detail = str(error.detail)
+        return problem(request, error.status_code, f"http-{error.status_code}", detail, detail, dict(error.headers or {}))
+
+    @app.exception_handler(Exception)
+    async def _on_bug(request: Request, error: Exception) -> JSONResponse:
+        log.exception("unexpected error", extra={"method": request.method, "route": request.scope.get("path")})
+        lang = language(request)
+        title = "Internal error" if lang == "en" else "内部错误"
+        detail = (
+            "An unexpected error; nothing was changed. It has been logged."
+            if lang == "en"
+            else "发生了意外错误，未作任何更改，已记录日志。"
+        )
+        return problem(request, 500, "internal", title, detail)

@@ -1,0 +1,63 @@
+"""The command line: parses, calls a service, prints. Each group of commands stands in its own module of ``app.commands``.
+
+Exit codes: 0 done, 1 refused or failed (one line on stderr says why), 2 wrong use.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+from pydantic import ValidationError
+from sqlalchemy.exc import OperationalError
+
+from app.commands import accounts, audit, deadline, feeds, imports, reports, service
+from app.config import get_settings
+from app.domain.errors import DubanError, Invalid
+
+app = typer.Typer(
+    name="duban",
+    help="督办 Duban: supervise citizens' work orders to completion.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+for part in (service, imports, feeds, reports, deadline, accounts, audit):
+    part.register(app)
+
+
+def _language() -> str:
+    try:
+        return get_settings().lang
+    except ValidationError:
+        return "zh"
+
+
+def main() -> None:
+    """The ``duban`` command: runs it, and turns every refusal into one line on stderr and exit code 1."""
+    try:
+        app(prog_name="duban")
+    except Invalid as error:
+        lang = _language()
+        lines = "; ".join(f"{p.pointer or '/'}: {p.text(lang)}" for p in error.problems[:5])
+        sys.exit(_fail(lines))
+    except DubanError as error:
+        sys.exit(_fail(error.text(_language())))
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = "DUBAN_" + "_".join(str(part) for part in first["loc"]).upper()
+        sys.exit(_fail(f"{name}: {first['msg']}"))
+    except OperationalError as error:
+        reason = str(error.orig).splitlines()[0] if error.orig else "unreachable"
+        sys.exit(_fail(f"数据库无法使用 / the database cannot be used: {reason}"))
+    except (OSError, UnicodeError) as error:
+        sys.exit(_fail(str(error)))
+
+
+def _fail(text: str) -> int:
+    print(f"duban: {text}", file=sys.stderr)
+    return 1
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""The commands of ``duban``, grouped; each module has ``register(app)``."""

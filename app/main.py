@@ -1,0 +1,57 @@
+"""``create_app()``: the routers, the error handlers and the lifespan, put together; nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+from fastapi.staticfiles import StaticFiles
+
+from app import clock, console
+from app.api import health, problems, stream
+from app.api.v1 import router as v1
+from app.config import Settings, get_settings
+from app.runtime import Runtime
+from app.workers.background import Background
+from ingest.commit import Intake
+
+DESCRIPTION = """\
+督办 Duban supervises citizens' work orders to completion: intake, deadlines in working days, alerts, supervision orders,
+and the figures of it all. Times are RFC 3339 with an offset. Errors are `application/problem+json`. Lists are
+`{"items": […], "next": cursor-or-null}`."""
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    runtime: Runtime = app.state.duban
+    settings = runtime.settings
+    background = Background(runtime)
+    if settings.role in ("all", "worker"):
+        background.start()
+    async with Intake(runtime) as intake, stream.Broadcaster(runtime) as broadcaster:
+        app.state.intake = intake
+        app.state.broadcaster = broadcaster
+        yield
+    background.stop()
+    runtime.close()
+
+
+def create_app(settings: Settings | None = None) -> FastAPI:
+    """The service on the database of ``settings``, migrated to the head."""
+    app = FastAPI(
+        title="Duban 督办",
+        version="0.1.0",
+        description=DESCRIPTION,
+        lifespan=_lifespan,
+        openapi_url="/openapi.json",
+        docs_url=None,
+        redoc_url=None,
+    )
+    app.state.duban = Runtime.open(settings or get_settings(), clock.now())
+    problems.install(app)
+    app.include_router(health.router)
+    app.include_router(v1)
+    app.include_router(console.router)
+    app.mount("/static", StaticFiles(directory=console.STATIC), name="static")
+    return app

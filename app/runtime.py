@@ -1,0 +1,54 @@
+"""What one process of the service holds: its settings, its database, and what is shared between requests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from sqlmodel import Session
+
+from app.config import Settings
+from app.db import Database, migrate
+from app.services.defaults import ensure_defaults
+from app.services.reference import Reference, ReferenceCache
+from app.store.ids import IdBlocks
+
+
+@dataclass
+class Runtime:
+    """The shared state of a process; ``open`` makes one on a migrated database."""
+
+    settings: Settings
+    database: Database
+    reference: ReferenceCache = field(default_factory=ReferenceCache)
+    ids: IdBlocks = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.ids = IdBlocks(self.database)
+
+    @classmethod
+    def open(cls, settings: Settings, now: datetime) -> Runtime:
+        """Migrate the database of ``settings`` to the head, give it its defaults, and hold it."""
+        migrate(settings.url)
+        runtime = cls(settings, Database(settings.url, pool_size=settings.pool_size))
+        with runtime.database.write() as session:
+            ensure_defaults(session, now)
+        return runtime
+
+    @contextmanager
+    def reading(self) -> Iterator[tuple[Session, Reference]]:
+        """A reading session with the reference data in force."""
+        with self.database.read() as session:
+            yield session, self.reference.get(session)
+
+    @contextmanager
+    def writing(self) -> Iterator[tuple[Session, Reference]]:
+        """A writing session, committed if the block ends well, with the reference data in force."""
+        with self.database.write() as session:
+            yield session, self.reference.get(session)
+
+    def close(self) -> None:
+        """Close every connection."""
+        self.database.dispose()
