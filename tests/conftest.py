@@ -130,11 +130,12 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """Say for each facility how many tests ran, and loudly what did not."""
-    terminalreporter.section("facilities")
     for facility in FACILITIES:
         ran = len(_tests_of(config, facility, "passed", "failed"))
         skipped = _tests_of(config, facility, "skipped")
-        terminalreporter.write_line(f"{facility}: {ran} ran, {len(skipped)} did not")
+        if not (ran or skipped):
+            continue
+        terminalreporter.write_line(f"{facility}: {ran} tests ran, {len(skipped)} did not")
         if skipped:
             reasons = {str(r.longrepr[2]).removeprefix("Skipped: ") for r in skipped if isinstance(r.longrepr, tuple)}
             terminalreporter.write_line(f"NOT RUN HERE: {facility} ({'; '.join(sorted(reasons))})", red=True, bold=True)

