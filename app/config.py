@@ -31,6 +31,7 @@ class Settings(BaseSettings):
     intake_queue: int = Field(10_000, ge=1, description="pushes that may wait for a commit; beyond it 503")
     intake_group: int = Field(512, ge=1, le=10_000, description="pushes at most in one commit")
     session_hours: int = Field(12, ge=1, le=24 * 31, description="how long a sign-in lasts")
+    password_memory_kib: int = Field(32_768, ge=64, description="memory of one password check (Argon2id), in KiB")
     secure_cookies: bool = Field(False, description="send the session cookie over HTTPS only")
     schedule: bool = Field(True, description="make the reports of the ended period by itself")
     pool_size: int = Field(10, ge=1, le=200, description="database connections kept by one process")

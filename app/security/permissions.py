@@ -1,0 +1,95 @@
+"""Who may do what, and who may see this phone number. The one place for both questions.
+
+Three tables answer them together:
+
+* steps of a ticket's life: ``app.domain.lifecycle.TABLE`` (a role for each step);
+* everything else: ``MAY`` below;
+* the reporter's name, phone and id number: ``sees_reporter`` below.
+
+Which tickets exist for a caller at all is a matter of scope, not of role: ``app.services.lifecycle.may_see``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Protocol
+
+from sqlmodel import Session
+
+from app.domain.errors import Forbidden
+from app.domain.words import ROLE, say
+from app.models import Disclosure, Ticket
+from app.security.principal import ROLES, Principal
+
+REPORTER_FIELDS = "name,phone,id_number"
+
+_EVERYBODY = frozenset(ROLES)
+_PEOPLE = _EVERYBODY - {"integrator"}
+
+MAY: Mapping[str, frozenset[str]] = {
+    "alerts.see": _PEOPLE,
+    "alerts.acknowledge": frozenset({"admin", "dispatcher", "supervisor", "unit"}),
+    "extensions.rule": frozenset({"admin", "dispatcher", "supervisor", "leader"}),
+    "orders.issue": frozenset({"admin", "supervisor", "leader"}),
+    "orders.reply": frozenset({"admin", "unit"}),
+    "orders.rule": frozenset({"admin", "supervisor"}),
+    "reports.see": _PEOPLE,
+    "reports.make": frozenset({"admin", "supervisor", "leader", "dispatcher"}),
+    "clear_out.see": _PEOPLE,
+    "clear_out.edit": frozenset({"admin", "supervisor", "leader"}),
+    "accounts.manage": frozenset({"admin"}),
+    "reference.edit": frozenset({"admin"}),
+    "reporter.reveal": frozenset({"admin", "dispatcher", "supervisor", "caller", "unit"}),
+}
+"""What is not a step of a ticket's life, and the roles that may do it."""
+
+
+def may(who: Principal, permission: str) -> bool:
+    """Whether the role of ``who`` has ``permission``, a key of ``MAY``."""
+    return who.role in MAY[permission]
+
+
+def require(who: Principal, permission: str) -> None:
+    """Refuse with Forbidden, naming the roles that may, unless ``who`` has ``permission``."""
+    if may(who, permission):
+        return
+    roles = [role for role in ROLES if role in MAY[permission]]
+    raise Forbidden(
+        f"“{say(ROLE, who.role)}”没有此权限；可执行的角色：{'、'.join(say(ROLE, r) for r in roles)}",
+        f"the role {who.role} may not do this; roles that may: {', '.join(roles)}",
+    )
+
+
+class _HasPath(Protocol):
+    @property
+    def path(self) -> str: ...
+
+
+class HasUnits(Protocol):
+    """What is asked of the reference data here: the path of a unit."""
+
+    @property
+    def units(self) -> Mapping[int, _HasPath]: ...
+
+
+def sees_reporter(who: Principal, ticket: Ticket, ref: HasUnits) -> bool:
+    """Whether ``who`` may see the full name, phone and id number of this ticket's reporter.
+
+    The office (administrator, dispatcher, supervisor) and the callers may: they talk to the citizen. A unit may while it
+    has the ticket; once the ticket has gone to another unit, it may not. Leaders and auditors read figures and records,
+    and need no phone number. An integrator neither, not even of what it pushed itself: it has the data in its own
+    system, and a key that leaks must not turn into a telephone directory.
+    """
+    if who.role == "unit":
+        holder = ref.units.get(ticket.unit_id) if ticket.unit_id is not None else None
+        return holder is not None and who.unit_path is not None and holder.path.startswith(who.unit_path)
+    return may(who, "reporter.reveal")
+
+
+def record_disclosure(session: Session, who: Principal, ticket_id: int, now: datetime) -> Disclosure:
+    """Keep that ``who`` looked at the reporter in full; to be called for every such look."""
+    row = Disclosure(ticket_id=ticket_id, actor=who.actor, fields=REPORTER_FIELDS, at=now)
+    session.add(row)
+    session.flush()
+    return row
