@@ -75,7 +75,24 @@ MESSAGES: Mapping[str, tuple[str, str]] = {
         "应为文本、数字、布尔、null、数组或对象",
         "must be text, number, boolean, null, array or object",
     ),
-    "order": ("不能早于 {earlier}", "must not be before {earlier}"),
+    "moment_written": (
+        "“{value}”不是配置中列出的任何一种时间写法",
+        "{value!r} is written in none of the profile's time formats",
+    ),
+    "value_unknown": (
+        "配置中没有“{value}”的对应值，请补充；已有：{known}",
+        "the profile maps no value {value!r}; add it, or use one of {known}",
+    ),
+    "verdict_both": ("同时标为按期和超期", "is flagged both on time and late"),
+    "code_too_long": ("代码最多 {limit} 个字", "a code has at most {limit} characters"),
+    "column_count": ("应有 {expected} 列，实有 {actual} 列", "expected {expected} columns, found {actual}"),
+    "record_unreadable": ("这一行无法按分隔文本读取", "the row cannot be read as delimited text"),
+    "record_too_long": ("这一行超过 {limit} 个字", "the row is longer than {limit} characters"),
+    "quote_unclosed": (
+        "引号没有闭合，后面的行已从下一行起重新读取",
+        "a quotation mark is never closed; reading went on with the next line",
+    ),
+    "json_invalid": ("不是合法的 JSON", "is not valid JSON"),
 }  # fmt: skip
 """Error type → sentence in Chinese and in English; the braces are filled from the error's own context."""
 

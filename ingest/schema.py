@@ -27,7 +27,7 @@ from pydantic import (
     ValidationError,
 )
 
-from app.domain.errors import BadRequest, Invalid
+from app.domain.errors import BadRequest, FieldProblem, Invalid
 from ingest.problems import problem, problems_of, refusal
 
 KIND_WORDS: Mapping[str, str] = {
@@ -242,10 +242,18 @@ def validate_ticket(raw: bytes | str | Mapping[str, Any], *, now: datetime | Non
         ticket = _validate(raw)
     except ValidationError as error:
         raise Invalid(problems_of(error, TicketIn.model_fields)) from error
-    if now is not None and ticket.received_at is not None and ticket.received_at > now + CLOCK_TOLERANCE:
-        minutes = CLOCK_TOLERANCE // timedelta(minutes=1)
-        raise Invalid([problem("moment_future", ["received_at"], minutes=minutes)])
+    if now is not None:
+        early = future_problem(ticket, now)
+        if early is not None:
+            raise Invalid([early])
     return ticket
+
+
+def future_problem(ticket: TicketIn, now: datetime) -> FieldProblem | None:
+    """What is wrong with a ``received_at`` more than ``CLOCK_TOLERANCE`` after ``now``; nothing otherwise."""
+    if ticket.received_at is None or ticket.received_at <= now + CLOCK_TOLERANCE:
+        return None
+    return problem("moment_future", ["received_at"], minutes=CLOCK_TOLERANCE // timedelta(minutes=1))
 
 
 def _validate(raw: bytes | str | Mapping[str, Any]) -> TicketIn:

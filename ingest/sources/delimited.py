@@ -1,0 +1,189 @@
+"""CSV and its kin, streamed: the delimiter found, the header found, bad records set aside and the next one found again.
+
+The one thing that loses neighbours in CSV is a quote never closed: the parser swallows line after line until something
+breaks. Here the swallowed lines are put back: the first is refused, and reading goes on with the second.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections import deque
+from collections.abc import Iterator, Sequence
+from typing import TextIO
+
+from app.domain.errors import BadRequest, FieldProblem
+from ingest.problems import problem
+from ingest.sources.base import HeaderTest, Limits, Row, unique_names
+
+DELIMITERS = (",", "\t", ";", "|", "，")
+_HEADER_WITHIN = 20
+"""A header is looked for within this many rows: titles, blank rows and notes may stand above it."""
+_PROBE_LINES = 20
+
+
+class _Lines:
+    """Physical lines for the csv parser: bounded in length, remembered while a record is being put together."""
+
+    def __init__(self, text: TextIO, longest: int) -> None:
+        self._text = text
+        self._longest = longest
+        self._waiting: deque[str] = deque()
+        self.taken: list[str] = []
+        self.ended = False
+
+    def __iter__(self) -> _Lines:
+        return self
+
+    def __next__(self) -> str:
+        line = self._waiting.popleft() if self._waiting else self._text.readline(self._longest)
+        if not line:
+            self.ended = True
+            raise StopIteration
+        self.taken.append(line)
+        return line
+
+    def put_back(self, lines: Sequence[str]) -> None:
+        """``lines`` come again, before what is still unread."""
+        self._waiting.extendleft(reversed(lines))
+        self.ended = False
+
+    def skip_line(self) -> int:
+        """Pass over the rest of a line that is longer than allowed; the number of characters left out."""
+        skipped = 0
+        while True:
+            part = self._text.readline(self._longest)
+            skipped += len(part)
+            if len(part) < self._longest or part.endswith(("\n", "\r")):
+                return skipped
+
+    def too_long(self, line: str) -> bool:
+        return len(line) >= self._longest and not line.endswith(("\n", "\r"))
+
+
+class DelimitedRows:
+    """The rows of a delimited text; ``columns`` is read at once. Raises ``BadRequest`` where no header is found."""
+
+    def __init__(
+        self,
+        text: TextIO,
+        *,
+        delimiter: str | None = None,
+        is_header: HeaderTest | None = None,
+        limits: Limits | None = None,
+    ) -> None:
+        self._limits = limits or Limits()
+        self._lines = _Lines(text, self._limits.record)
+        self.delimiter = delimiter or self._find_delimiter()
+        self._records = self._read_records()
+        self._number = 0
+        self._width: int | None = None
+        self.columns: Sequence[str] = self._find_header(is_header)
+        self._width = len(self.columns)
+
+    def rows(self) -> Iterator[Row]:
+        """Every row below the header."""
+        width = len(self.columns)
+        for cells, fault, line in self._records:
+            self._number += 1
+            if fault is not None:
+                yield Row(self._number, (), fault, line)
+            elif not any(cells):
+                continue  # a blank row: counted, as a spreadsheet counts it, and nothing else
+            elif len(cells) == width:
+                yield Row(self._number, cells)
+            else:
+                yield self._uneven(cells, width)
+
+    def _uneven(self, cells: list[str], width: int) -> Row:
+        if len(cells) > width and not any(cells[width:]):
+            return Row(self._number, cells[:width])  # delimiters left over at the end of a line say nothing
+        return Row(self._number, cells, problem("column_count", expected=width, actual=len(cells)))
+
+    def _find_delimiter(self) -> str:
+        probe: list[str] = []
+        while len(probe) < _PROBE_LINES and (line := next(self._lines, "")):
+            probe.append(line)
+        self._lines.taken.clear()
+        if probe and probe[0].lower().startswith("sep=") and len(probe[0].rstrip("\r\n")) == 5:
+            self._lines.put_back(probe[1:])  # the hint that Excel writes and reads
+            return probe[0][4]
+        self._lines.put_back(probe)
+        return max(DELIMITERS, key=lambda each: _evenness(probe, each))
+
+    def _find_header(self, is_header: HeaderTest | None) -> list[str]:
+        first: list[str] | None = None
+        above: list[tuple[list[str], FieldProblem | None, str | None]] = []
+        for record in self._records:
+            cells = record[0]
+            above.append(record)
+            if any(cell.strip() for cell in cells):
+                first = first or cells
+                if is_header is None or is_header(unique_names(cells)):
+                    return self._checked(cells)
+            if len(above) >= _HEADER_WITHIN:
+                break
+        if first is None:
+            raise BadRequest("文件中没有表头行", "the file has no header row")
+        return self._checked(self._take_first(above))
+
+    def _take_first(self, above: list[tuple[list[str], FieldProblem | None, str | None]]) -> list[str]:
+        """No row is the header looked for: the first that holds anything stands in, and the profile says what it lacks;
+        the rows below it come again."""
+        start = next(i for i, (cells, _, _) in enumerate(above) if any(cell.strip() for cell in cells))
+        rest = iter(above[start + 1 :])
+        tail = self._records
+        self._records = (record for part in (rest, tail) for record in part)
+        return above[start][0]
+
+    def _checked(self, cells: list[str]) -> list[str]:
+        if len(cells) > self._limits.columns:
+            raise BadRequest(
+                f"表头有 {len(cells)} 列，最多 {self._limits.columns} 列",
+                f"the header has {len(cells)} columns, at most {self._limits.columns} are taken",
+            )
+        return unique_names(cells)
+
+    def _read_records(self) -> Iterator[tuple[list[str], FieldProblem | None, str | None]]:
+        """Records with, for those that cannot be read, the reason and the physical line refused."""
+        parser = csv.reader(self._lines, delimiter=self.delimiter)
+        lines = self._lines
+        while True:
+            lines.taken.clear()
+            fault: FieldProblem | None = None
+            cells: list[str] = []
+            try:
+                cells = next(parser)
+            except StopIteration:
+                return
+            except csv.Error:
+                fault = problem("record_unreadable")
+            if lines.taken and lines.too_long(lines.taken[-1]):
+                skipped = lines.skip_line()
+                fault = problem("record_too_long", limit=self._limits.record)
+                yield [], fault, "".join(lines.taken) + f"… (+{skipped})"
+                parser = csv.reader(lines, delimiter=self.delimiter)
+            elif fault is not None or self._is_unclosed(cells):
+                yield [], fault or problem("quote_unclosed"), lines.taken[0]
+                lines.put_back(lines.taken[1:])
+                parser = csv.reader(lines, delimiter=self.delimiter)
+            else:
+                yield cells, None, None
+
+    def _is_unclosed(self, cells: list[str]) -> bool:
+        """The text ended inside this record, or it runs over several lines and does not come out at the header's width."""
+        if self._lines.ended:
+            return True
+        return len(self._lines.taken) > 1 and self._width is not None and len(cells) != self._width
+
+
+def _evenness(probe: Sequence[str], delimiter: str) -> tuple[float, int]:
+    """How well ``delimiter`` splits the probe: the share of records with the commonest width, and that width."""
+    try:
+        widths = [len(cells) for cells in csv.reader(probe, delimiter=delimiter) if cells]
+    except csv.Error:
+        return 0.0, 0
+    wide = [width for width in widths if width > 1]
+    if not wide:
+        return 0.0, 0
+    commonest = max(set(wide), key=lambda width: (wide.count(width), width))
+    return wide.count(commonest) / len(widths), commonest

@@ -1,0 +1,146 @@
+"""A file of any supported kind → rows. What the file is, is told from its content; its name is not trusted.
+
+plain, gzip or zip  →  CSV (any delimiter, any encoding), NDJSON, JSON array
+XLSX, XLS, ODS      →  one sheet
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from types import TracebackType
+
+from app.domain.errors import BadRequest, TooLarge
+from ingest.sources.base import HeaderTest, Limits, Row, RowSource
+from ingest.sources.delimited import DelimitedRows
+from ingest.sources.encoding import ESCAPE, detect_encoding
+from ingest.sources.jsonrows import JsonRows
+from ingest.sources.sheets import SheetRows
+from ingest.sources.unpack import OLD_EXCEL_MAGIC, ZIP_MAGIC, CountedFile, unpacked_stream
+
+_LOOK = 65_536
+"""Characters looked at for the first mark that tells JSON from a table."""
+_WORKBOOK = re.compile(rb"PK\x03\x04.{26}(?:\[Content_Types\]\.xml|_rels/|xl/|docProps/|mimetype)", re.DOTALL)
+
+
+class RowFile:
+    """An open file of rows; use it in a ``with`` statement.
+
+    ``format`` is ``csv``, ``ndjson``, ``json`` or ``xlsx``; ``encoding`` and ``delimiter`` are none where they do not
+    apply. Iterating raises ``TooLarge`` past ``limits.rows`` and ``BadRequest`` where the file breaks off.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        wanted: Sequence[str] = (),
+        is_header: HeaderTest | None = None,
+        encoding: str | None = None,
+        delimiter: str | None = None,
+        sheet: str | None = None,
+        limits: Limits | None = None,
+    ) -> None:
+        self.path = path
+        self.limits = limits or Limits()
+        self.encoding: str | None = None
+        self.delimiter: str | None = None
+        self._counted: CountedFile | None = None
+        self._text: io.TextIOWrapper | None = None
+        self._source: DelimitedRows | JsonRows | SheetRows
+        if not path.is_file():
+            raise BadRequest(f"找不到文件 {path.name}", f"there is no file {path.name}")
+        try:
+            if _is_workbook(path):
+                self.format = "xlsx"
+                self._source = SheetRows(path, sheet=sheet, is_header=is_header, limits=self.limits)
+            else:
+                self._open_text(wanted, is_header, encoding, delimiter)
+        except BaseException:
+            self.close()
+            raise
+
+    def _open_text(
+        self, wanted: Sequence[str], is_header: HeaderTest | None, encoding: str | None, delimiter: str | None
+    ) -> None:
+        self.encoding = encoding = encoding or self._detected()
+        mark = self._open_as(encoding).read(_LOOK).lstrip("\ufeff \t\r\n")[:1]
+        text = self._open_as(encoding)
+        if mark in ("[", "{"):
+            self.format = "json" if mark == "[" else "ndjson"
+            self._source = JsonRows(text, wanted, array=mark == "[", limits=self.limits)
+        elif not mark:
+            raise BadRequest("文件是空的", "the file is empty")
+        else:
+            self.format = "csv"
+            rows = DelimitedRows(text, delimiter=delimiter, is_header=is_header, limits=self.limits)
+            self.delimiter = rows.delimiter
+            self._source = rows
+
+    def _detected(self) -> str:
+        stream, _ = unpacked_stream(self.path, self.limits)
+        with stream:
+            return detect_encoding(stream)
+
+    def _open_as(self, encoding: str) -> io.TextIOWrapper:
+        if self._text is not None:
+            self._text.close()
+        stream, self._counted = unpacked_stream(self.path, self.limits)
+        try:
+            self._text = io.TextIOWrapper(stream, encoding=encoding, errors=ESCAPE, newline="")
+        except LookupError as error:
+            stream.close()
+            raise BadRequest(f"不认识的编码 {encoding}", f"unknown encoding {encoding}") from error
+        return self._text
+
+    @property
+    def columns(self) -> Sequence[str]:
+        """The names of the columns, in order."""
+        return self._source.columns
+
+    @property
+    def consumed(self) -> int:
+        """Bytes of the packed file (rows of a spreadsheet) read so far."""
+        return self._counted.consumed if self._counted else _sheet(self._source).consumed
+
+    @property
+    def total(self) -> int:
+        """Bytes of the packed file (rows of a spreadsheet) in all."""
+        return self._counted.total if self._counted else _sheet(self._source).total
+
+    def rows(self) -> Iterator[Row]:
+        """Every row, in order, once."""
+        most = self.limits.rows
+        for row in self._source.rows():
+            if row.number > most:
+                raise TooLarge(f"超过 {most} 行，请分成几个文件", f"more than {most} rows; split the file")
+            yield row
+
+    def close(self) -> None:
+        """Let go of the file."""
+        if self._text is not None:
+            self._text.close()
+
+    def __enter__(self) -> RowFile:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _sheet(source: RowSource | DelimitedRows | JsonRows | SheetRows) -> SheetRows:
+    if not isinstance(source, SheetRows):
+        raise TypeError("only a spreadsheet counts its rows")
+    return source
+
+
+def _is_workbook(path: Path) -> bool:
+    with path.open("rb") as file:
+        start = file.read(256)
+    if start.startswith(OLD_EXCEL_MAGIC):
+        return True
+    return start.startswith(ZIP_MAGIC) and _WORKBOOK.match(start) is not None

@@ -1,0 +1,169 @@
+"""XLSX (and the old XLS, and ODS), by calamine.
+
+Calamine holds a whole sheet in memory, and a sheet may claim a cell at its far corner: so the archive is looked through
+first, unpacked size and farthest cell, before it is let near it. A table too large for that is better sent as CSV.
+"""
+
+from __future__ import annotations
+
+import re
+import zipfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import python_calamine as calamine
+
+from app.domain.errors import BadRequest, TooLarge
+from ingest.sources.base import MIB, HeaderTest, Limits, Row, unique_names
+from ingest.sources.unpack import damaged
+
+_HEADER_WITHIN = 20
+_CELL = re.compile(rb'\br="([A-Z]{1,3})([0-9]{1,7})"')
+_ROW = re.compile(rb"<(?:\w+:)?row\b")
+_OVERLAP = 64
+
+
+class SheetRows:
+    """The rows of one sheet: the one named, or else the first visible that holds anything."""
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        sheet: str | None = None,
+        is_header: HeaderTest | None = None,
+        limits: Limits | None = None,
+    ) -> None:
+        limits = limits or Limits()
+        if zipfile.is_zipfile(path):
+            check_workbook(path, limits)
+        elif path.stat().st_size > limits.spreadsheet // 8:
+            raise _too_large(limits)
+        try:
+            book = calamine.CalamineWorkbook.from_path(path)
+            self.sheet = _choose(book, sheet)
+            found = book.get_sheet_by_name(self.sheet)
+        except (calamine.CalamineError, OSError) as error:
+            raise BadRequest("表格文件损坏或不是 Excel 文件", "the spreadsheet is damaged, or is not one") from error
+        self._rows = iter(found.iter_rows())
+        self._first_below = 0
+        self._height = found.height
+        self._taken = 0
+        self._pending: list[list[Any]] = []
+        self.columns: Sequence[str] = self._find_header(is_header, limits)
+
+    @property
+    def consumed(self) -> int:
+        """Rows read so far."""
+        return self._taken
+
+    @property
+    def total(self) -> int:
+        """Rows of the sheet."""
+        return self._height
+
+    def rows(self) -> Iterator[Row]:
+        """Every row below the header that is not blank."""
+        width = len(self.columns)
+        number = 0
+        for cells in self._all_rows():
+            number += 1
+            if not any(cell not in ("", None) for cell in cells):
+                continue
+            yield Row(number, cells[:width] + [""] * (width - len(cells)))
+
+    def _all_rows(self) -> Iterator[list[Any]]:
+        yield from self._pending
+        for cells in self._rows:
+            self._taken += 1
+            yield cells
+
+    def _find_header(self, is_header: HeaderTest | None, limits: Limits) -> Sequence[str]:
+        above: list[list[Any]] = []
+        for cells in self._rows:
+            self._taken += 1
+            above.append(cells)
+            filled = any(str(cell).strip() for cell in cells)
+            if filled and (is_header is None or is_header(_names(cells))):
+                return _names(cells)
+            if len(above) >= _HEADER_WITHIN:
+                break
+        start = next((i for i, cells in enumerate(above) if any(str(cell).strip() for cell in cells)), None)
+        if start is None:
+            raise BadRequest(f"工作表“{self.sheet}”是空的", f"the sheet {self.sheet!r} is empty")
+        self._pending = above[start + 1 :]
+        return _names(above[start])
+
+
+def _names(cells: Sequence[Any]) -> list[str]:
+    width = max((i for i, cell in enumerate(cells, 1) if str(cell).strip()), default=0)
+    return unique_names(cells[:width])
+
+
+def _choose(book: calamine.CalamineWorkbook, wanted: str | None) -> str:
+    names = book.sheet_names
+    if wanted is not None:
+        if wanted not in names:
+            raise BadRequest(
+                f"没有名为“{wanted}”的工作表，现有：{'、'.join(names)}",
+                f"there is no sheet {wanted!r}; there are: {', '.join(names)}",
+            )
+        return wanted
+    visible = [m.name for m in book.sheets_metadata if m.visible == calamine.SheetVisibleEnum.Visible] or names
+    for name in visible:
+        if book.get_sheet_by_name(name).height:
+            return name
+    raise BadRequest("表格文件里没有内容", "the spreadsheet is empty")
+
+
+def check_workbook(path: Path, limits: Limits) -> None:
+    """Look through every part of the archive without keeping it. Raises ``TooLarge`` for one that would not fit in
+    memory, ``BadRequest`` for a damaged one."""
+    unpacked = 0
+    try:
+        with zipfile.ZipFile(path) as archive:
+            for member in archive.infolist():
+                if member.flag_bits & 1:
+                    raise BadRequest("表格文件有密码", "the spreadsheet is encrypted")
+                with archive.open(member) as part:
+                    is_sheet = "worksheets/" in member.filename
+                    rows, column, tail = 0, 0, b""
+                    while chunk := part.read(MIB):
+                        unpacked += len(chunk)
+                        if unpacked > limits.spreadsheet:
+                            raise _too_large(limits)
+                        if is_sheet:
+                            rows, column = _farthest(tail + chunk, rows, column)
+                            tail = chunk[-_OVERLAP:]
+                            if rows * column > limits.cells:
+                                raise _too_large(limits)
+    except (zipfile.BadZipFile, EOFError, NotImplementedError) as error:
+        raise damaged() from error
+    except Exception as error:
+        if type(error).__module__ == "zlib":
+            raise damaged() from error
+        raise
+
+
+def _farthest(xml: bytes, row: int, column: int) -> tuple[int, int]:
+    """The farthest row and column named in a stretch of a sheet's XML."""
+    places = set(_CELL.findall(xml))
+    for letters, digits in places:
+        row = max(row, int(digits))
+        column = max(column, _column_number(letters))
+    return max(row, len(_ROW.findall(xml))), max(column, 1)
+
+
+def _column_number(letters: bytes) -> int:
+    number = 0
+    for letter in letters:
+        number = number * 26 + letter - 64
+    return number
+
+
+def _too_large(limits: Limits) -> TooLarge:
+    return TooLarge(
+        f"表格过大（超过 {limits.cells} 个单元格或 {limits.spreadsheet // MIB} MiB），请另存为 CSV 后导入",
+        f"the spreadsheet is too large (over {limits.cells} cells or {limits.spreadsheet // MIB} MiB); save it as CSV",
+    )
