@@ -1,0 +1,259 @@
+"""A calendar unrolled over some years: where working time lies, as integers that can be searched.
+
+Moments are microseconds of UTC since 1970, days are indexes from the first day of the first year. The clock reading
+*r* of a day stands for **the first moment at which the local clock shows r or later**: a reading that a spring change
+leaps over is the moment of the change, one that an autumn change repeats is its first showing. So each moment of a day
+belongs to one span at most, spans never overlap, later readings are never earlier moments, and what is between two
+moments is real elapsed time, an hour more or less on the days of a change.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta, tzinfo
+
+Spans = tuple[tuple[int, int], ...]
+"""Working hours of one day: (from, to) in seconds after its midnight; ``to`` may lie in the next day (≤ 48 h)."""
+
+SECOND = 1_000_000
+DAY = 86_400 * SECOND
+FIRST_YEAR, LAST_YEAR = 1900, 2999
+"""The years in which moments are taken; outside them a start or an end is refused."""
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_EPOCH_ORDINAL = date(1970, 1, 1).toordinal()
+
+
+class OffTimeline(Exception):
+    """The answer lies outside the unrolled years: unroll more of them and ask again."""
+
+
+def to_us(moment: datetime) -> int:
+    """Microseconds since 1970 UTC of an aware ``moment``."""
+    delta = moment - _EPOCH
+    return delta.days * DAY + delta.seconds * SECOND + delta.microseconds
+
+
+def from_us(us: int) -> datetime:
+    """The moment ``us`` microseconds after 1970, aware, in UTC."""
+    return _EPOCH + timedelta(microseconds=us)
+
+
+def _offset_us(zone: tzinfo, naive: datetime) -> int:
+    offset = naive.replace(tzinfo=zone).utcoffset() or timedelta()
+    return (offset.days * 86_400 + offset.seconds) * SECOND + offset.microseconds
+
+
+def _naive_us(naive: datetime) -> int:
+    return to_us(naive.replace(tzinfo=UTC))
+
+
+def reading_to_us(zone: tzinfo, ordinal: int, reading: int) -> int:
+    """The first moment at which the clock of ``zone`` shows ``reading`` (µs after midnight) of a day, or later."""
+    wall = (ordinal - _EPOCH_ORDINAL) * DAY + reading
+    naive = from_us(wall).replace(tzinfo=None)
+    early = wall - _offset_us(zone, naive)
+    if _naive_us(from_us(early).astimezone(zone).replace(tzinfo=None)) == wall:
+        return early
+    # The clock never shows it. Between the two ways to read it lies the change: find that, to the second.
+    new_offset = _offset_us(zone, naive.replace(fold=1))
+    old_side, new_side = (wall - new_offset) // SECOND, -(-early // SECOND)
+    while new_side - old_side > 1:
+        middle = (old_side + new_side) // 2
+        if _offset_of(zone, middle * SECOND) == new_offset:
+            new_side = middle
+        else:
+            old_side = middle
+    return new_side * SECOND
+
+
+def _offset_of(zone: tzinfo, us: int) -> int:
+    return _naive_us(from_us(us).astimezone(zone).replace(tzinfo=None)) - us
+
+
+@dataclass(frozen=True, slots=True)
+class YearPart:
+    """One year of a calendar, unrolled: for each day its midnight and its spans, in UTC."""
+
+    starts: list[int]
+    spans: list[list[tuple[int, int]]]
+
+
+def unroll_year(zone: tzinfo, year: int, hours: Callable[[date], Spans]) -> YearPart:
+    """The days of ``year``: ``hours(date)`` gives each its spans. Some tenths of a millisecond."""
+    first = date(year, 1, 1).toordinal()
+    count = date(year + 1, 1, 1).toordinal() - first
+    starts = [reading_to_us(zone, first + i, 0) for i in range(count)]
+    beyond = [reading_to_us(zone, first + count + i, 0) for i in range(2)]
+    edges = starts + beyond
+    spans: list[list[tuple[int, int]]] = []
+    for i in range(count):
+        day = hours(date.fromordinal(first + i))
+        start = edges[i]
+        if not day:
+            spans.append([])
+        elif edges[i + 2] - start == 2 * DAY:
+            spans.append([(start + a * SECOND, start + b * SECOND) for a, b in day])
+        else:
+            spans.append([(_edge(zone, first + i, a), _edge(zone, first + i, b)) for a, b in day])
+    return YearPart(starts, spans)
+
+
+def _edge(zone: tzinfo, ordinal: int, seconds: int) -> int:
+    return reading_to_us(zone, ordinal, seconds * SECOND)
+
+
+@dataclass(slots=True, eq=False)
+class Timeline:
+    """Consecutive unrolled years in one piece. All lists are sorted; none may be changed."""
+
+    zone: tzinfo
+    first: int
+    """The ordinal (``date.toordinal``) of day 0."""
+    day_start: list[int] = field(default_factory=list)
+    """The midnight each day begins with."""
+    span_at: list[int] = field(default_factory=list)
+    """The first span of each day; one more at the end."""
+    opens: list[int] = field(default_factory=list)
+    closes: list[int] = field(default_factory=list)
+    before: list[int] = field(default_factory=list)
+    """Working time before each span."""
+    span_day: list[int] = field(default_factory=list)
+    workdays: list[int] = field(default_factory=list)
+    worked: list[int] = field(default_factory=list)
+    """The number of working days before each day; one more at the end."""
+    assumed: list[int] = field(default_factory=list)
+    """The number of days of unpublished years before each day; one more at the end."""
+    total: int = 0
+
+    @classmethod
+    def join(cls, zone: tzinfo, years: Sequence[int], parts: Iterable[YearPart], published: Iterable[bool]) -> Timeline:
+        """One timeline of ``years`` (consecutive), from their parts."""
+        line = cls(zone, date(years[0], 1, 1).toordinal())
+        unseen = 0
+        for part, known in zip(parts, published, strict=True):
+            for start, spans in zip(part.starts, part.spans, strict=True):
+                day = len(line.day_start)
+                line.day_start.append(start)
+                line.span_at.append(len(line.opens))
+                line.worked.append(len(line.workdays))
+                line.assumed.append(unseen)
+                unseen += not known
+                if spans:
+                    line.workdays.append(day)
+                for opening, closing in spans:
+                    line.opens.append(opening)
+                    line.closes.append(closing)
+                    line.before.append(line.total)
+                    line.span_day.append(day)
+                    line.total += closing - opening
+        line.span_at.append(len(line.opens))
+        line.worked.append(len(line.workdays))
+        line.assumed.append(unseen)
+        return line
+
+    # -- working time ------------------------------------------------------------------------------------------------
+
+    def done(self, t: int) -> int:
+        """Working time from the beginning of the timeline until ``t``."""
+        k = bisect_right(self.opens, t) - 1
+        if k < 0:
+            return 0
+        return self.before[k] + min(t, self.closes[k]) - self.opens[k]
+
+    def earliest(self, w: int) -> int:
+        """The first moment by which ``w`` of working time is done: at the end of a span, not at the next opening."""
+        k = bisect_left(self.before, w) - 1
+        if k < 0 or w > self.total:
+            raise OffTimeline
+        return self.opens[k] + w - self.before[k]
+
+    def latest(self, w: int) -> int:
+        """The last moment at which no more than ``w`` is done: at an opening, not at the close before it."""
+        if w < 0 or w >= self.total:
+            raise OffTimeline
+        k = bisect_right(self.before, w) - 1
+        return self.opens[k] + w - self.before[k]
+
+    def opening(self, t: int) -> int:
+        """``t`` where it is a working moment (both edges of a span are), else the next opening."""
+        k = bisect_right(self.opens, t) - 1
+        if k >= 0 and t <= self.closes[k]:
+            return t
+        if k + 1 >= len(self.opens):
+            raise OffTimeline
+        return self.opens[k + 1]
+
+    # -- days --------------------------------------------------------------------------------------------------------
+
+    def date_of(self, t: int) -> int:
+        """The index of the local date of ``t``."""
+        i = bisect_right(self.day_start, t) - 1
+        if i < 2 or i > len(self.day_start) - 4:
+            raise OffTimeline
+        return i
+
+    def day_from(self, t: int) -> int:
+        """The day that ``t`` begins in: that of the span it is in (a night shift's morning belongs to the evening
+        before; the opening counts, the close does not), else its date."""
+        k = bisect_right(self.opens, t) - 1
+        day = self.date_of(t)
+        return self.span_day[k] if k >= 0 and t < self.closes[k] else day
+
+    def day_until(self, t: int) -> int:
+        """The day that ``t`` ends in: that of the span it is in (the close counts, the opening does not), else its
+        date."""
+        k = bisect_left(self.opens, t) - 1
+        day = self.date_of(t)
+        return self.span_day[k] if k >= 0 and t <= self.closes[k] else day
+
+    def reading(self, day: int, t: int) -> int:
+        """What the clock shows at ``t``, counted from the midnight of ``day`` (24 h and more: the day after)."""
+        start = self.day_start[day]
+        if self.day_start[day + 2] - start == 2 * DAY:
+            return t - start
+        wall = t + _offset_of(self.zone, t)
+        return wall - (self.first + day - _EPOCH_ORDINAL) * DAY
+
+    def at(self, day: int, reading: int) -> int:
+        """The moment at which the clock first shows ``reading`` of ``day``, or later."""
+        self._inside(day)
+        start = self.day_start[day]
+        if self.day_start[day + 2] - start == 2 * DAY:
+            return start + reading
+        return reading_to_us(self.zone, self.first + day, reading)
+
+    def midnight(self, day: int) -> int:
+        """24:00 of ``day``."""
+        self._inside(day)
+        return self.day_start[day + 1]
+
+    def close(self, day: int) -> int:
+        """The close of business of ``day``; 24:00 where it has no hours."""
+        self._inside(day)
+        end = self.span_at[day + 1]
+        return self.closes[end - 1] if end > self.span_at[day] else self.day_start[day + 1]
+
+    def is_working(self, day: int) -> bool:
+        """Whether ``day`` has working hours."""
+        return self.span_at[day + 1] > self.span_at[day]
+
+    def nth_workday(self, k: int) -> int:
+        """The day that is the ``k``-th working day of the timeline, from 0."""
+        if k < 0 or k >= len(self.workdays):
+            raise OffTimeline
+        return self.workdays[k]
+
+    def date(self, day: int) -> date:
+        """The date of a day."""
+        return date.fromordinal(self.first + day)
+
+    def saw_assumed(self, low: int, high: int) -> bool:
+        """Whether a day from ``low`` to ``high``, both included, is of an unpublished year."""
+        return self.assumed[high + 1] > self.assumed[low] if high >= low else False
+
+    def _inside(self, day: int) -> None:
+        if day < 2 or day > len(self.day_start) - 4:
+            raise OffTimeline
