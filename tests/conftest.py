@@ -55,6 +55,7 @@ def pytest_configure(config: pytest.Config) -> None:
         raise pytest.UsageError(f"DUBAN_REQUIRE names {sorted(unknown)}; known are {', '.join(FACILITIES)}")
     for name in [name for name in os.environ if name.startswith("DUBAN_") and name not in KEPT_VARIABLES]:
         del os.environ[name]
+    os.environ["DUBAN_PASSWORD_MEMORY_KIB"] = "64"  # passwords as strong as in service would take most of the time
     Settings.model_config["env_file"] = None
     if _is_worker(config):
         config.stash[WORKDIR] = Path(cast("Any", config).workerinput["duban_workdir"])
