@@ -12,9 +12,8 @@ from app import clock
 from app.domain.errors import BadRequest, Forbidden, Unauthorized
 from app.runtime import Runtime
 from app.security.principal import Principal, RoleName
+from app.security.sessions import SESSION_COOKIE
 from app.services import accounts
-
-SESSION_COOKIE = "duban_session"
 
 
 def runtime(request: Request) -> Runtime:
@@ -55,11 +54,14 @@ def need_role(who: Principal, *roles: RoleName) -> None:
     """Refuse with 403 unless ``who`` has one of ``roles`` (an administrator always has)."""
     if who.role != "admin" and who.role not in roles:
         raise Forbidden(
-            f"需要以下角色之一：{'、'.join(('admin', *roles))}", f"one of these roles is needed: {', '.join(('admin', *roles))}"
+            f"需要以下角色之一：{'、'.join(('admin', *roles))}",
+            f"one of these roles is needed: {', '.join(('admin', *roles))}",
         )
 
 
-def if_match(if_match: Annotated[str | None, Header(description="the version read, such as `\"3\"`")] = None) -> int | None:
+def if_match(
+    if_match: Annotated[str | None, Header(description='the version read, such as `"3"`')] = None,
+) -> int | None:
     """The version in ``If-Match``; none where there is no header, or ``*``."""
     if if_match is None or if_match.strip() == "*":
         return None
@@ -88,5 +90,7 @@ def decode_cursor(text: str | None) -> int | None:
     except (binascii.Error, UnicodeDecodeError, ValueError):
         raw = ""
     if not raw.startswith("k") or not raw[1:].isdecimal() or len(raw) > 20:
-        raise BadRequest("cursor 无效：请使用上一页返回的 next", "the cursor is not valid: use `next` of the page before")
+        raise BadRequest(
+            "cursor 无效：请使用上一页返回的 next", "the cursor is not valid: use `next` of the page before"
+        )
     return int(raw[1:])

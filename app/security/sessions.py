@@ -1,4 +1,4 @@
-"""Repeated failures to sign in: counted by name, in memory, so that guessing becomes slow."""
+"""The session's cookie, and repeated failures to sign in: counted by name, in memory, so that guessing becomes slow."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from threading import Lock
 
+SESSION_COOKIE = "duban_session"
+"""HttpOnly, SameSite=Lax; the console sets it, the API takes it for reading."""
 FREE_TRIES = 5
 FIRST_PAUSE = timedelta(seconds=30)
 LONGEST_PAUSE = timedelta(minutes=15)
