@@ -32,8 +32,6 @@ UNIT_CLOCK: Final = frozenset({"accept", "contact", "complete"})
 CARDS: Final = ("yellow", "red")
 ENDED: Final = frozenset({"closed", "void"})
 """States in which nothing but a supervision order that is still live is watched."""
-MAX_OFFSET: Final = 400
-"""Days (or ten times as many hours) that a rung may stand off its deadline: beyond it is a slip of the pen."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,13 +141,28 @@ class Decision:
 
 def rung_moment(rung: Rung, due_at: datetime, calendar: WorkCalendar) -> datetime:
     """The moment of ``rung`` for a deadline at ``due_at``: exact to the clock time."""
-    return due_at if rung.offset is None else _shifted(calendar, due_at, rung.offset)
+    return due_at if rung.offset is None else _shifted(_Same(calendar), due_at, rung.offset)
+
+
+class _Same:
+    """A calendar as a key by identity: comparing two calendars by content costs more than counting the days."""
+
+    __slots__ = ("calendar",)
+
+    def __init__(self, calendar: WorkCalendar) -> None:
+        self.calendar = calendar
+
+    def __hash__(self) -> int:
+        return id(self.calendar)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Same) and other.calendar is self.calendar
 
 
 @lru_cache(maxsize=8192)
-def _shifted(calendar: WorkCalendar, due_at: datetime, offset: Limit) -> datetime:
+def _shifted(same: _Same, due_at: datetime, offset: Limit) -> datetime:
     """``shift``, remembered: most deadlines of a day end at the same close of business."""
-    return shift(calendar, due_at, offset)
+    return shift(same.calendar, due_at, offset)
 
 
 def is_watched(ticket: TicketFacts, deadline: DeadlineFacts) -> bool:
@@ -258,17 +271,15 @@ def _raise(
 
 
 def _local(calendar: WorkCalendar, moment: datetime) -> str:
-    return moment.astimezone(calendar.zone).strftime("%Y-%m-%d %H:%M")
+    return calendar.local(moment).strftime("%Y-%m-%d %H:%M")
 
 
 def _why_zh(
     deadline: DeadlineFacts, rung: Rung, card: str | None, stage: str | None, order: bool,
     passed_over: tuple[str, ...], calendar: WorkCalendar, *, late: bool,
 ) -> str:  # fmt: skip
-    parts = [
-        f"{say(TARGET, deadline.target)}时限 {_local(calendar, deadline.due_at)}"
-        f"{'已到，仍未完成' if late else '将到'}：{rung.name('zh')}"
-    ]
+    when = "已到，仍未完成" if late else "将到"
+    parts = [f"{say(TARGET, deadline.target)}时限 {_local(calendar, deadline.due_at)} {when}：{rung.name('zh')}"]
     if card:
         parts.append(f"亮{say(CARD, card)}")
     if stage:
@@ -284,9 +295,9 @@ def _why_en(
     deadline: DeadlineFacts, rung: Rung, card: str | None, stage: str | None, order: bool,
     passed_over: tuple[str, ...], calendar: WorkCalendar, *, late: bool,
 ) -> str:  # fmt: skip
+    when = "reached and not met" if late else "is near"
     parts = [
-        f"{say(TARGET, deadline.target, 'en')} deadline {_local(calendar, deadline.due_at)} "
-        f"{'reached and not met' if late else 'is near'}: {rung.name('en')}"
+        f"{say(TARGET, deadline.target, 'en')} deadline {_local(calendar, deadline.due_at)} {when}: {rung.name('en')}"
     ]
     if card:
         parts.append(say(CARD, card, "en").lower())
@@ -397,22 +408,12 @@ def _read_offset(value: Any, at: str, problems: list[FieldProblem]) -> Limit | N
     if not isinstance(value, Mapping):
         problems.append(FieldProblem(at, "须为对象或 null", "must be an object or null"))
         return None
-    unit, amount = value.get("unit"), value.get("amount")
-    before = len(problems)
-    units = ("working_days", "working_hours", "days", "hours")
-    ends = value.get("ends", "same_time")
-    _one_of(unit, units, f"{at}/unit", problems)
-    _one_of(ends, ("close", "midnight", "same_time"), f"{at}/ends", problems)
-    most = MAX_OFFSET * (10 if unit in ("working_hours", "hours") else 1)
-    if isinstance(amount, bool) or not isinstance(amount, int | float) or not -most <= amount <= most:
-        problems.append(
-            FieldProblem(f"{at}/amount", f"须为 -{most} 到 {most} 的数", f"must be a number from -{most} to {most}")
-        )
-    elif unit in ("working_days", "days") and amount != int(amount):
-        problems.append(FieldProblem(f"{at}/amount", "天数须为整数", "days must be whole"))
-    if len(problems) > before or amount is None:
+    try:
+        offset = Limit.from_spec({"ends": "same_time", **value}, pointer=at)
+    except Invalid as error:
+        problems.extend(error.problems)
         return None
-    return Limit(unit=unit, amount=amount, ends=ends) if amount else None
+    return offset if offset.amount else None
 
 
 def _read_terms(value: Any, at: str, problems: list[FieldProblem]) -> tuple[int, int | None]:

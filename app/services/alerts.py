@@ -8,26 +8,27 @@ numbers without gaps and in the order of commit, and so it must be the last lock
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import datetime, tzinfo
 from typing import Any
 
 from sqlalchemy import insert, select
 from sqlmodel import Session, col
 
 from app.db import at_end
-from app.domain.errors import Conflict, Forbidden, NotFound
-from app.domain.ladder import Decision, DeadlineFacts, TicketFacts, decide, first_look, higher_card
+from app.domain.errors import Conflict, NotFound
+from app.domain.ladder import DeadlineFacts, Decision, TicketFacts, decide, first_look, higher_card
 from app.domain.workcalendar import WorkCalendar
 from app.models import Alert, AlertFeed, Deadline, SupervisionOrder, Ticket
+from app.security.permissions import require
 from app.security.principal import Principal
 from app.services import log
 from app.services.reference import Reference
+from app.services.views import moment
 from app.store import oversight as store
 from app.store.ids import take
 
 LIVE = ("open", "acked")
 """States of an alert that still stands."""
-ACK_ROLES = frozenset({"admin", "dispatcher", "supervisor", "unit"})
 FEED_COUNTER = "alert_feed"
 _PENDING = "alert_feed"
 
@@ -145,8 +146,7 @@ def acknowledge(session: Session, principal: Principal, alert_id: int, now: date
 
     Raises Forbidden, NotFound (also for a unit that may not see it), Conflict.
     """
-    if principal.role not in ACK_ROLES:
-        raise Forbidden("当前角色不能确认预警", "this role may not acknowledge alerts")
+    require(principal, "alerts.acknowledge")
     alert = visible_alert(session, principal, alert_id)
     ticket = store.lock_ticket(session, alert.ticket_id)  # ticket rows are locked first, always
     session.refresh(alert)
@@ -200,8 +200,7 @@ def list_alerts(
 
     ``state``: open, acked, resolved, or ``live`` for the first two; ``unit_id`` counts its subtree.
     """
-    if principal.role == "integrator":
-        raise Forbidden("接入方不能查看预警", "an integrator may not see alerts")
+    require(principal, "alerts.see")
     conditions: list[Any] = []
     if state == "live":
         conditions.append(col(Alert.state).in_(LIVE))
@@ -227,3 +226,35 @@ def list_alerts(
         .limit(limit)
     )
     return [(alert, ticket) for alert, ticket in session.execute(query)]
+
+
+def alert_view(alert: Alert, ticket: Ticket, ref: Reference, zone: tzinfo) -> dict[str, Any]:
+    """An alert as read, in lists and on the stream; nothing in it says who the citizen is."""
+    unit = ref.units.get(alert.unit_id) if alert.unit_id is not None else None
+    rung = ref.ladder.rung(alert.rung)
+    return {
+        "id": alert.id,
+        "ticket_id": ticket.id,
+        "ticket_number": ticket.number,
+        "title": ticket.title,
+        "ticket_status": ticket.status,
+        "stage": ticket.stage,
+        "unit": unit.code if unit else None,
+        "unit_name": unit.name if unit else None,
+        "target": alert.target,
+        "round": alert.round,
+        "revision": alert.revision,
+        "rung": alert.rung,
+        "rung_name": rung.name("zh") if rung else alert.rung,
+        "rung_name_en": rung.name("en") if rung else alert.rung,
+        "card": alert.card,
+        "breach_at": moment(alert.breach_at, zone),
+        "due_at": moment(alert.due_at, zone),
+        "raised_at": moment(alert.raised_at, zone),
+        "passed_over": alert.passed_over,
+        "state": alert.state,
+        "acked_by": alert.acked_by,
+        "acked_at": moment(alert.acked_at, zone),
+        "resolved_at": moment(alert.resolved_at, zone),
+        "resolution": alert.resolution,
+    }

@@ -7,30 +7,30 @@ counter of order numbers, then (at the commit) the alert feed.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import datetime
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, tzinfo
 from typing import Any, Final
 
 from sqlalchemy import select
 from sqlmodel import Session, col
 
-from app.domain.errors import Conflict, Forbidden, Invalid, NotFound
+from app.domain.errors import Conflict, Invalid, NotFound
 from app.domain.lifecycle import next_stage, raised_stage
 from app.domain.limits import Limit, due
-from app.domain.words import TRIGGER, say
+from app.domain.words import TRIGGER
 from app.models import Deadline, SupervisionOrder, Ticket
+from app.security.permissions import require
 from app.security.principal import Principal
 from app.services import alerts, log
 from app.services.deadlines import of_ticket, policy_for
 from app.services.reference import Reference
+from app.services.views import moment
 from app.store import oversight as store
 from app.store.ids import take
 
 DEFAULT_LIMIT: Final = Limit("working_days", 3)
 """Where the policy says nothing (Shanghai, 督办件)."""
-ISSUE_ROLES: Final = frozenset({"admin", "supervisor", "leader"})
-REPLY_ROLES: Final = frozenset({"admin", "unit"})
-RULE_ROLES: Final = frozenset({"admin", "supervisor"})
 NO_ORDER_IN: Final = frozenset({"closed", "void"})
 
 
@@ -62,20 +62,64 @@ def trigger(
     a new limit. The stage is raised, never lowered. The caller holds the ticket's row. ``at``: when it happened, where
     that is not ``now``.
     """
-    when = at or now
     session.flush()
-    order = find_live(session, ticket.id)
-    rows = of_ticket(session, ticket.id)
-    entry = {"trigger": trigger, "at": log.stamp(when), "actor": actor}
-    if demand:
-        entry["demand"] = demand
+    return apply(
+        session,
+        ref,
+        ticket,
+        Cause(trigger, actor, at or now, demand, signatory),
+        live=find_live(session, ticket.id),
+        rows=of_ticket(session, ticket.id),
+        serial=lambda year: take(session, counter_of(year)),
+        now=now,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """Why an order is issued or advanced: the trigger, by whom, when, and what a person had to say."""
+
+    trigger: str
+    actor: str
+    at: datetime
+    demand: str | None = None
+    signatory: str | None = None
+
+
+def counter_of(year: int) -> str:
+    """The counter that numbers the orders of a year without gaps."""
+    return f"order:{year}"
+
+
+def year_of(ref: Reference, ticket: Ticket, at: datetime) -> int:
+    """The year an order issued at ``at`` is numbered in: that of the calendar's zone."""
+    return at.astimezone(ref.calendar_for(ticket.unit_id)[1].zone).year
+
+
+def apply(
+    session: Session,
+    ref: Reference,
+    ticket: Ticket,
+    cause: Cause,
+    *,
+    live: SupervisionOrder | None,
+    rows: list[Deadline],
+    serial: Callable[[int], int],
+    now: datetime,
+) -> SupervisionOrder:
+    """What ``trigger`` does, with everything read beforehand, so that a sweep reads for many tickets at once.
+
+    ``live``: the ticket's live order; ``rows``: its deadlines, to which a new one is added; ``serial``: the next
+    number of a year.
+    """
+    order = live
     if order is None:
-        order = _issue(session, ref, ticket, rows, trigger, entry, actor, when, now, demand, signatory)
+        order = _issue(session, ref, ticket, rows, cause, serial, now)
     else:
-        _advance(session, ref, ticket, rows, order, entry, actor, when, now, demand, signatory)
+        _advance(session, ref, ticket, rows, order, cause, now)
     ticket.supervised = True
-    stage = next_stage(ticket.stage) if trigger == "dissatisfied" else raised_stage(ticket.stage, "urged")
-    raise_stage(session, ticket, stage, why=trigger, actor=actor, at=when, now=now)
+    stage = next_stage(ticket.stage) if cause.trigger == "dissatisfied" else raised_stage(ticket.stage, "urged")
+    raise_stage(session, ticket, stage, why=cause.trigger, actor=cause.actor, at=cause.at, now=now)
     session.add(ticket)
     return order
 
@@ -94,48 +138,51 @@ def raise_stage(
     return True
 
 
+def _entry(cause: Cause, term: int) -> dict[str, Any]:
+    entry = {"trigger": cause.trigger, "at": log.stamp(cause.at), "actor": cause.actor, "term": term}
+    return {**entry, "demand": cause.demand} if cause.demand else entry
+
+
 def _issue(
-    session: Session, ref: Reference, ticket: Ticket, rows: Sequence[Deadline], trigger_code: str,
-    entry: dict[str, Any], actor: str, at: datetime, now: datetime, demand: str | None, signatory: str | None,
+    session: Session, ref: Reference, ticket: Ticket, rows: list[Deadline], cause: Cause,
+    serial: Callable[[int], int], now: datetime,
 ) -> SupervisionOrder:  # fmt: skip
-    _, calendar = ref.calendar_for(ticket.unit_id)
-    year = at.astimezone(calendar.zone).year
-    deadline = _open_limit(session, ref, ticket, rows, at)
+    deadline = _open_limit(session, ref, ticket, rows, cause.at)
+    year = year_of(ref, ticket, cause.at)
     order = SupervisionOrder(
         year=year,
-        serial=take(session, f"order:{year}"),
+        serial=serial(year),
         ticket_id=ticket.id,
         unit_id=ticket.unit_id,
-        trigger=trigger_code,
-        triggers=[entry],
-        issued_at=at,
+        trigger=cause.trigger,
+        triggers=[_entry(cause, 1)],
+        issued_at=cause.at,
         due_at=deadline.due_at,
-        demand=demand,
-        signatory=signatory,
+        demand=cause.demand,
+        signatory=cause.signatory,
     )
     session.add(order)
-    session.flush()
-    _tell(session, ticket, order, "supervision_order_issued", actor, at, now, trigger=trigger_code, demand=demand)
+    _tell(session, ticket, order, "supervision_order_issued", cause.actor, cause.at, now, trigger=cause.trigger)
     return order
 
 
 def _advance(
-    session: Session, ref: Reference, ticket: Ticket, rows: Sequence[Deadline], order: SupervisionOrder,
-    entry: dict[str, Any], actor: str, at: datetime, now: datetime, demand: str | None, signatory: str | None,
+    session: Session, ref: Reference, ticket: Ticket, rows: list[Deadline], order: SupervisionOrder, cause: Cause,
+    now: datetime,
 ) -> None:  # fmt: skip
-    if order.state == "replied" or order.due_at <= at:
-        _next_term(session, ref, ticket, rows, order, at)
-    order.triggers = [*order.triggers, {**entry, "term": order.term}]
-    order.demand = demand or order.demand
-    order.signatory = signatory or order.signatory
+    if order.state == "replied" or order.due_at <= cause.at:
+        _next_term(session, ref, ticket, rows, order, cause.at)
+    order.triggers = [*order.triggers, _entry(cause, order.term)]
+    order.demand = cause.demand or order.demand
+    order.signatory = cause.signatory or order.signatory
     order.unit_id = ticket.unit_id
     order.version += 1
     session.add(order)
-    _tell(session, ticket, order, "supervision_order_advanced", actor, at, now, trigger=entry["trigger"], demand=demand)
+    _tell(session, ticket, order, "supervision_order_advanced", cause.actor, cause.at, now, trigger=cause.trigger)
 
 
 def _next_term(
-    session: Session, ref: Reference, ticket: Ticket, rows: Sequence[Deadline], order: SupervisionOrder, at: datetime
+    session: Session, ref: Reference, ticket: Ticket, rows: list[Deadline], order: SupervisionOrder, at: datetime
 ) -> None:
     deadline = _open_limit(session, ref, ticket, rows, at)
     order.term += 1
@@ -144,7 +191,7 @@ def _next_term(
     order.reply = order.replied_by = order.replied_at = None
 
 
-def _open_limit(session: Session, ref: Reference, ticket: Ticket, rows: Sequence[Deadline], at: datetime) -> Deadline:
+def _open_limit(session: Session, ref: Reference, ticket: Ticket, rows: list[Deadline], at: datetime) -> Deadline:
     """The order's limit from ``at``: the open ``supervise`` deadline moved (a new revision, so that it is watched from
     the lowest rung again), or a fresh one in the next round where the last was met."""
     policy_id, policy = policy_for(ref, ticket)
@@ -161,6 +208,7 @@ def _open_limit(session: Session, ref: Reference, ticket: Ticket, rows: Sequence
             started_at=at,
             due_at=answer.due_at,
         )
+        rows.append(row)
     else:
         row.revision += 1
     row.started_at, row.due_at, row.provisional = at, answer.due_at, answer.provisional
@@ -192,7 +240,7 @@ def issue(
     trigger_code: str, demand: str | None, signatory: str | None, now: datetime,
 ) -> SupervisionOrder:  # fmt: skip
     """A person's order: the leader's instruction, or a supervisor's own. Raises Forbidden, NotFound, Invalid, Conflict."""
-    _need(principal, ISSUE_ROLES, "下发督办单", "issue supervision orders")
+    require(principal, "orders.issue")
     if trigger_code not in TRIGGER:
         raise Invalid.at("/trigger", f"须为以下之一：{'、'.join(TRIGGER)}", f"must be one of {', '.join(TRIGGER)}")
     ticket = session.get(Ticket, ticket_id)
@@ -215,7 +263,7 @@ def reply(
     session: Session, ref: Reference, principal: Principal, order_id: int, text: str, *, now: datetime
 ) -> SupervisionOrder:
     """The unit's answer: meets the order's limit and resolves its alerts. Raises Forbidden, NotFound, Conflict."""
-    _need(principal, REPLY_ROLES, "回复督办单", "answer supervision orders")
+    require(principal, "orders.reply")
     order, ticket = _locked(session, principal, order_id)
     _must_be(order, "issued", "回复", "answered")
     _record_reply(session, ticket, order, text, principal.actor, now, now)
@@ -224,14 +272,14 @@ def reply(
 
 
 def reply_by_completion(
-    session: Session, ticket: Ticket, result: str | None, principal: Principal, at: datetime, now: datetime
+    session: Session, ref: Reference, ticket: Ticket, result: str, principal: Principal, at: datetime, now: datetime
 ) -> SupervisionOrder | None:
     """Let the unit's completion of the ticket be its answer, where it has given none: nobody types it twice."""
     session.flush()
     order = find_live(session, ticket.id)
     if order is None or order.state != "issued":
         return None
-    _record_reply(session, ticket, order, result or "", principal.actor, at, now, by_completion=True)
+    _record_reply(session, ticket, order, result, principal.actor, at, now, by_completion=True)
     return order
 
 
@@ -239,7 +287,7 @@ def accept_reply(
     session: Session, ref: Reference, principal: Principal, order_id: int, ruling: str | None, *, now: datetime
 ) -> SupervisionOrder:
     """The office is content with the answer: the order is closed. Raises Forbidden, NotFound, Conflict."""
-    _need(principal, RULE_ROLES, "审核督办回复", "rule on answers")
+    require(principal, "orders.rule")
     order, ticket = _locked(session, principal, order_id)
     _must_be(order, "replied", "审核通过", "accepted")
     _rule(order, ruling, principal, now)
@@ -252,45 +300,41 @@ def refuse_reply(
     session: Session, ref: Reference, principal: Principal, order_id: int, ruling: str, *, now: datetime
 ) -> SupervisionOrder:
     """The answer will not do: the order enters its next term with a new limit. Raises Forbidden, NotFound, Conflict."""
-    _need(principal, RULE_ROLES, "审核督办回复", "rule on answers")
+    require(principal, "orders.rule")
     order, ticket = _locked(session, principal, order_id)
     _must_be(order, "replied", "退回", "refused")
-    refused = order.reply
     _rule(order, ruling, principal, now)
+    refused = {"trigger": "refused", "at": log.stamp(now), "actor": principal.actor, "term": order.term,
+               "reply": order.reply, "replied_by": order.replied_by, "ruling": ruling}  # fmt: skip
+    order.triggers = [*order.triggers, refused]
     _next_term(session, ref, ticket, of_ticket(session, ticket.id), order, now)
     order.version += 1
     session.add(order)
-    _tell(session, ticket, order, "supervision_order_refused", principal.actor, now, now, ruling=ruling, reply=refused)
+    _tell(session, ticket, order, "supervision_order_refused", principal.actor, now, now, ruling=ruling)
     alerts.reschedule(session, ref, ticket, now)
     return order
 
 
 def close_on_satisfied(
-    session: Session, ticket: Ticket, now: datetime, *, actor: str = "system:duban", at: datetime | None = None
+    session: Session, ref: Reference, ticket: Ticket, principal: Principal, now: datetime
 ) -> SupervisionOrder | None:
     """Close the live order because the citizen is content (or could not be asked) and the ticket is closed."""
     session.flush()
     order = find_live(session, ticket.id)
     if order is not None:
-        _close(session, ticket, order, "closed", actor, at or now, now)
+        _close(session, ticket, order, "closed", principal.actor, now, now)
     return order
 
 
 def cancel_on_void(
-    session: Session, ticket: Ticket, now: datetime, *, actor: str = "system:duban", at: datetime | None = None
+    session: Session, ref: Reference, ticket: Ticket, principal: Principal, now: datetime
 ) -> SupervisionOrder | None:
     """Cancel the live order because its ticket is void."""
     session.flush()
     order = find_live(session, ticket.id)
     if order is not None:
-        _close(session, ticket, order, "cancelled", actor, at or now, now)
+        _close(session, ticket, order, "cancelled", principal.actor, now, now)
     return order
-
-
-def _need(principal: Principal, roles: frozenset[str], zh: str, en: str) -> None:
-    if principal.role not in roles:
-        names = "、".join(sorted(roles))
-        raise Forbidden(f"当前角色不能{zh}，可执行的角色：{names}", f"this role may not {en}; roles that may: {names}")
 
 
 def visible_order(session: Session, principal: Principal, order_id: int) -> SupervisionOrder:
@@ -378,8 +422,7 @@ def list_orders(
     before: int | None = None, limit: int = 50,
 ) -> list[tuple[SupervisionOrder, Ticket]]:  # fmt: skip
     """Orders with their tickets, newest first; ``before`` is the id the last page ended with."""
-    if principal.role == "integrator":
-        raise Forbidden("接入方不能查看督办单", "an integrator may not see supervision orders")
+    require(principal, "alerts.see")
     conditions: list[Any] = []
     if state is not None:
         conditions.append(col(SupervisionOrder.state) == state)
@@ -405,6 +448,36 @@ def list_orders(
     return [(order, ticket) for order, ticket in session.execute(query)]
 
 
-def describe(order: SupervisionOrder, lang: str = "zh") -> str:
-    """One line that names the order and why it was issued."""
-    return f"{number_of(order)} {say(TRIGGER, order.trigger, lang)}"
+def order_view(order: SupervisionOrder, ticket: Ticket, ref: Reference, zone: tzinfo) -> dict[str, Any]:
+    """An order as read."""
+    unit = ref.units.get(order.unit_id) if order.unit_id is not None else None
+    return {
+        "id": order.id,
+        "number": number_of(order),
+        "year": order.year,
+        "serial": order.serial,
+        "ticket_id": ticket.id,
+        "ticket_number": ticket.number,
+        "title": ticket.title,
+        "ticket_status": ticket.status,
+        "stage": ticket.stage,
+        "unit": unit.code if unit else None,
+        "unit_name": unit.name if unit else None,
+        "state": order.state,
+        "live": order.live,
+        "trigger": order.trigger,
+        "triggers": order.triggers,
+        "term": order.term,
+        "issued_at": moment(order.issued_at, zone),
+        "due_at": moment(order.due_at, zone),
+        "signatory": order.signatory,
+        "demand": order.demand,
+        "reply": order.reply,
+        "replied_by": order.replied_by,
+        "replied_at": moment(order.replied_at, zone),
+        "ruling": order.ruling,
+        "ruled_by": order.ruled_by,
+        "ruled_at": moment(order.ruled_at, zone),
+        "closed_at": moment(order.closed_at, zone),
+        "version": order.version,
+    }

@@ -21,9 +21,15 @@ def _is_postgresql(session: Session) -> bool:
     return session.get_bind().dialect.name == "postgresql"
 
 
-def claim_due(session: Session, now: datetime, limit: int) -> list[Ticket]:
-    """Up to ``limit`` tickets whose next check has come, locked for this transaction; those another sweeper holds are
-    left to it. On SQLite the writing transaction itself is the lock."""
+def is_due(session: Session, now: datetime) -> bool:
+    """Whether any ticket's next check has come: one probe of a partial index."""
+    query = select(col(Ticket.id)).where(col(Ticket.next_check_at).is_not(None), col(Ticket.next_check_at) <= now)
+    return session.execute(query.limit(1)).first() is not None
+
+
+def claim_due(session: Session, now: datetime, limit: int, ids: Sequence[int] | None = None) -> list[Ticket]:
+    """Up to ``limit`` tickets (of ``ids``, where given) whose next check has come, locked for this transaction; those
+    another sweeper holds are left to it. On SQLite the writing transaction itself is the lock."""
     query = (
         select(Ticket)
         .where(col(Ticket.next_check_at).is_not(None), col(Ticket.next_check_at) <= now)
@@ -31,6 +37,8 @@ def claim_due(session: Session, now: datetime, limit: int) -> list[Ticket]:
         .limit(limit)
         .execution_options(populate_existing=True)
     )
+    if ids is not None:
+        query = query.where(col(Ticket.id).in_(ids))
     if _is_postgresql(session):
         query = query.with_for_update(skip_locked=True)
     return list(session.execute(query).scalars())
@@ -54,6 +62,19 @@ def open_deadlines(session: Session, ticket_ids: Sequence[int]) -> dict[int, lis
             col(Deadline.cancelled_at).is_(None),
         )
         .order_by(col(Deadline.ticket_id), col(Deadline.due_at), col(Deadline.target))
+    )
+    found: dict[int, list[Deadline]] = defaultdict(list)
+    for row in session.execute(query).scalars():
+        found[row.ticket_id].append(row)
+    return found
+
+
+def ended_deadlines(session: Session, ticket_ids: Sequence[int], target: str) -> dict[int, list[Deadline]]:
+    """The deadlines of one target that were met or cancelled, by ticket: their rounds are taken."""
+    query = select(Deadline).where(
+        col(Deadline.ticket_id).in_(ticket_ids),
+        col(Deadline.target) == target,
+        col(Deadline.met_at).is_not(None) | col(Deadline.cancelled_at).is_not(None),
     )
     found: dict[int, list[Deadline]] = defaultdict(list)
     for row in session.execute(query).scalars():

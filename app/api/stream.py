@@ -1,0 +1,203 @@
+"""The live stream of alerts (Server-Sent Events): one poller in a process, any number of viewers.
+
+An event's id is the number of an entry in the alert feed, which has no gaps and grows in the order of commit. So a
+viewer who has seen n has seen everything up to n, and resumes behind it (``Last-Event-ID``) without a gap. Viewers read
+from a short memory of the latest entries; one who is further behind is served from the database.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections import deque
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Annotated, Any, Self
+
+import orjson
+from fastapi import APIRouter, Depends, Header, Query, Request
+from fastapi.concurrency import run_in_threadpool
+from fastapi.sse import EventSourceResponse, ServerSentEvent
+
+from app.api.deps import Who
+from app.domain.errors import BadRequest
+from app.runtime import Runtime
+from app.security.permissions import require
+from app.security.principal import Principal
+from app.services.alerts import alert_view
+from app.store import oversight as store
+
+logger = logging.getLogger("duban.stream")
+router = APIRouter(tags=["supervision"])
+POLL_SECONDS = 0.25
+PAGE = 500
+REMEMBERED = 5000
+RETRY_MILLISECONDS = 2000
+HEARTBEAT_SECONDS = 10.0
+LONGEST_SECONDS = 15 * 60
+"""A stream ends after so long; the browser comes back by itself, and is asked again who it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One entry of the feed as it is sent; ``path`` is its unit's, for those who see a subtree only."""
+
+    id: int
+    path: str | None
+    json: str
+
+    def visible_to(self, who: Principal) -> bool:
+        """Whether ``who`` may see the alert: a unit its own subtree, the others everything."""
+        if who.role != "unit":
+            return True
+        return who.unit_path is not None and self.path is not None and self.path.startswith(who.unit_path)
+
+
+class Broadcaster:
+    """Reads the feed once for all viewers of a process; polls while somebody is looking."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+        self._recent: deque[Entry] = deque(maxlen=REMEMBERED)
+        self._head = 0
+        self._news = asyncio.Event()
+        self._watched = asyncio.Event()
+        self._viewers = 0
+        self._closing = False
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        self._loop = asyncio.get_running_loop()
+        self._task = asyncio.create_task(self._poll(), name="duban-alert-feed")
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._end()
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+
+    def stop(self) -> None:
+        """End every stream; may be called from any thread or a signal handler, before the server waits for them."""
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._end)
+
+    def _end(self) -> None:
+        self._closing = True
+        self._wake()
+
+    def _wake(self) -> None:
+        news, self._news = self._news, asyncio.Event()
+        news.set()
+
+    async def follow(self, who: Principal, after: int | None) -> AsyncIterator[ServerSentEvent]:
+        """What ``who`` may see of the feed behind ``after`` (none: from now on), for as long as the stream lasts."""
+        self._viewers += 1
+        self._watched.set()
+        try:
+            head = await run_in_threadpool(self._read_head)
+            # an id from the future was never given by this database: begin at the head
+            last = head if after is None else min(after, head)
+            yield ServerSentEvent(comment="duban alerts", id=str(last), retry=RETRY_MILLISECONDS)
+            end = time.monotonic() + LONGEST_SECONDS
+            while not self._closing and time.monotonic() < end:
+                news = self._news  # taken before looking, so that nothing that comes meanwhile is slept through
+                entries = await self._behind(last)
+                for entry in entries:
+                    last = entry.id
+                    if entry.visible_to(who):
+                        yield ServerSentEvent(id=str(entry.id), raw_data=entry.json)
+                if self._closing or (entries and last < self._head):
+                    continue
+                try:
+                    async with asyncio.timeout(HEARTBEAT_SECONDS):
+                        await news.wait()
+                except TimeoutError:
+                    yield ServerSentEvent(comment="still here")
+        finally:
+            self._viewers -= 1
+            if self._viewers == 0:
+                self._watched.clear()
+
+    async def _behind(self, last: int) -> list[Entry]:
+        """The next entries behind ``last``, from memory where it reaches so far back."""
+        if self._recent and last >= self._recent[0].id - 1:
+            first = self._recent[0].id
+            return [self._recent[n] for n in range(last + 1 - first, min(len(self._recent), last + 1 - first + PAGE))]
+        return await run_in_threadpool(self._read, last)
+
+    def _read_head(self) -> int:
+        with self._runtime.database.read() as session:
+            return store.feed_head(session)
+
+    def _read(self, after: int) -> list[Entry]:
+        zone = self._runtime.settings.zone
+        with self._runtime.reading() as (session, ref):
+            found = []
+            for feed, alert, ticket in store.feed_after(session, after, PAGE):
+                unit = ref.units.get(alert.unit_id) if alert.unit_id is not None else None
+                body = {**alert_view(alert, ticket, ref, zone), "kind": feed.kind}
+                found.append(Entry(feed.id, unit.path if unit else None, orjson.dumps(body).decode()))
+            return found
+
+    async def _poll(self) -> None:
+        while True:
+            if not self._watched.is_set():
+                await self._watched.wait()
+                self._recent.clear()  # what came while nobody looked is not in memory
+                self._head = 0
+            try:
+                await self._look()
+            except Exception:  # the database may be away; viewers keep their place and get all of it later
+                logger.exception("the alert feed could not be read")
+                await asyncio.sleep(1)
+            await asyncio.sleep(POLL_SECONDS)
+
+    async def _look(self) -> None:
+        if self._head == 0 and not self._recent:
+            self._head = await run_in_threadpool(self._read_head)
+            self._wake()
+        while fresh := await run_in_threadpool(self._read, self._head):
+            self._recent.extend(fresh)
+            self._head = fresh[-1].id
+            self._wake()
+            if len(fresh) < PAGE:
+                break
+
+
+def place(
+    header: Annotated[str | None, Header(alias="Last-Event-ID", description="id of the last event seen")] = None,
+    last_event_id: Annotated[str | None, Query(description="the same, where a header cannot be sent")] = None,
+) -> int | None:
+    """Where the viewer was; none: begin now. Raises BadRequest for what is not an id of this stream."""
+    text = header if header is not None else last_event_id
+    if text is None or text == "":
+        return None
+    if not text.isdecimal() or not text.isascii() or len(text) > 18:
+        raise BadRequest("Last-Event-ID 应为本流给出的编号", "Last-Event-ID must be an id that this stream has given")
+    return int(text)
+
+
+def viewer(who: Who) -> Principal:
+    """The caller, if alerts may be seen at all; checked before the stream begins."""
+    require(who, "alerts.see")
+    return who
+
+
+@router.get("/alerts/stream", response_class=EventSourceResponse, response_model=None)
+async def stream(
+    request: Request,
+    who: Annotated[Principal, Depends(viewer)],
+    after: Annotated[int | None, Depends(place)],
+) -> AsyncIterator[Any]:
+    """Alerts as they are raised, acknowledged and resolved (`kind`), each as in `GET /alerts`.
+
+    Event ids are numbers without gaps; `Last-Event-ID` resumes behind one. Without it the stream begins now.
+    """
+    broadcaster: Broadcaster = request.app.state.broadcaster
+    async for event in broadcaster.follow(who, after):
+        yield event

@@ -1,0 +1,59 @@
+"""The sweeper's loop: looks, sleeps until the next look, ends when told. It needs no leader: see ``app.services.sweep``."""
+
+from __future__ import annotations
+
+import logging
+from datetime import datetime, timedelta
+from threading import Event, Thread
+
+from app import clock
+from app.runtime import Runtime
+from app.services.sweep import SweepResult, record_run, sweep
+
+logger = logging.getLogger("duban.sweeper")
+RECORD_EVERY = timedelta(seconds=15)
+"""How often a look that found nothing is noted: each note is a commit."""
+
+
+class Sweeper:
+    """One thread that sweeps every ``DUBAN_SWEEP_SECONDS``."""
+
+    def __init__(self, runtime: Runtime, holder: str) -> None:
+        self._runtime = runtime
+        self._holder = holder
+        self._stop = Event()
+        self._thread = Thread(target=self._loop, name="duban-sweeper", daemon=True)
+        self._recorded_at: datetime | None = None
+
+    def start(self) -> None:
+        """Begin to sweep."""
+        self._thread.start()
+
+    def stop(self, timeout: float = 30) -> None:
+        """Finish the batch under way and end."""
+        self._stop.set()
+        if self._thread.is_alive():
+            self._thread.join(timeout)
+
+    def once(self, now: datetime) -> SweepResult:
+        """One look, noted for ``/readyz``."""
+        runtime = self._runtime
+        result = sweep(
+            runtime.database, runtime.reference, now, batch=runtime.settings.sweep_batch, stop=self._stop.is_set
+        )
+        if result.checked or self._recorded_at is None or now - self._recorded_at >= RECORD_EVERY:
+            with runtime.database.write() as session:
+                record_run(session, self._holder, now, result)
+            self._recorded_at = now
+        return result
+
+    def _loop(self) -> None:
+        pause = self._runtime.settings.sweep_seconds
+        while not self._stop.is_set():
+            try:
+                result = self.once(clock.now())
+                if result.checked:
+                    logger.info("swept %s", result.to_json())
+            except Exception:  # the database may be away for a while; the next look tries again
+                logger.exception("a sweep failed; the next follows in %s s", pause)
+            self._stop.wait(pause)
