@@ -61,6 +61,7 @@ class Mapper:
         self._whole_title: _Text | None = None
         self._bind_fields()
         self._attributes = [(name, get) for name, place in profile.attributes.items() if (get := self._text(place))]
+        self._attribute_columns = {name for place in profile.attributes.values() for name in place.all_names}
         self._rest = self._rest_columns(columns) if profile.keep_rest else []
         self._rest_object = self._positions.get(column_key(REST)) if profile.keep_rest else None
         self._trees = [
@@ -68,6 +69,7 @@ class Mapper:
             for name, tree in (("unit", profile.unit), ("category", profile.category), ("grid", profile.grid))
             if tree
         ]
+        self._verdict_completes = profile.verdict is not None and profile.verdict.completes
         self._verdict = _VerdictReader(profile.verdict, self._text) if profile.verdict else None
 
     def map(self, row: Row) -> HistoricalTicket | tuple[FieldProblem, ...]:
@@ -124,7 +126,10 @@ class Mapper:
                 said["content"] = whole  # what was cut from the title is not lost
 
     def _take_converted(self, cells: Cells, said: dict[str, Any], problems: list[FieldProblem]) -> None:
+        never_void = not self._verdict_completes and said.get("status") != "void"
         for field, _, get in self._moments:
+            if field == "voided_at" and never_void:
+                continue
             cell = get(cells)
             if cell is not None:
                 try:
@@ -156,11 +161,13 @@ class Mapper:
         it is kept as an attribute, under its column's name."""
         status = said.get("status", "received")
         for field, column, get in self._moments:
-            if field not in said or not _contradicts(field, status):
+            if not _contradicts(field, status):
                 continue
-            del said[field]
-            if not (field == "voided_at" and status != "void"):
-                attributes.setdefault(column, text_of(get(cells)))
+            said.pop(field, None)
+            if column not in self._attribute_columns:
+                cell = get(cells)
+                if cell is not None:
+                    attributes.setdefault(column, text_of(cell))
 
     def _bind_fields(self) -> None:
         for field, place in self.profile.fields.items():

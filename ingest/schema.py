@@ -82,7 +82,10 @@ def _attributes(value: dict[str, Any]) -> dict[str, Any] | None:
     """The attributes unchanged, none where empty; refused where JSON in a database could not hold them."""
     if not value:
         return None
-    _check_attribute(value, [], ATTRIBUTES_DEPTH)
+    for key, inner in value.items():
+        if type(inner) is str and inner.isascii() and key.isascii() and "\0" not in inner and "\0" not in key:
+            continue  # what nearly every attribute is
+        _check_attribute({key: inner}, [], ATTRIBUTES_DEPTH)
     size = len(orjson.dumps(value))
     if size > ATTRIBUTES_BYTES:
         raise refusal("attributes_size", limit=ATTRIBUTES_BYTES, actual=size)
@@ -115,6 +118,8 @@ def _check_attribute(value: Any, at: list[str | int], levels: int) -> None:
 def _check_text(value: str, at: list[str | int]) -> None:
     if "\0" in value:
         raise refusal("string_pattern_mismatch", at)
+    if value.isascii():
+        return
     try:
         value.encode()
     except UnicodeEncodeError as error:

@@ -18,6 +18,7 @@ from zoneinfo import ZoneInfo
 EXCEL_EPOCH = datetime(1899, 12, 30)  # noqa: DTZ001 - a wall clock without a zone, as Excel's serial numbers are
 """Day 0 of the 1900 date system, counted so that serials after February 1900 (all that matter here) come out right."""
 _SERIALS = (367.0, 109_205.0)  # 1901-01-01 to 2198-12-28: below, a number is more likely a count than a date
+_REMEMBERED = 4_096
 _BLANK = str.maketrans({"\u00a0": " ", "\u3000": " ", "\ufeff": None, "\u200b": None})
 
 _FIELDS = {
@@ -86,18 +87,26 @@ class MomentReader:
         self._zone = zone
         self._excel = "excel" in formats
         self._readers = [_reader(each) for each in formats if each != "excel"]
+        self._lately: dict[str, datetime] = {}
 
     def __call__(self, cell: Any) -> datetime:
         """The moment in UTC. Raises ValueError("moment_written") where no format fits, ("moment_impossible") for
         30 February and the like."""
         if isinstance(cell, str):
-            wall = self._from_text(cell)
-        elif isinstance(cell, datetime):
-            wall = cell
-        elif isinstance(cell, date):
-            wall = datetime(cell.year, cell.month, cell.day)  # noqa: DTZ001 - the zone follows below
-        else:
-            wall = self._from_serial(cell)
+            moment = self._lately.get(cell)
+            if moment is None:
+                moment = self._placed(self._from_text(cell))
+                if len(self._lately) >= _REMEMBERED:
+                    self._lately.clear()
+                self._lately[cell] = moment  # closed is often completed, and deadlines fall on the same hour
+            return moment
+        if isinstance(cell, datetime):
+            return self._placed(cell)
+        if isinstance(cell, date):
+            return self._placed(datetime(cell.year, cell.month, cell.day))  # noqa: DTZ001 - the zone follows
+        return self._placed(self._from_serial(cell))
+
+    def _placed(self, wall: datetime) -> datetime:
         if wall.tzinfo is None:
             wall = wall.replace(tzinfo=self._zone)
         try:
@@ -160,28 +169,20 @@ def _read(pattern: re.Pattern[str], text: str) -> datetime | None:
 
 
 def _build(parts: dict[str, str | None]) -> datetime:
-    year = int(parts.get("Y") or 2000 + int(parts.get("y") or 0))
-    hour = int(parts.get("H") or parts.get("I") or 0)
-    half = parts.get("p")
-    if half is not None:
+    get = parts.get
+    year = int(get("Y") or 2000 + int(get("y") or 0))
+    hour, minute, second = int(get("H") or get("I") or 0), int(get("M") or 0), int(get("S") or 0)
+    half, fraction, offset = get("p"), get("f"), get("z")
+    if half:
         hour = _on_24_hours(hour, half.lower())
-    micro = int((parts.get("f") or "0")[:6].ljust(6, "0"))
-    extra = timedelta(0)
-    if hour == 24 and not int(parts.get("M") or 0) and not int(parts.get("S") or 0):
-        hour, extra = 0, timedelta(days=1)  # 24:00 is the end of its day
+    ends_day = hour == 24 and not minute and not second  # 24:00 is the end of its day
+    micro = int(fraction[:6].ljust(6, "0")) if fraction else 0
     wall = datetime(  # noqa: DTZ001 - the zone follows, from the text or the profile
-        year,
-        int(parts["m"] or 1),
-        int(parts["d"] or 1),
-        hour,
-        int(parts.get("M") or 0),
-        int(parts.get("S") or 0),
-        micro,
+        year, int(get("m") or 0), int(get("d") or 0), 0 if ends_day else hour, minute, second, micro
     )
-    offset = parts.get("z")
     if offset:
         wall = wall.replace(tzinfo=datetime.fromisoformat("2000-01-01T00:00" + offset.upper()).tzinfo)
-    return wall + extra
+    return wall + timedelta(days=1) if ends_day else wall
 
 
 def _on_24_hours(hour: int, half: str) -> int:

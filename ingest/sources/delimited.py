@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import csv
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TextIO
 
 from app.domain.errors import BadRequest, FieldProblem
 from ingest.problems import problem
 from ingest.sources.base import HeaderTest, Limits, Row, unique_names
+
+_Record = tuple[list[str], FieldProblem | None, str | None]
 
 DELIMITERS = (",", "\t", ";", "|", "，")
 _HEADER_WITHIN = 20
@@ -29,31 +31,31 @@ class _Lines:
         self._longest = longest
         self._waiting: deque[str] = deque()
         self.taken: list[str] = []
-        self.ended = False
 
     def __iter__(self) -> _Lines:
         return self
 
     def __next__(self) -> str:
-        line = self._waiting.popleft() if self._waiting else self._text.readline(self._longest)
+        line = self._next()
         if not line:
-            self.ended = True
             raise StopIteration
         self.taken.append(line)
         return line
 
+    def _next(self) -> str:
+        return self._waiting.popleft() if self._waiting else self._text.readline(self._longest)
+
     def put_back(self, lines: Sequence[str]) -> None:
         """``lines`` come again, before what is still unread."""
         self._waiting.extendleft(reversed(lines))
-        self.ended = False
 
     def skip_line(self) -> int:
         """Pass over the rest of a line that is longer than allowed; the number of characters left out."""
         skipped = 0
         while True:
-            part = self._text.readline(self._longest)
+            part = self._next()
             skipped += len(part)
-            if len(part) < self._longest or part.endswith(("\n", "\r")):
+            if not self.too_long(part):
                 return skipped
 
     def too_long(self, line: str) -> bool:
@@ -112,7 +114,7 @@ class DelimitedRows:
 
     def _find_header(self, is_header: HeaderTest | None) -> list[str]:
         first: list[str] | None = None
-        above: list[tuple[list[str], FieldProblem | None, str | None]] = []
+        above: list[_Record] = []
         for record in self._records:
             cells = record[0]
             above.append(record)
@@ -126,7 +128,7 @@ class DelimitedRows:
             raise BadRequest("文件中没有表头行", "the file has no header row")
         return self._checked(self._take_first(above))
 
-    def _take_first(self, above: list[tuple[list[str], FieldProblem | None, str | None]]) -> list[str]:
+    def _take_first(self, above: list[_Record]) -> list[str]:
         """No row is the header looked for: the first that holds anything stands in, and the profile says what it lacks;
         the rows below it come again."""
         start = next(i for i, (cells, _, _) in enumerate(above) if any(cell.strip() for cell in cells))
@@ -143,10 +145,10 @@ class DelimitedRows:
             )
         return unique_names(cells)
 
-    def _read_records(self) -> Iterator[tuple[list[str], FieldProblem | None, str | None]]:
+    def _read_records(self) -> Iterator[_Record]:
         """Records with, for those that cannot be read, the reason and the physical line refused."""
-        parser = csv.reader(self._lines, delimiter=self.delimiter)
         lines = self._lines
+        parser = self._parser(lines)
         while True:
             lines.taken.clear()
             fault: FieldProblem | None = None
@@ -157,23 +159,42 @@ class DelimitedRows:
                 return
             except csv.Error:
                 fault = problem("record_unreadable")
-            if lines.taken and lines.too_long(lines.taken[-1]):
-                skipped = lines.skip_line()
-                fault = problem("record_too_long", limit=self._limits.record)
-                yield [], fault, "".join(lines.taken) + f"… (+{skipped})"
-                parser = csv.reader(lines, delimiter=self.delimiter)
-            elif fault is not None or self._is_unclosed(cells):
-                yield [], fault or problem("quote_unclosed"), lines.taken[0]
-                lines.put_back(lines.taken[1:])
-                parser = csv.reader(lines, delimiter=self.delimiter)
-            else:
+            if fault is None and not self._runs_on(cells):
                 yield cells, None, None
+                continue
+            if lines.too_long(lines.taken[-1]):
+                skipped = lines.skip_line()
+                yield (
+                    [],
+                    problem("record_too_long", limit=self._limits.record),
+                    "".join(lines.taken) + f"… (+{skipped})",
+                )
+            else:
+                first, *swallowed = lines.taken
+                lines.put_back(swallowed)
+                yield self._alone(first)
+            parser = self._parser(lines)
 
-    def _is_unclosed(self, cells: list[str]) -> bool:
-        """The text ended inside this record, or it runs over several lines and does not come out at the header's width."""
-        if self._lines.ended:
+    def _parser(self, lines: Iterable[str], *, strict: bool = True) -> Iterator[list[str]]:
+        return csv.reader(lines, delimiter=self.delimiter, strict=strict)
+
+    def _runs_on(self, cells: list[str]) -> bool:
+        """The record runs over several lines and does not come out at the header's width, or over a line too long."""
+        taken = self._lines.taken
+        if len(taken) > 1 and self._width is not None and len(cells) != self._width:
             return True
-        return len(self._lines.taken) > 1 and self._width is not None and len(cells) != self._width
+        return self._lines.too_long(taken[-1])
+
+    def _alone(self, line: str) -> _Record:
+        """A line that began a record which came to nothing, read by itself: text after a closing quote is let pass,
+        as other readers do; a quote that the line does not close is not."""
+        try:
+            cells = next(self._parser([line], strict=False), [])
+        except csv.Error:
+            return [], problem("record_unreadable"), line
+        if line.count('"') % 2:
+            return [], problem("quote_unclosed"), line
+        return cells, None, None
 
 
 def _evenness(probe: Sequence[str], delimiter: str) -> tuple[float, int]:

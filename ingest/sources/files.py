@@ -117,6 +117,8 @@ class RowFile:
             if row.number > most:
                 raise TooLarge(f"超过 {most} 行，请分成几个文件", f"more than {most} rows; split the file")
             yield row
+        if self._counted is not None:
+            self._counted.consumed = self._counted.total  # what follows the data in an archive is no one's progress
 
     def close(self) -> None:
         """Let go of the file."""

@@ -15,7 +15,7 @@ from ingest.sources.base import Limits
 GZIP_MAGIC = b"\x1f\x8b"
 ZIP_MAGIC = b"PK\x03\x04"
 OLD_EXCEL_MAGIC = b"\xd0\xcf\x11\xe0"
-_BUFFER = 256 * 1024
+_BUFFER = 64 * 1024
 
 
 class CountedFile(io.RawIOBase):
