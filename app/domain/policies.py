@@ -24,7 +24,7 @@ from types import MappingProxyType
 from typing import Any, Final, cast
 
 from app.domain.errors import FieldProblem, Invalid, NotFound
-from app.domain.limits import Limit
+from app.domain.limit import Limit
 from app.domain.words import TARGET
 
 TARGETS: Final = ("accept", "contact", "complete", "callback", "supervise")

@@ -10,9 +10,9 @@ moments is real elapsed time, an hour more or less on the days of a change.
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, timedelta, tzinfo
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
 
 Spans = tuple[tuple[int, int], ...]
 """Working hours of one day: (from, to) in seconds after its midnight; ``to`` may lie in the next day (≤ 48 h)."""
@@ -75,34 +75,64 @@ def _offset_of(zone: tzinfo, us: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class YearPart:
-    """One year of a calendar, unrolled: for each day its midnight and its spans, in UTC."""
+    """One year of a calendar, unrolled: the midnight each day begins with, and its spans; moments in UTC."""
 
     starts: list[int]
-    spans: list[list[tuple[int, int]]]
+    span_at: list[int]
+    opens: list[int]
+    closes: list[int]
+    before: list[int]
+    """Working time of this year before each span."""
+    span_day: list[int]
+    workdays: list[int]
+    worked: list[int]
+    total: int
 
 
-def unroll_year(zone: tzinfo, year: int, hours: Callable[[date], Spans]) -> YearPart:
-    """The days of ``year``: ``hours(date)`` gives each its spans. Some tenths of a millisecond."""
+def unroll_year(zone: tzinfo, year: int, week: Sequence[Spans], dated: Mapping[int, Spans]) -> YearPart:
+    """The days of ``year``, each with the hours of ``dated`` (by ordinal), else of its weekday. Under a millisecond."""
     first = date(year, 1, 1).toordinal()
     count = date(year + 1, 1, 1).toordinal() - first
-    starts = [reading_to_us(zone, first + i, 0) for i in range(count)]
-    beyond = [reading_to_us(zone, first + count + i, 0) for i in range(2)]
-    edges = starts + beyond
-    spans: list[list[tuple[int, int]]] = []
+    starts = _midnights(zone, first, count + 2)
+    part = YearPart(starts[:count], [], [], [], [], [], [], [], 0)
+    total = 0
     for i in range(count):
-        day = hours(date.fromordinal(first + i))
-        start = edges[i]
-        if not day:
-            spans.append([])
-        elif edges[i + 2] - start == 2 * DAY:
-            spans.append([(start + a * SECOND, start + b * SECOND) for a, b in day])
+        hours = dated.get(first + i)
+        if hours is None:
+            hours = week[(first + i + 6) % 7]
+        part.span_at.append(len(part.opens))
+        part.worked.append(len(part.workdays))
+        if not hours:
+            continue
+        part.workdays.append(i)
+        start = starts[i]
+        regular = starts[i + 2] - start == 2 * DAY
+        for a, b in hours:
+            if regular:
+                opening, closing = start + a * SECOND, start + b * SECOND
+            else:
+                opening, closing = (reading_to_us(zone, first + i, edge * SECOND) for edge in (a, b))
+            part.opens.append(opening)
+            part.closes.append(closing)
+            part.before.append(total)
+            part.span_day.append(i)
+            total += closing - opening
+    return replace(part, total=total)
+
+
+def _midnights(zone: tzinfo, first: int, count: int) -> list[int]:
+    """The moments at which ``count`` days begin. Where the offset is the same all around, it need only be taken off."""
+    midnight = datetime.combine(date.fromordinal(first), time(tzinfo=zone))
+    offsets = [(midnight + timedelta(days=i)).utcoffset() for i in range(-1, count + 1)]
+    wall = (first - _EPOCH_ORDINAL) * DAY
+    found = []
+    for i in range(count):
+        here = offsets[i + 1]
+        if here is not None and here == offsets[i] == offsets[i + 2]:
+            found.append(wall + i * DAY - (here.days * 86_400 + here.seconds) * SECOND - here.microseconds)
         else:
-            spans.append([(_edge(zone, first + i, a), _edge(zone, first + i, b)) for a, b in day])
-    return YearPart(starts, spans)
-
-
-def _edge(zone: tzinfo, ordinal: int, seconds: int) -> int:
-    return reading_to_us(zone, ordinal, seconds * SECOND)
+            found.append(reading_to_us(zone, first + i, 0))
+    return found
 
 
 @dataclass(slots=True, eq=False)
@@ -134,21 +164,19 @@ class Timeline:
         line = cls(zone, date(years[0], 1, 1).toordinal())
         unseen = 0
         for part, known in zip(parts, published, strict=True):
-            for start, spans in zip(part.starts, part.spans, strict=True):
-                day = len(line.day_start)
-                line.day_start.append(start)
-                line.span_at.append(len(line.opens))
-                line.worked.append(len(line.workdays))
-                line.assumed.append(unseen)
-                unseen += not known
-                if spans:
-                    line.workdays.append(day)
-                for opening, closing in spans:
-                    line.opens.append(opening)
-                    line.closes.append(closing)
-                    line.before.append(line.total)
-                    line.span_day.append(day)
-                    line.total += closing - opening
+            days, spans, works, total = len(line.day_start), len(line.opens), len(line.workdays), line.total
+            line.day_start += part.starts
+            line.span_at += [spans + n for n in part.span_at]
+            line.opens += part.opens
+            line.closes += part.closes
+            line.before += [total + w for w in part.before]
+            line.span_day += [days + i for i in part.span_day]
+            line.workdays += [days + i for i in part.workdays]
+            line.worked += [works + n for n in part.worked]
+            count = len(part.starts)
+            line.assumed += [unseen] * count if known else range(unseen, unseen + count)
+            unseen += 0 if known else count
+            line.total += part.total
         line.span_at.append(len(line.opens))
         line.worked.append(len(line.workdays))
         line.assumed.append(unseen)

@@ -6,10 +6,13 @@ calendar object of the contract, and unrolls itself into searchable years (``app
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
+from functools import cached_property
+from hashlib import sha256
 from itertools import pairwise
 from types import MappingProxyType
 from typing import Any, Literal
@@ -42,12 +45,14 @@ class WorkCalendar:
     published: frozenset[int] | None = None
     day_names: Mapping[date, str] = field(default_factory=dict)
     zone: ZoneInfo = field(init=False, repr=False)
+    _dated: Mapping[int, Spans] = field(init=False, repr=False)
     _years: dict[int, YearPart] = field(init=False, repr=False, default_factory=dict)
     _timelines: dict[tuple[int, int], Timeline] = field(init=False, repr=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "zone", ZoneInfo(self.time_zone))
         object.__setattr__(self, "days", MappingProxyType(dict(sorted(self.days.items()))))
+        object.__setattr__(self, "_dated", {day.toordinal(): spans for day, spans in self.days.items()})
         object.__setattr__(self, "day_names", MappingProxyType(dict(sorted(self.day_names.items()))))
 
     def __eq__(self, other: object) -> bool:
@@ -107,6 +112,12 @@ class WorkCalendar:
             return "holiday", name
         return ("special" if weekly else "makeup"), name
 
+    @cached_property
+    def fingerprint(self) -> str:
+        """The SHA-256 of what the calendar says, in hexadecimal: equal exactly where two calendars say the same."""
+        text = json.dumps(self.to_spec(), ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+        return sha256(text.encode()).hexdigest()
+
     @property
     def usual_hours(self) -> Spans:
         """The hours of the first working weekday: those of a make-up day whose own are not given."""
@@ -161,7 +172,7 @@ class WorkCalendar:
         for year in years:
             part = self._years.get(year)
             if part is None:
-                part = unroll_year(self.zone, year, self.hours)
+                part = unroll_year(self.zone, year, self.week, self._dated)
                 if len(self._years) >= 400:
                     self._years.clear()
                 self._years[year] = part
