@@ -6,9 +6,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
-from fastapi.staticfiles import StaticFiles
 
-from app import clock, console
+from app import clock
 from app.api import health, problems, stream
 from app.api.v1 import router as v1
 from app.config import Settings, get_settings
@@ -52,6 +51,4 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     problems.install(app)
     app.include_router(health.router)
     app.include_router(v1)
-    app.include_router(console.router)
-    app.mount("/static", StaticFiles(directory=console.STATIC), name="static")
     return app

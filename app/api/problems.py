@@ -25,7 +25,13 @@ def language(request: Request) -> str:
 
 
 def problem(
-    request: Request, status: int, code: str, title: str, detail: str, headers: dict[str, str] | None = None, **more: Any
+    request: Request,
+    status: int,
+    code: str,
+    title: str,
+    detail: str,
+    headers: dict[str, str] | None = None,
+    **more: Any,
 ) -> JSONResponse:
     """One problem document."""
     body = {"type": TYPE_BASE + code, "title": title, "status": status, "detail": detail, "instance": request.url.path}
@@ -109,11 +115,13 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(HTTPException)
     async def _on_http(request: Request, error: HTTPException) -> JSONResponse:
         detail = str(error.detail)
-        return problem(request, error.status_code, f"http-{error.status_code}", detail, detail, dict(error.headers or {}))
+        return problem(
+            request, error.status_code, f"http-{error.status_code}", detail, detail, dict(error.headers or {})
+        )
 
     @app.exception_handler(Exception)
     async def _on_bug(request: Request, error: Exception) -> JSONResponse:
-        log.exception("unexpected error", extra={"method": request.method, "route": request.scope.get("path")})
+        log.error("unexpected error", exc_info=error, extra={"method": request.method, "route": request.scope.get("path")})
         lang = language(request)
         title = "Internal error" if lang == "en" else "内部错误"
         detail = (

@@ -111,7 +111,7 @@ class Broadcaster:
                     last = entry.id
                     if entry.visible_to(who):
                         yield ServerSentEvent(id=str(entry.id), raw_data=entry.json)
-                if self._closing or (entries and last < self._head):
+                if entries and last < self._head:
                     continue
                 try:
                     async with asyncio.timeout(HEARTBEAT_SECONDS):

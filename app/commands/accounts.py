@@ -36,7 +36,13 @@ def user_add(
     """Make an account; its one-time password is shown once."""
     with opened() as runtime, runtime.database.write() as session:
         made, password = accounts.create_user(
-            session, name, role, None, unit, display_name or name, now=clock.now()  # type: ignore[arg-type]
+            session,
+            name,
+            role,
+            None,
+            unit,
+            display_name or name,
+            now=clock.now(),  # type: ignore[arg-type]
         )
         number = made.id
     if as_json:
@@ -56,7 +62,13 @@ def key_create(
     """Make an API key; its secret is shown once."""
     with opened() as runtime, runtime.database.write() as session:
         made, secret = accounts.create_key(
-            session, name or role, role, source, unit, actor="system:cli", now=clock.now()  # type: ignore[arg-type]
+            session,
+            name or role,
+            role,
+            source,
+            unit,
+            actor="system:cli",
+            now=clock.now(),  # type: ignore[arg-type]
         )
         number = made.id
     if as_json:

@@ -37,9 +37,7 @@ def first_administrator(runtime: Runtime) -> str | None:
     with runtime.database.write() as session:
         if session.query(User).first() is not None:
             return None
-        _, password = accounts.create_user(
-            session, ADMINISTRATOR, "admin", None, None, "系统管理员", now=clock.now()
-        )
+        _, password = accounts.create_user(session, ADMINISTRATOR, "admin", None, None, "系统管理员", now=clock.now())
         return password
 
 
@@ -117,7 +115,9 @@ def show_config(as_json: JsonFlag = False) -> None:
         value = getattr(settings, name)
         shown[f"DUBAN_{name.upper()}"] = masked_url(settings) if name == "database_url" else value
     if as_json:
-        print_json({key: value if isinstance(value, bool | int | float) else str(value) for key, value in shown.items()})
+        print_json(
+            {key: value if isinstance(value, bool | int | float) else str(value) for key, value in shown.items()}
+        )
         return
     for key, value in shown.items():
         typer.echo(f"{key}={value}")

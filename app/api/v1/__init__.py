@@ -7,15 +7,12 @@ from app.api.v1 import (
     accounts,
     alerts,
     catalogue,
-    deadlines,
     intake,
-    rejects,
-    reports,
     supervision_orders,
     tickets,
 )
 
 router = APIRouter(prefix="/api/v1")
 # Fixed paths below /tickets and /alerts come before those with a parameter in the same place.
-for part in (intake, supervision_orders, stream, alerts, rejects, reports, deadlines, catalogue, accounts, tickets):
+for part in (intake, supervision_orders, stream, alerts, catalogue, accounts, tickets):
     router.include_router(part.router)

@@ -103,7 +103,9 @@ def _nodes(
     return _page(nodes.values(), lambda node: view(node, nodes), cursor, limit)
 
 
-def _write(run: Any, who: Any, work: Callable[[Any, Any], Any], view: Callable[[Any, int], dict[str, Any]]) -> dict[str, Any]:
+def _write(
+    run: Any, who: Any, work: Callable[[Any, Any], Any], view: Callable[[Any, int], dict[str, Any]]
+) -> dict[str, Any]:
     need_role(who, "dispatcher")
     with run.writing() as (session, ref):
         key = work(session, ref).id

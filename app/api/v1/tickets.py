@@ -120,7 +120,9 @@ def get_ticket(
     who: Who,
     response: Response,
     ticket_id: TicketId,
-    reveal: Annotated[bool, Query(description="the reporter in full, where you may see it; the look is recorded")] = False,
+    reveal: Annotated[
+        bool, Query(description="the reporter in full, where you may see it; the look is recorded")
+    ] = False,
 ) -> dict[str, Any]:
     """One ticket. Its version is in ``ETag``."""
     with run.reading() as (session, ref):
@@ -165,7 +167,9 @@ def list_callbacks(run: Run, who: Who, ticket_id: TicketId) -> dict[str, Any]:
     return {"items": items, "next": None}
 
 
-def _change(run: Runtime, who: Principal, response: Response, work: Callable[[Session, Reference], Ticket]) -> dict[str, Any]:
+def _change(
+    run: Runtime, who: Principal, response: Response, work: Callable[[Session, Reference], Ticket]
+) -> dict[str, Any]:
     with run.writing() as (session, ref):
         ticket = work(session, ref)
         view = present(run, session, ref, who, ticket)
