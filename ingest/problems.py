@@ -42,6 +42,8 @@ MESSAGES: Mapping[str, tuple[str, str]] = {
     "greater_than_equal": ("不能小于 {ge:g}", "must be at least {ge:g}"),
     "less_than_equal": ("不能大于 {le:g}", "must be at most {le:g}"),
     "bool_type": ("应为 true 或 false", "must be true or false"),
+    "too_short": ("至少要有 {min_length} 项", "needs at least {min_length}"),
+    "tuple_type": ("应为数组 […]", "must be an array […]"),
     "dict_type": ("应为对象 {{…}}", "must be an object {{…}}"),
     "model_type": ("应为对象 {{…}}", "must be an object {{…}}"),
     "moment_type": (
@@ -115,6 +117,11 @@ def refusal(code: str, at: Sequence[str | int] = (), **context: Any) -> Pydantic
     return PydanticCustomError(code, "{why}", {"why": code, "at": list(at), **context})
 
 
+def objection(zh: str, en: str) -> PydanticCustomError:
+    """What a validator raises to say something that stands in no table."""
+    return PydanticCustomError("invalid", "{why}", {"why": "invalid", "zh": zh, "en": en})
+
+
 def problems_of(error: ValidationError, known: Iterable[str] = ()) -> list[FieldProblem]:
     """The problems that ``error`` tells of, at most ``MOST_PROBLEMS``; ``known`` are field names to suggest from."""
     names = tuple(known)
@@ -125,6 +132,8 @@ def _translate(found: Mapping[str, Any], known: Sequence[str]) -> FieldProblem:
     code = found["type"]
     context = dict(found.get("ctx") or {})
     path = [*found["loc"], *context.pop("at", ())]
+    if "zh" in context:
+        return FieldProblem(pointer(path), context["zh"], context["en"], code)
     if code == "extra_forbidden":
         near = get_close_matches(str(path[-1]), known, n=1)
         zh, en = MESSAGES[code]

@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from app.domain.errors import Invalid, NotFound
-from ingest.problems import problems_of
+from ingest.problems import objection, problems_of
 from ingest.schema import HistoricalTicket, Reporter
 from ingest.values import MomentReader
 
@@ -86,7 +86,10 @@ class Columns(_Part):
     @model_validator(mode="after")
     def _one_way(self) -> Columns:
         if bool(self.columns) == bool(self.join):
-            raise ValueError("either columns (one value) or join (several put together)")
+            raise objection(
+                "columns（取一列）与 join（几列相连）二者选一",
+                "give either columns (one value) or join (several together)",
+            )
         return self
 
     @property
@@ -108,7 +111,7 @@ class Level(_Part):
     @model_validator(mode="after")
     def _something(self) -> Level:
         if self.code is None and self.name is None:
-            raise ValueError("a level needs a code column or a name column")
+            raise objection("每一级至少要有代码列或名称列", "a level needs a code column or a name column")
         return self
 
 
@@ -165,13 +168,18 @@ class Profile(_Part):
         try:
             ZoneInfo(value)
         except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-            raise ValueError(f"no such time zone {value!r}; write one like Asia/Shanghai") from error
+            raise objection(
+                f"没有时区“{value}”，应形如 Asia/Shanghai", f"no such time zone {value!r}; write one like Asia/Shanghai"
+            ) from error
         return value
 
     @field_validator("times")
     @classmethod
     def _readable_times(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        MomentReader(value, ZoneInfo("UTC"))
+        try:
+            MomentReader(value, ZoneInfo("UTC"))
+        except ValueError as error:
+            raise objection(f"时间格式有误：{error}", str(error)) from error
         return value
 
     @model_validator(mode="after")
@@ -179,13 +187,17 @@ class Profile(_Part):
         for table in ("fields", "constants", "values"):
             unknown = sorted(set(getattr(self, table)) - set(TARGETS))
             if unknown:
-                raise ValueError(f"[{table}] maps to no field of a ticket: {', '.join(unknown)}")
+                names = ", ".join(unknown)
+                raise objection(
+                    f"[{table}] 中不是工单字段：{names}", f"[{table}] maps to no field of a ticket: {names}"
+                )
         lacking = [name for name in ("external_id", "title") if name not in self.fields]
         if lacking:
-            raise ValueError(f"[fields] must map {' and '.join(lacking)}")
+            raise objection(f"[fields] 必须映射 {'、'.join(lacking)}", f"[fields] must map {' and '.join(lacking)}")
         twice = [name for name in ("unit", "category", "grid") if name in self.fields and getattr(self, name)]
         if twice:
-            raise ValueError(f"{', '.join(twice)}: mapped both as a field and as a tree")
+            names = ", ".join(twice)
+            raise objection(f"{names} 既映射为字段又映射为树", f"{names}: mapped both as a field and as a tree")
         return self
 
     def places(self) -> Iterator[Columns]:
