@@ -308,12 +308,12 @@ def _rank(rows: list[dict[str, Any]]) -> None:
     for tier in {row["tier"] for row in rows}:
         for key in RANKED:
             peers = [r for r in rows if r["tier"] == tier and r["figures"][key]["denominator"] >= RANK_FROM]
-            ratios = {
-                r["code"]: Fraction(r["figures"][key]["numerator"], r["figures"][key]["denominator"]) for r in peers
-            }
-            for row in peers:
-                better = sum(other > ratios[row["code"]] for other in ratios.values())
-                row["ranking"][key] |= {"rank": better + 1, "of": len(peers)}
+            ratios = [Fraction(row["figures"][key]["numerator"], row["figures"][key]["denominator"]) for row in peers]
+            first: dict[Fraction, int] = {}
+            for place, ratio in enumerate(sorted(ratios, reverse=True), 1):
+                first.setdefault(ratio, place)
+            for row, ratio in zip(peers, ratios, strict=True):
+                row["ranking"][key] |= {"rank": first[ratio], "of": len(peers)}
 
 
 def _json(figures: Figures) -> dict[str, Any]:
