@@ -252,7 +252,7 @@ def _broken_seal(seal_id: int) -> Broken:
 
 def _lost_entry(connection: Connection) -> Broken | None:
     """A head that a seal has seen, and that is there no more, or is another."""
-    query = (
+    query: Any = (
         select(
             col(SealEntry.ticket_id),
             col(SealEntry.seq),

@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.orm import Mapped
 from sqlmodel import Session, col
 
 from app.models import Alert, AlertFeed, Deadline, SupervisionOrder, Ticket, Unit
@@ -49,7 +50,8 @@ def lock_ticket(session: Session, ticket_id: int) -> Ticket:
     query = select(Ticket).where(col(Ticket.id) == ticket_id).execution_options(populate_existing=True)
     if _is_postgresql(session):
         query = query.with_for_update()
-    return session.execute(query).scalar_one()
+    ticket: Ticket = session.execute(query).scalar_one()
+    return ticket
 
 
 def open_deadlines(session: Session, ticket_ids: Sequence[int]) -> dict[int, list[Deadline]]:
@@ -136,12 +138,12 @@ def in_subtree(session: Session, unit_id: int, path: str | None) -> bool:
     return bool(path) and found is not None and found.startswith(str(path))
 
 
-def path_subtree(column: ColumnElement[Any], path: str | None) -> ColumnElement[bool]:
+def path_subtree(column: Mapped[int | None], path: str | None) -> ColumnElement[bool]:
     """The condition that ``column`` names a unit at or under ``path`` (no path: none)."""
     return column.in_(select(col(Unit.id)).where(col(Unit.path).startswith(path or "\x7f", autoescape=True)))
 
 
-def unit_subtree(column: ColumnElement[Any], unit_id: int) -> ColumnElement[bool]:
+def unit_subtree(column: Mapped[int | None], unit_id: int) -> ColumnElement[bool]:
     """The condition that ``column`` names the unit ``unit_id`` or one below it."""
     path = select(col(Unit.path)).where(col(Unit.id) == unit_id).scalar_subquery()
     return column.in_(select(col(Unit.id)).where(func.substr(col(Unit.path), 1, func.length(path)) == path))

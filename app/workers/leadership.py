@@ -79,8 +79,8 @@ class Leadership:
             return int(epoch)
         write = postgresql.insert(Lease) if self._database.is_postgresql else sqlite.insert(Lease)
         fresh = write.values(name=self._name, holder=self.holder, epoch=1, expires_at=now + self.term)
-        fresh = fresh.on_conflict_do_nothing(index_elements=["name"]).returning(col(Lease.epoch))
-        return session.execute(fresh).scalar_one_or_none()
+        fresh = fresh.on_conflict_do_nothing(index_elements=["name"])
+        return session.execute(fresh.returning(col(Lease.epoch))).scalar_one_or_none()
 
     def start(self) -> None:
         """Begin to claim and renew."""
