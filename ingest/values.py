@@ -153,7 +153,7 @@ def _read_iso(text: str) -> datetime | None:
         try:
             return datetime.fromisoformat(text)
         except ValueError:
-            pass  # not the shape it seems: the pattern below tells a wrong shape from a wrong day
+            return _read(_ISO, text)  # tells a wrong shape from a wrong day
     return _read(_ISO, text)
 
 
