@@ -112,6 +112,7 @@ class Intake:
         self._arrived = asyncio.Event()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="intake")
         self._task: asyncio.Task[None] | None = None
+        self._closing = False
 
     async def __aenter__(self) -> Self:
         self._task = asyncio.create_task(self._run())
@@ -120,15 +121,15 @@ class Intake:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        while self._waiting:
-            await asyncio.sleep(0.01)
+        self._closing = True
+        self._arrived.set()
         if self._task is not None:
-            self._task.cancel()
+            await self._task  # what was accepted into the queue is committed and answered first
         self._thread.shutdown(wait=True)
 
     async def push(self, push: Push) -> Answer:
         """Take one ticket in; returns after its commit. Raises Busy when the queue is full, or why it is refused."""
-        if len(self._waiting) >= self._runtime.settings.intake_queue:
+        if self._closing or len(self._waiting) >= self._runtime.settings.intake_queue:
             raise Busy("接收队列已满，请稍后重试", "the intake queue is full, try again", retry_after=1)
         future: asyncio.Future[Answer | DubanError] = asyncio.get_running_loop().create_future()
         self._waiting.append((push, future))
@@ -140,7 +141,7 @@ class Intake:
 
     async def _run(self) -> None:
         loop = asyncio.get_running_loop()
-        while True:
+        while not self._closing:
             await self._arrived.wait()
             self._arrived.clear()
             while self._waiting:

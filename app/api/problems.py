@@ -121,7 +121,9 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(Exception)
     async def _on_bug(request: Request, error: Exception) -> JSONResponse:
-        log.error("unexpected error", exc_info=error, extra={"method": request.method, "route": request.scope.get("path")})
+        log.error(
+            "unexpected error", exc_info=error, extra={"method": request.method, "route": request.scope.get("path")}
+        )
         lang = language(request)
         title = "Internal error" if lang == "en" else "内部错误"
         detail = (

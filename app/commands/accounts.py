@@ -42,7 +42,7 @@ def user_add(
             None,
             unit,
             display_name or name,
-            now=clock.now(),  # type: ignore[arg-type]
+            now=clock.now(),
         )
         number = made.id
     if as_json:
@@ -68,7 +68,7 @@ def key_create(
             source,
             unit,
             actor="system:cli",
-            now=clock.now(),  # type: ignore[arg-type]
+            now=clock.now(),
         )
         number = made.id
     if as_json:

@@ -23,9 +23,9 @@ def _parent(session: Session, table: type[Tree], code: str | None) -> Tree | Non
     found = store.by_code(session, table, code)
     if found is None:
         raise Invalid.at("/parent", f"没有编码为 {code!r} 的{KIND_ZH[table]}", f"nothing has the code {code!r}")
-    if found.path.count("/") > MAX_DEPTH:  # type: ignore[union-attr]
+    if found.path.count("/") > MAX_DEPTH:
         raise Invalid.at("/parent", f"层级不能超过 {MAX_DEPTH} 级", f"a tree is at most {MAX_DEPTH} levels deep")
-    return found  # type: ignore[return-value]
+    return found
 
 
 def create_node(session: Session, table: type[Tree], fields: Mapping[str, Any]) -> Tree:
@@ -49,22 +49,22 @@ def change_node(session: Session, table: type[Tree], code: str, fields: Mapping[
     given = dict(fields)
     if "parent" in given:
         parent = _parent(session, table, given.pop("parent"))
-        if parent is not None and parent.path.startswith(node.path):  # type: ignore[union-attr]
+        if parent is not None and parent.path.startswith(node.path):
             raise Invalid.at("/parent", "不能移到自己的下级之下", "a node cannot hang below itself")
-        store.move_subtree(session, table, node, parent)  # type: ignore[arg-type]
+        store.move_subtree(session, table, node, parent)
     for name, value in given.items():
         setattr(node, name, value)
     session.add(node)
     session.flush()
     touch(session)
-    return node  # type: ignore[return-value]
+    return node
 
 
 def ensure_source(session: Session, code: str, name: str | None = None) -> Source:
     """The source with this code, made with ``name`` (the code, where none is given) if it is not there."""
     found = store.by_code(session, Source, code)
     if found is not None:
-        return found  # type: ignore[return-value]
+        return found
     row = Source(code=code, name=name or code)
     session.add(row)
     session.flush()
@@ -93,7 +93,7 @@ def change_source(session: Session, code: str, fields: Mapping[str, Any]) -> Sou
     session.add(row)
     session.flush()
     touch(session)
-    return row  # type: ignore[return-value]
+    return row
 
 
 def node_view(node: Node, nodes: Mapping[int, Node]) -> dict[str, Any]:

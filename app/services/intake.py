@@ -30,34 +30,43 @@ LOOKUP = 500
 """Keys in one look-up of existing tickets; SQLite takes 32,766 variables in a statement."""
 
 
-class Person(Protocol):
-    """Who reported."""
-
-    name: str | None
-    phone: str | None
-    id_number: str | None
-
-
 class Incoming(Protocol):
-    """A ticket as pushed, validated: ``ingest.schema.TicketIn`` is one."""
+    """A ticket as pushed, validated: ``ingest.schema.TicketIn`` is one. Moments are aware."""
 
-    external_id: str
-    title: str
-    content: str | None
-    kind: Any
-    category: str | None
-    priority: Any
-    severity: Any
-    received_at: datetime | None
-    source_due_at: datetime | None
-    reporter: Any
-    address: str | None
-    latitude: float | None
-    longitude: float | None
-    grid: str | None
-    unit: str | None
-    parent_external_id: str | None
-    attributes: dict[str, Any] | None
+    @property
+    def external_id(self) -> str: ...
+    @property
+    def title(self) -> str: ...
+    @property
+    def content(self) -> str | None: ...
+    @property
+    def kind(self) -> str | None: ...
+    @property
+    def category(self) -> str | None: ...
+    @property
+    def priority(self) -> str: ...
+    @property
+    def severity(self) -> str | None: ...
+    @property
+    def received_at(self) -> datetime | None: ...
+    @property
+    def source_due_at(self) -> datetime | None: ...
+    @property
+    def reporter(self) -> Any: ...
+    @property
+    def address(self) -> str | None: ...
+    @property
+    def latitude(self) -> float | None: ...
+    @property
+    def longitude(self) -> float | None: ...
+    @property
+    def grid(self) -> str | None: ...
+    @property
+    def unit(self) -> str | None: ...
+    @property
+    def parent_external_id(self) -> str | None: ...
+    @property
+    def attributes(self) -> dict[str, Any] | None: ...
 
 
 @dataclass

@@ -121,7 +121,7 @@ class Reference:
         )
 
 
-def _nodes(rows: Iterable[Unit] | Iterable[Grid] | Iterable[Category]) -> dict[int, Node]:
+def _nodes(rows: Iterable[Unit | Grid | Category]) -> dict[int, Node]:
     listed = list(rows)
     code_of = {row.id: row.code for row in listed}
     found: dict[int, Node] = {}
@@ -147,34 +147,38 @@ def read_reference(session: Session) -> Reference:
     """Read the whole picture; a few small queries."""
     version = store.version_of(session)
     sources = {
-        row.id: SourceInfo(row.id, row.code, row.name, row.name_en, row.binds_due, row.active)  # type: ignore[union-attr,arg-type]
+        row.id: SourceInfo(row.id, row.code, row.name, row.name_en, row.binds_due, row.active)
         for row in store.all_rows(session, Source)
+        if row.id is not None
     }
-    units = _nodes(store.all_rows(session, Unit))  # type: ignore[arg-type]
-    grids = _nodes(store.all_rows(session, Grid))  # type: ignore[arg-type]
-    categories = _nodes(store.all_rows(session, Category))  # type: ignore[arg-type]
+    units = _nodes(store.all_rows(session, Unit))
+    grids = _nodes(store.all_rows(session, Grid))
+    categories = _nodes(store.all_rows(session, Category))
     calendars = {
         row.code: (row.id, WorkCalendar.from_spec(row.spec, code=row.code, version=row.version))
         for row in store.latest_versions(session, CalendarVersion)
+        if row.id is not None
     }
     policies = tuple(
         (row.id, Policy.from_spec({**row.spec, "code": row.code, "version": row.version}))
         for row in store.latest_versions(session, PolicyVersion)
-        if row.retired_at is None
+        if row.retired_at is None and row.id is not None
     )
     ladders = store.latest_versions(session, LadderVersion)
-    ladder = Ladder.from_spec({**ladders[0].spec, "code": ladders[0].code, "version": ladders[0].version}) if ladders else DEFAULT_LADDER
+    ladder = DEFAULT_LADDER
+    if ladders:
+        ladder = Ladder.from_spec({**ladders[0].spec, "code": ladders[0].code, "version": ladders[0].version})
     return Reference(
         version=version,
-        sources=sources,  # type: ignore[arg-type]
+        sources=sources,
         units=units,
         grids=grids,
         categories=categories,
-        calendars=calendars,  # type: ignore[arg-type]
-        policies=policies,  # type: ignore[arg-type]
+        calendars=calendars,
+        policies=policies,
         ladder=ladder,
         _codes={
-            "source": {row.code: key for key, row in sources.items()},  # type: ignore[dict-item,misc]
+            "source": {row.code: key for key, row in sources.items()},
             "unit": {node.code: key for key, node in units.items()},
             "grid": {node.code: key for key, node in grids.items()},
             "category": {node.code: key for key, node in categories.items()},

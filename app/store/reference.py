@@ -3,40 +3,42 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from sqlalchemy import func, select
-from sqlmodel import Session
+from sqlmodel import Session, col
 
 from app.models import CalendarVersion, Category, Counter, Grid, LadderVersion, PolicyVersion, Source, Unit
 
 Node = TypeVar("Node", Unit, Grid, Category)
+Coded = TypeVar("Coded", Unit, Grid, Category, Source)
 Versioned = TypeVar("Versioned", CalendarVersion, PolicyVersion, LadderVersion)
 
 
 def version_of(session: Session) -> int:
     """The number that grows with every change of reference data."""
-    return session.execute(select(Counter.value).where(Counter.name == "reference")).scalar() or 0  # type: ignore[call-overload,no-any-return]
+    return session.execute(select(col(Counter.value)).where(col(Counter.name) == "reference")).scalar() or 0
 
 
-def all_rows(session: Session, table: type[Node] | type[Source]) -> Sequence[Node] | Sequence[Source]:
+def all_rows(session: Session, table: type[Coded]) -> Sequence[Coded]:
     """Every row of a small table, by id."""
-    return session.execute(select(table).order_by(table.id)).scalars().all()  # type: ignore[arg-type]
+    return session.execute(select(table).order_by(col(table.id))).scalars().all()
 
 
 def latest_versions(session: Session, table: type[Versioned]) -> Sequence[Versioned]:
     """The highest version of each code."""
-    top = select(table.code, func.max(table.version).label("version")).group_by(table.code).subquery()  # type: ignore[call-overload]
-    query = select(table).join(top, (table.code == top.c.code) & (table.version == top.c.version))
-    return session.execute(query.order_by(table.id)).scalars().all()  # type: ignore[arg-type]
+    code, version = col(table.code), col(table.version)
+    top = select(code, func.max(version).label("version")).group_by(code).subquery()
+    query = select(table).join(top, (code == top.c.code) & (version == top.c.version)).order_by(col(table.id))
+    return session.execute(query).scalars().all()
 
 
-def by_code(session: Session, table: type[Node] | type[Source], code: str) -> Node | Source | None:
+def by_code(session: Session, table: type[Coded], code: str) -> Coded | None:
     """The row with this code, or None."""
-    return session.execute(select(table).where(table.code == code)).scalars().one_or_none()  # type: ignore[arg-type]
+    return session.execute(select(table).where(col(table.code) == code)).scalars().one_or_none()
 
 
-def add_node(session: Session, table: type[Node], code: str, name: str, parent: Node | None, **fields: object) -> Node:
+def add_node(session: Session, table: type[Node], code: str, name: str, parent: Node | None, **fields: Any) -> Node:
     """Insert a tree node under ``parent`` and give it its path."""
     node = table(code=code, name=name, parent_id=parent.id if parent else None, **fields)
     session.add(node)
@@ -52,7 +54,7 @@ def move_subtree(session: Session, table: type[Node], node: Node, parent: Node |
     old = node.path
     node.parent_id = parent.id if parent else None
     new = f"{parent.path if parent else '/'}{node.id}/"
-    for row in session.execute(select(table).where(table.path.startswith(old))).scalars():  # type: ignore[attr-defined]
+    for row in session.execute(select(table).where(col(table.path).startswith(old))).scalars():
         row.path = new + row.path[len(old) :]
         session.add(row)
     session.flush()

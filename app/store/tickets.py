@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Select, and_, false, func, or_, select
+from sqlalchemy import and_, false, func, or_, select
 from sqlmodel import Session
 
 from app.models import Callback, Deadline, Extension, Ticket, TicketEvent
@@ -87,7 +87,7 @@ def conditions(f: TicketFilter) -> list[Any]:
 
 def list_tickets(session: Session, f: TicketFilter, *, before_id: int | None, limit: int) -> list[Ticket]:
     """Tickets that pass ``f``, the newest id first, from below ``before_id``."""
-    query: Select[tuple[Ticket]] = select(Ticket).where(*conditions(f))
+    query = select(Ticket).where(*conditions(f))
     if before_id is not None:
         query = query.where(Ticket.id < before_id)  # type: ignore[arg-type]
     return list(session.execute(query.order_by(Ticket.id.desc()).limit(limit)).scalars())  # type: ignore[attr-defined]

@@ -26,12 +26,17 @@ Action = Literal["dispatch", "accept", "return", "reassign", "contact", "suspend
                  "urge", "reopen", "void"]  # fmt: skip
 
 
+ACTION_EXAMPLES: list[dict[str, Any]] = [
+    {"unit": "GA-01"},
+    {"reason": "材料不全，需补正"},
+    {"days": 3, "reason": "需现场勘验"},
+]
+
+
 class ActionBody(BaseModel):
     """What an action may be given; each takes what the contract names for it."""
 
-    model_config = ConfigDict(
-        extra="forbid", json_schema_extra={"examples": [{"unit": "GA-01"}, {"reason": "材料不全，需补正"}, {"days": 3, "reason": "需现场勘验"}]}
-    )  # fmt: skip
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [*ACTION_EXAMPLES]})
     unit: str | None = Field(default=None, max_length=64)
     reason: str | None = None
     note: str | None = None
