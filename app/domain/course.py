@@ -7,7 +7,7 @@ sorted integers, bounded by ``MAX_SPAN_YEARS``. The semantics stand, as tables, 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TypeVar
 
@@ -48,7 +48,7 @@ class Course:
     """The end before extensions and suspensions."""
     extended_end: int = 0
     """The end before suspensions."""
-    suspended: list[tuple[int, int]] = field(default_factory=list)
+    suspended: tuple[tuple[int, int], ...] = ()
     """The suspensions that count, merged, from the start on."""
     given_back: int = 0
     stopped: bool = False
@@ -91,9 +91,10 @@ def course(
 
 def moment_us(moment: datetime, pointer: str) -> int:
     """``moment`` in microseconds of UTC. Raises ``Invalid`` where it is naive or its year is out of range."""
-    if moment.tzinfo is None or moment.utcoffset() is None:
-        raise Invalid.at(pointer, "时间缺少时区偏移，如 +08:00", "the time has no offset, such as +08:00")
-    us = to_us(moment)
+    try:
+        us = to_us(moment)
+    except TypeError:  # what Python makes of a naive time here
+        raise Invalid.at(pointer, "时间缺少时区偏移，如 +08:00", "the time has no offset, such as +08:00") from None
     if not _FIRST <= us < _LAST:
         raise Invalid.at(
             pointer,
@@ -122,16 +123,18 @@ def unrolled(
 ) -> T:
     """``work`` on as few years of ``calendar`` around ``first`` … ``last`` as it needs; ``forward`` says which way more
     are to be sought (None: both)."""
-    low, high = (1970 + us // _YEAR_US for us in (first, last))
-    if high - low > MAX_SPAN_YEARS:
-        raise _never()
-    bounds = calendar.time_runs_out
+    low = high = 1970 + first // _YEAR_US
+    if last != first:
+        high = 1970 + last // _YEAR_US
+        if high - low > MAX_SPAN_YEARS:
+            raise _never()
     for more in _WIDENING:
         begin = max(FIRST_YEAR - 1, low - (1 if forward is True else more))
         end = min(LAST_YEAR + 1, high + (1 if forward is False else more))
         try:
             return work(calendar.timeline(begin, end))
         except OffTimeline:
+            bounds = calendar.time_runs_out
             ended = (forward is True or begin < FIRST_YEAR) and (forward is False or end > LAST_YEAR)
             if ended or (bounds is not None and (begin < bounds[0] or forward is True) and end > bounds[1]):
                 break
@@ -159,9 +162,8 @@ def _base(line: Timeline, start: int, limit: Limit) -> Course:
 
 def run_hours(line: Timeline, run: Course, micros: int) -> None:
     if micros > 0:
-        run.end = line.earliest(line.done(run.start) + micros)
-        run.day = line.day_until(run.end)
-        run.look(line.day_from(run.start), run.day)
+        run.end, run.low, run.high = line.forward(run.start, micros)
+        run.day = run.high
     elif micros < 0:
         run.end = line.latest(line.done(run.start) + micros)
         run.day = line.day_from(run.end)
@@ -187,7 +189,7 @@ def _count_days(line: Timeline, run: Course) -> None:
     run.form, run.day, run.reading = limit.ends, target, reading
     run.end = end_of(line, target, limit.ends, reading)
     if working:
-        run.look(target, day - (not first)) if back else run.look(day + (not first), target)
+        run.low, run.high = (target, day - (not first)) if back else (day + (not first), target)
     elif limit.ends == "close":
         run.look(target, target)
 
@@ -224,7 +226,7 @@ def _full(
         if a >= run.end:
             break
         if b > start:
-            run.suspended.append((max(a, start), b))
+            run.suspended += ((max(a, start), b),)
             low, high = max(a, start), b
             run.given_back += line.done(high) - line.done(low) if limit.working else high - low
             _give_back(line, run)

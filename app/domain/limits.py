@@ -65,6 +65,10 @@ def due(
     nothing yet, and the answer is marked ``stopped``. Raises ``Invalid`` (pointers ``/start``, ``/limit/…``,
     ``/suspensions/n``, ``/extensions/n``) for what cannot be computed, in milliseconds.
     """
+    if limit.micros > 0 and limit.unit == "working_hours" and not suspensions and not extensions:
+        return _hours_due(
+            calendar, moment_us(start, "/start"), limit.micros
+        )  # the commonest question, at half the cost
     run = course(calendar, start, limit, suspensions=suspensions, extensions=extensions, as_of=as_of)
     provisional = run.line is not None and run.line.saw_assumed(run.low, run.high)
     return Due(from_us(run.end), provisional, run.stopped)
@@ -91,6 +95,14 @@ def shift(calendar: WorkCalendar, at: datetime, limit: Limit) -> datetime:
         check_us(t + limit.micros)
         return from_us(t + limit.micros)
     return from_us(unrolled(calendar, t, t, lambda line: _shifted(line, t, limit), limit.amount >= 0))
+
+
+def _hours_due(calendar: WorkCalendar, start: int, micros: int) -> Due:
+    def work(line: Timeline) -> Due:
+        end, first, last = line.forward(start, micros)
+        return Due(from_us(end), line.assumed[last + 1] > line.assumed[first])
+
+    return unrolled(calendar, start, start, work, True)
 
 
 def _shifted(line: Timeline, t: int, limit: Limit) -> int:

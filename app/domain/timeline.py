@@ -135,7 +135,7 @@ def _midnights(zone: tzinfo, first: int, count: int) -> list[int]:
     return found
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, weakref_slot=True)
 class Timeline:
     """Consecutive unrolled years in one piece. All lists are sorted; none may be changed."""
 
@@ -190,6 +190,24 @@ class Timeline:
         if k < 0:
             return 0
         return self.before[k] + min(t, self.closes[k]) - self.opens[k]
+
+    def forward(self, t: int, working: int) -> tuple[int, int, int]:
+        """The first moment by which ``working`` (above 0) has passed since ``t``, and the days it began and ended in.
+
+        What ``done``, ``earliest``, ``day_from`` and ``day_until`` say together, with half the searches.
+        """
+        k = bisect_right(self.opens, t) - 1
+        if k < 0:
+            raise OffTimeline
+        closing = self.closes[k]
+        if t < closing:
+            first, wanted = self.span_day[k], self.before[k] + t - self.opens[k] + working
+        else:
+            first, wanted = self.date_of(t), self.before[k] + closing - self.opens[k] + working
+        if wanted > self.total:
+            raise OffTimeline
+        k = bisect_left(self.before, wanted, k) - 1
+        return self.opens[k] + wanted - self.before[k], first, self.span_day[k]
 
     def earliest(self, w: int) -> int:
         """The first moment by which ``w`` of working time is done: at the end of a span, not at the next opening."""
