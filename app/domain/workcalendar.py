@@ -133,6 +133,8 @@ class WorkCalendar:
     ) -> WorkCalendar:
         """The next version, with ``days`` laid over it (None: as the week has it) and the years ``publish`` known.
 
+        ``names`` of days are laid over too; an empty one takes the name away.
+
         Raises ``Invalid`` where the new hours overlap their neighbours'.
         """
         merged = {**self.days}
@@ -147,7 +149,7 @@ class WorkCalendar:
             version=self.version + 1 if version is None else version,
             days=merged,
             published=years,
-            day_names={**self.day_names, **(names or {})},
+            day_names={day: name for day, name in {**self.day_names, **(names or {})}.items() if name},
         )
         reader = _Reader()
         reader.check_overlaps(changed.week, changed.days)
