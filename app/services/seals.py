@@ -8,7 +8,8 @@ by the seal that knew it. What was written after the last seal is covered by its
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -112,8 +113,10 @@ def verify(database: Database) -> Broken | None:
         return _orphan(connection) or _walk_chains(connection) or _walk_seals(connection) or _lost_entry(connection)
 
 
-def _stream(connection: Connection, query: Any) -> Iterator[Row[Any]]:
-    return iter(connection.execution_options(yield_per=2000).execute(query))
+@contextmanager
+def _stream(connection: Connection, query: Any) -> Iterator[Iterator[Row[Any]]]:
+    with connection.execute(query.execution_options(yield_per=2000)) as result:
+        yield iter(result)
 
 
 def _orphan(connection: Connection) -> Broken | None:
@@ -155,10 +158,16 @@ def _walk_chains(connection: Connection) -> Broken | None:
         .outerjoin(TicketEvent, col(TicketEvent.ticket_id) == col(Ticket.id))
         .order_by(col(Ticket.id), col(TicketEvent.seq))
     )
+    with _stream(connection, query) as rows:
+        return _follow(rows)
+
+
+def _follow(rows: Iterator[Row[Any]]) -> Broken | None:
+    """Walk chain after chain; ``rows`` come by ticket and number, a ticket without events with none."""
     ticket_id: int | None = None
     head: tuple[int, str] = (0, GENESIS)
     seq, digest = 0, GENESIS
-    for row in _stream(connection, query):
+    for row in rows:
         if row.id != ticket_id:
             if ticket_id is not None and (broken := _check_head(ticket_id, head, seq, digest)):
                 return broken
@@ -221,23 +230,28 @@ def _check_head(ticket_id: int, head: tuple[int, str], seq: int, digest: str) ->
 
 def _walk_seals(connection: Connection) -> Broken | None:
     """Each seal over its entries and the root before."""
-    entries = _stream(
-        connection,
-        select(col(SealEntry.seal_id), col(SealEntry.ticket_id), col(SealEntry.seq), col(SealEntry.hash)).order_by(
-            col(SealEntry.seal_id), col(SealEntry.ticket_id), col(SealEntry.seq)
-        ),
+    kept = connection.execute(
+        select(col(Seal.id), col(Seal.entries), col(Seal.prev_root), col(Seal.root)).order_by(col(Seal.id))
+    ).all()
+    query = select(col(SealEntry.seal_id), col(SealEntry.ticket_id), col(SealEntry.seq), col(SealEntry.hash)).order_by(
+        col(SealEntry.seal_id), col(SealEntry.ticket_id), col(SealEntry.seq)
     )
+    with _stream(connection, query) as entries:
+        return _check_seals(kept, entries)
+
+
+def _check_seals(kept: Sequence[Any], entries: Iterator[Row[Any]]) -> Broken | None:
     entry = next(entries, None)
     prev_root, last_id = GENESIS, 0
-    for kept in connection.execute(select(Seal.__table__).order_by(col(Seal.id))).all():  # type: ignore[attr-defined]
-        root, count = hashlib.sha256(kept.prev_root.encode()), 0
-        while entry is not None and entry.seal_id == kept.id:
+    for seal_ in kept:
+        root, count = hashlib.sha256(seal_.prev_root.encode()), 0
+        while entry is not None and entry.seal_id == seal_.id:
             root.update(entry_line(entry.ticket_id, entry.seq, entry.hash))
             count += 1
             entry = next(entries, None)
-        if kept.prev_root != prev_root or root.hexdigest() != kept.root or count != kept.entries:
-            return _broken_seal(kept.id)
-        prev_root, last_id = kept.root, kept.id
+        if seal_.prev_root != prev_root or root.hexdigest() != seal_.root or count != seal_.entries:
+            return _broken_seal(seal_.id)
+        prev_root, last_id = seal_.root, seal_.id
     return None if entry is None else _broken_seal(last_id + 1)
 
 
