@@ -25,8 +25,8 @@ LAYERS = (
     {"app.db", "app.security"},
     {"app.store"},
     {"app.services"},
+    {"app.runtime"},  # settings, database and reference data, as every door and surface holds them
     {"app.channels", "ingest", "reports"},
-    {"app.runtime"},
     {"app.api", "app.console", "app.workers"},
     {"app.main"},
     {"app.commands"},  # above app.main, since `duban serve` starts it
