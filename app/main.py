@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 
 from app import clock
-from app.api import health, problems, stream
+from app.api import docs, health, problems, stream
 from app.api.v1 import router as v1
 from app.config import Settings, get_settings
 from app.runtime import Runtime
@@ -51,4 +51,5 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     problems.install(app)
     app.include_router(health.router)
     app.include_router(v1)
+    docs.install(app)
     return app
