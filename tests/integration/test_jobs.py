@@ -1,0 +1,177 @@
+"""Leadership and periodic jobs: one leader, who learns that it has lost; each period done once, missed ones made up."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator
+from datetime import datetime, timedelta
+from threading import Barrier, Thread
+
+import pytest
+
+from app import clock
+from app.models import JobRun, Lease, Seal, SweepRun
+from app.runtime import Runtime
+from app.workers import seal
+from app.workers.background import Background
+from app.workers.leadership import Leadership
+from app.workers.scheduler import RETRY_AFTER, Job, Scheduler, done_periods
+from app.workers.sweeper import Sweeper
+from tests.integration.office import DUE, START, Office, working
+
+SECOND = timedelta(seconds=1)
+PERIODS = ["2026-03-01", "2026-03-02"]
+
+
+@pytest.fixture
+def office(database_url: str) -> Iterator[Office]:
+    with working(database_url) as office:
+        yield office
+
+
+def test_a_lease_has_one_holder_until_it_runs_out_and_the_epoch_grows_with_each_change(office: Office) -> None:
+    one, other = Leadership(office.database, "one"), Leadership(office.database, "other")
+    assert one.beat(START) == 1
+    assert other.beat(START + one.term - SECOND) is None
+    assert one.beat(START + one.term - SECOND) == 1  # renewed: the same epoch
+    assert other.beat(START + one.term) is None
+    assert other.beat(START + 2 * one.term - SECOND) == 2
+    assert one.beat(START + 2 * one.term) is None  # the old leader learns that it has lost
+    assert (one.epoch, other.epoch) == (None, 2)
+
+
+def test_of_many_who_ask_at_once_one_leads(office: Office) -> None:
+    leaders = [Leadership(office.database, f"p{n}") for n in range(6)]
+    barrier = Barrier(6)
+    won: list[int | None] = []
+
+    def ask(leader: Leadership) -> None:
+        barrier.wait()
+        won.append(leader.beat(START))
+
+    threads = [Thread(target=ask, args=[leader]) for leader in leaders]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(won, key=str) == [1, None, None, None, None, None]
+
+
+def test_who_could_not_renew_in_time_no_longer_believes_to_lead(office: Office) -> None:
+    leader = Leadership(office.database, "one")
+    leader.term = timedelta(milliseconds=60)
+    leader.beat(START)
+    assert leader.epoch == 1
+    time.sleep(0.08)
+    assert leader.epoch is None
+
+
+def test_the_row_itself_confirms_the_leader(office: Office) -> None:
+    one, other = Leadership(office.database, "one"), Leadership(office.database, "other")
+    epoch = one.beat(START)
+    assert epoch is not None
+    with office.database.write() as session:
+        assert one.confirm(session, epoch)
+    other.beat(START + one.term + SECOND)
+    with office.database.write() as session:
+        assert not one.confirm(session, epoch)
+
+
+def test_a_leader_that_ends_gives_its_lease_up_at_once(office: Office) -> None:
+    one, other = Leadership(office.database, "one"), Leadership(office.database, "other")
+    one.beat(clock.now())
+    one.stop()
+    assert other.beat(clock.now()) == 2
+
+
+class Diary:
+    """A job that writes down what it was asked to do, and fails where told to."""
+
+    def __init__(self, *, failing: Iterable[str] = ()) -> None:
+        self.done: list[str] = []
+        self.failing = set(failing)
+        self.job = Job("diary", 60, self.run, lambda _runtime, _now: PERIODS)
+
+    def run(self, runtime: Runtime, period: str, now: datetime) -> None:
+        if period in self.failing:
+            raise RuntimeError("no paper")
+        self.done.append(period)
+
+
+def led(office: Office, holder: str = "one", now: datetime = START) -> Scheduler:
+    leadership = Leadership(office.database, holder)
+    leadership.beat(now)
+    return Scheduler(office.runtime, leadership)
+
+
+def test_missed_periods_are_made_up_oldest_first_and_each_is_done_once(office: Office) -> None:
+    diary = Diary()
+    scheduler = led(office)
+    assert scheduler.tick(diary.job, START) == 2
+    assert scheduler.tick(diary.job, START + timedelta(days=1)) == 0
+    assert diary.done == PERIODS
+    with office.database.read() as session:
+        assert done_periods(session, "diary", [*PERIODS, "2026-03-03"]) == set(PERIODS)
+
+
+def test_a_period_that_failed_is_recorded_and_tried_again_later(office: Office) -> None:
+    diary = Diary(failing=[PERIODS[0]])
+    scheduler = led(office)
+    assert scheduler.tick(diary.job, START) == 1
+    failed = office.all(JobRun)[0]
+    assert (failed.period, failed.done_at, failed.error) == (PERIODS[0], None, "RuntimeError: no paper")
+    diary.failing.clear()
+    assert scheduler.tick(diary.job, START + RETRY_AFTER - SECOND) == 0
+    assert scheduler.tick(diary.job, START + RETRY_AFTER) == 1
+    assert office.all(JobRun)[0].error is None
+    assert diary.done == PERIODS[::-1]
+
+
+def test_who_does_not_lead_does_nothing(office: Office) -> None:
+    led(office, "one")
+    diary = Diary()
+    assert led(office, "other").tick(diary.job, START) == 0
+    assert diary.done == []
+
+
+def test_a_leader_overtaken_before_it_began_does_nothing(office: Office) -> None:
+    scheduler = led(office, "one")
+    later = START + Leadership(office.database, "x").term + SECOND
+    assert Leadership(office.database, "other").beat(later) == 2
+    diary = Diary()
+    assert scheduler.tick(diary.job, later) == 0  # it believes to lead; the row says otherwise
+    assert (diary.done, office.all(JobRun)) == ([], [])
+
+
+def test_the_seal_job_seals_what_grew(office: Office) -> None:
+    office.tickets(2)
+    assert led(office).tick(seal.SEAL_JOB, START) == 1
+    assert [s.entries for s in office.all(Seal)] == [2]
+
+
+def test_the_sweeper_notes_its_looks_but_not_every_idle_one(office: Office) -> None:
+    sweeper = Sweeper(office.runtime, "host:1")
+    for seconds in (0, 2, 14):
+        sweeper.once(START + seconds * SECOND)
+    assert office.all(SweepRun)[0].at == START
+    sweeper.once(START + 15 * SECOND)
+    assert office.all(SweepRun)[0].at == START + 15 * SECOND
+    office.tickets(1)
+    sweeper.once(DUE)
+    assert (office.all(SweepRun)[0].at, office.all(SweepRun)[0].checked) == (DUE, 1)
+
+
+def test_the_background_sweeps_and_leads_and_ends_when_told(office: Office) -> None:
+    ticket = office.ticket()  # its deadline passed long ago
+    background = Background(office.runtime)
+    background.start()
+    give_up = time.monotonic() + 20
+    while time.monotonic() < give_up and not (office.alerts(ticket) and office.all(Lease)):
+        time.sleep(0.05)
+    begun = time.monotonic()
+    background.stop()
+    assert time.monotonic() - begun < 10
+    assert [a.rung for a in office.alerts(ticket)] == ["complete_due"]
+    (lease,) = office.all(Lease)
+    assert lease.expires_at <= clock.now()
+    background.stop()  # harmless
