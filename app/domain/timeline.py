@@ -197,16 +197,16 @@ class Timeline:
         What ``done``, ``earliest``, ``day_from`` and ``day_until`` say together, with half the searches.
         """
         k = bisect_right(self.opens, t) - 1
-        if k < 0:
-            raise OffTimeline
-        closing = self.closes[k]
-        if t < closing:
+        if k >= 0 and t < self.closes[k]:
             first, wanted = self.span_day[k], self.before[k] + t - self.opens[k] + working
         else:
-            first, wanted = self.date_of(t), self.before[k] + closing - self.opens[k] + working
+            first, wanted = (
+                self.date_of(t),
+                (self.before[k] + self.closes[k] - self.opens[k] if k >= 0 else 0) + working,
+            )
         if wanted > self.total:
             raise OffTimeline
-        k = bisect_left(self.before, wanted, k) - 1
+        k = bisect_left(self.before, wanted, max(k, 0)) - 1
         return self.opens[k] + wanted - self.before[k], first, self.span_day[k]
 
     def earliest(self, w: int) -> int:
