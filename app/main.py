@@ -6,8 +6,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
+from fastapi.staticfiles import StaticFiles
 
-from app import clock
+from app import clock, console
 from app.api import docs, health, problems, stream
 from app.api.v1 import router as v1
 from app.config import Settings, get_settings
@@ -52,4 +53,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.include_router(health.router)
     app.include_router(v1)
     docs.install(app)
+    app.include_router(console.router)
+    app.mount("/static", StaticFiles(directory=console.STATIC), name="static")
+    app.include_router(console.fallback)  # last: a person's wrong address
     return app

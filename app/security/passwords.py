@@ -45,11 +45,6 @@ def verify(password: str, kept: str | None) -> bool:
             return False
 
 
-def needs_rehash(kept: str) -> bool:
-    """Whether ``kept`` was made with weaker parameters than those in force."""
-    return _hasher().check_needs_rehash(kept)
-
-
 def check_new(password: str, *, name: str, pointer: str = "/password") -> None:
     """Whether ``password`` may be chosen by the person ``name``: 10 characters or more, not all the same, not the name.
 

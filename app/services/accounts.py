@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple, cast, get_args
 
@@ -52,7 +52,7 @@ def _unit(session: Session, code: str | None, role: str) -> Unit | None:
     unit = store.by_code(session, Unit, code)
     if unit is None:
         raise Invalid.at("/unit", f"没有编码为 {code!r} 的责任单位", f"no unit has the code {code!r}")
-    return cast("Unit", unit)
+    return unit  # type: ignore[return-value]
 
 
 def _code(rows: Mapping[int, Any], key: int | None) -> str | None:
@@ -130,7 +130,7 @@ def list_users(session: Session, ref: Reference, *, after_id: int = 0, limit: in
 
 def get_user(session: Session, user_id: int) -> User:
     """The person with this id; raises NotFound."""
-    user = session.get(User, user_id)
+    user: User | None = session.get(User, user_id)
     if user is None:
         raise NotFound(f"没有编号为 {user_id} 的用户", f"no user has the id {user_id}")
     return user
@@ -174,6 +174,21 @@ def set_language(session: Session, user_id: int, lang: str) -> None:
     session.execute(update(User).where(col(User.id) == user_id).values(lang=lang))
 
 
+def display_names(session: Session, actors: Iterable[str]) -> dict[str, str]:
+    """What people and keys of the log are called: ``user:li`` → 李派单. Who is not known any more is left out."""
+    wanted = set(actors)
+    people = [actor.removeprefix("user:") for actor in wanted if actor.startswith("user:")]
+    keys = [int(number) for actor in wanted if (number := actor.removeprefix("key:")).isdecimal()]
+    found: dict[str, str] = {}
+    if people:
+        query = select(col(User.name), col(User.display_name)).where(col(User.name).in_(people))
+        found.update({f"user:{name}": shown for name, shown in session.execute(query)})
+    if keys:
+        rows = session.execute(select(col(ApiKey.id), col(ApiKey.name)).where(col(ApiKey.id).in_(keys)))
+        found.update({f"key:{number}": name for number, name in rows})
+    return found
+
+
 # -------------------------------------------------------------------------------------------------------- sessions
 
 
@@ -188,9 +203,12 @@ def check_throttle(name: str, now: datetime) -> None:
         )
 
 
-def sign_in(session: Session, name: str, password: str, now: datetime, *, hours: int = 12) -> SignedIn:
-    """Begin a session of ``hours``. Raises Unauthorized, with the same words whether the name or the password is wrong,
-    and for a while without looking after repeated failures (``Throttle``). Needs a writing session."""
+def check_password(session: Session, name: str, password: str, now: datetime) -> User:
+    """The person whose name and password these are; changes nothing, so that no lock is held while it computes.
+
+    Raises Unauthorized, with the same words whether the name or the password is wrong, and for a while without looking
+    after repeated failures (``Throttle``).
+    """
     check_throttle(name, now)
     user = session.execute(select(User).where(col(User.name) == name.strip())).scalar_one_or_none()
     known = user is not None and user.active
@@ -199,9 +217,11 @@ def sign_in(session: Session, name: str, password: str, now: datetime, *, hours:
         SIGN_INS.failed(name, now)
         raise Unauthorized("用户名或密码不正确", "the name or the password is wrong")
     SIGN_INS.succeeded(name)
-    if passwords.needs_rehash(user.password_hash):
-        user.password_hash = passwords.hash_password(password)
-        session.add(user)
+    return user
+
+
+def begin_session(session: Session, user: User, now: datetime, *, hours: int = 12) -> SignedIn:
+    """Begin a session of ``hours`` for a person whose password was checked; sessions that have expired are cleared."""
     assert user.id is not None
     session.execute(delete(UserSession).where(col(UserSession.expires_at) <= now))
     token, csrf = tokens.new_session_token(), tokens.new_csrf()
@@ -216,6 +236,11 @@ def sign_in(session: Session, name: str, password: str, now: datetime, *, hours:
     )
     session.flush()
     return SignedIn(token, csrf, user.must_change_password)
+
+
+def sign_in(session: Session, name: str, password: str, now: datetime, *, hours: int = 12) -> SignedIn:
+    """Check the password and begin a session, in one writing session. Raises Unauthorized as ``check_password`` does."""
+    return begin_session(session, check_password(session, name, password, now), now, hours=hours)
 
 
 def sign_out(session: Session, token: str) -> None:

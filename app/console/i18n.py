@@ -1,0 +1,84 @@
+"""What the pages say, in Chinese and English: one catalogue (``texts.toml``), both languages side by side.
+
+The words of codes (states, stages, cards …) come from ``app.domain.words``; groups of the catalogue hold those that only
+pages show (kinds of events, states of deadlines and orders …).
+
+Which language: ``?lang=`` of the address, else the choice kept in a cookie, else the person's own setting, else
+``DUBAN_LANG``. What the browser says it prefers is not asked: most office machines in China report English by accident
+of their installation, and a page that changes its language by itself is reported as broken.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Literal
+
+from app.domain import words
+
+Lang = Literal["zh", "en"]
+LANGUAGES: tuple[Lang, ...] = ("zh", "en")
+TEXTS = Path(__file__).parent / "texts.toml"
+
+WORDS: Mapping[str, Mapping[str, words.Word]] = {
+    "status": words.STATUS,
+    "stage": words.STAGE,
+    "kind": words.KIND,
+    "priority": words.PRIORITY,
+    "severity": words.SEVERITY,
+    "target": words.TARGET,
+    "card": words.CARD,
+    "satisfaction": words.SATISFACTION,
+    "outcome": words.OUTCOME,
+    "action": words.ACTION,
+    "trigger": words.TRIGGER,
+    "role": words.ROLE,
+}
+"""Groups of codes whose words are the domain's."""
+
+
+@lru_cache(maxsize=1)
+def catalogue() -> Mapping[str, tuple[str, str]]:
+    """Every text by its key (``group.name``), as (Chinese, English)."""
+    found: dict[str, tuple[str, str]] = {}
+    for group, texts in tomllib.loads(TEXTS.read_text("utf-8")).items():
+        for name, pair in texts.items():
+            if not (isinstance(pair, list) and len(pair) == 2):
+                raise ValueError(f"{TEXTS.name}: {group}.{name} needs two texts, Chinese and English")
+            found[f"{group}.{name}"] = (pair[0], pair[1])
+    return found
+
+
+class Texts:
+    """The catalogue in one language. ``t("nav.board")`` is a text, ``t.word("status", "void")`` what a code is called."""
+
+    def __init__(self, lang: Lang) -> None:
+        self.lang = lang
+        self._place = 1 if lang == "en" else 0
+
+    def __call__(self, key: str, **values: object) -> str:
+        """The text of ``key``, with ``values`` put in; raises KeyError for one that is not in the catalogue."""
+        text = catalogue()[key][self._place]
+        return text.format(**values) if values else text
+
+    def word(self, group: str, code: str | None) -> str:
+        """What ``code`` of ``group`` is called; the code itself where nobody has named it, and – for none."""
+        if code is None:
+            return "–"
+        if group in WORDS:
+            return words.say(dict(WORDS[group]), code, self.lang)
+        pair = catalogue().get(f"{group}.{code}")
+        return code if pair is None else pair[self._place]
+
+
+@lru_cache(maxsize=2)
+def texts(lang: Lang) -> Texts:
+    """The catalogue in ``lang``."""
+    return Texts(lang)
+
+
+def as_lang(value: str | None) -> Lang | None:
+    """``zh`` or ``en`` where ``value`` is one of them."""
+    return "zh" if value == "zh" else "en" if value == "en" else None

@@ -1,0 +1,14 @@
+"""The pages, one module each, as one router."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+
+from app.console.pages import account, board, missing, ticket, ticket_actions, tickets
+
+router = APIRouter(include_in_schema=False)
+for _page in (account, board, tickets, ticket, ticket_actions):
+    router.include_router(_page.router)
+fallback = missing.router
+
+__all__ = ["fallback", "router"]

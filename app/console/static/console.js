@@ -1,0 +1,29 @@
+// What every page but the board needs of a script; all of it works without one.
+
+// A filter left empty need not stand in the address.
+for (const form of document.querySelectorAll("form[data-clean]")) {
+  form.addEventListener("submit", () => {
+    for (const field of form.elements) {
+      if (field.name && field.value === "") field.disabled = true;
+    }
+  });
+}
+addEventListener("pageshow", () => {
+  for (const field of document.querySelectorAll("form[data-clean] :disabled")) field.disabled = false;
+  for (const button of document.querySelectorAll("form[data-once] button")) button.disabled = false;
+});
+
+// A form is sent once, however often the button is pressed.
+for (const form of document.querySelectorAll("form[data-once]")) {
+  form.addEventListener("submit", () => {
+    for (const button of form.querySelectorAll("button")) button.disabled = true;
+  });
+}
+
+// After a refusal the first wrong field, or else the form, is where the person goes on.
+const refused = document.querySelector("form[data-refused]");
+if (refused) {
+  const place = refused.querySelector("[aria-invalid]") ?? refused.querySelector("textarea, select, input:not([type=hidden])");
+  place?.focus();
+  refused.scrollIntoView({ block: "center" });
+}
