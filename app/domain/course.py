@@ -152,7 +152,7 @@ def _base(line: Timeline, start: int, limit: Limit) -> Course:
     elif limit.amount == 0:
         run.end = start
         run.form = "same_time"
-        run.day = line.date_of(start)
+        run.day = line.day_from(start) if limit.working else line.date_of(start)
         run.reading = line.reading(run.day, start)
     else:
         _count_days(line, run)
