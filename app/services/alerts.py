@@ -48,7 +48,7 @@ def publish(session: Session) -> int:
     top = take(session, FEED_COUNTER, len(pending))
     first = top - len(pending) + 1
     session.execute(
-        insert(AlertFeed),
+        insert(AlertFeed.__table__),  # type: ignore[attr-defined]
         [{"id": first + n, "alert_id": a, "kind": kind, "at": at} for n, (a, kind, at) in enumerate(pending)],
     )
     return len(pending)

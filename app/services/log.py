@@ -24,6 +24,40 @@ def unstamp(text: str | None) -> datetime | None:
     return None if text is None else datetime.fromisoformat(text).astimezone(UTC)
 
 
+def chained(
+    ticket: Ticket,
+    event_type: str,
+    *,
+    at: datetime,
+    now: datetime,
+    actor: str,
+    data: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """The next event of ``ticket`` as plain values, for writing many at once; what is said of ``append`` holds here.
+
+    The head of the ticket's chain is moved: the values must be written in the same transaction.
+    """
+    payload = {key: value for key, value in (data or {}).items() if value is not None}
+    seq = ticket.head_seq + 1
+    prev_hash = ticket.head_hash
+    digest = link(prev_hash, ticket.id, seq, event_type, at, now, actor, payload)
+    ticket.head_seq = seq
+    ticket.head_hash = digest
+    ticket.version += 1
+    ticket.changed_at = max(ticket.changed_at, at)
+    return {
+        "ticket_id": ticket.id,
+        "seq": seq,
+        "type": event_type,
+        "at": at,
+        "recorded_at": now,
+        "actor": actor,
+        "data": payload,
+        "prev_hash": prev_hash,
+        "hash": digest,
+    }
+
+
 def append(
     session: Session,
     ticket: Ticket,
@@ -39,23 +73,6 @@ def append(
     Raises the ticket's version and moves the head of its chain. ``data`` holds JSON values only (``stamp`` moments),
     and never a citizen's name, phone or address.
     """
-    payload = {key: value for key, value in (data or {}).items() if value is not None}
-    seq = ticket.head_seq + 1
-    digest = link(ticket.head_hash, ticket.id, seq, event_type, at, now, actor, payload)
-    row = TicketEvent(
-        ticket_id=ticket.id,
-        seq=seq,
-        type=event_type,
-        at=at,
-        recorded_at=now,
-        actor=actor,
-        data=payload,
-        prev_hash=ticket.head_hash,
-        hash=digest,
-    )
+    row = TicketEvent(**chained(ticket, event_type, at=at, now=now, actor=actor, data=data))
     session.add(row)
-    ticket.head_seq = seq
-    ticket.head_hash = digest
-    ticket.version += 1
-    ticket.changed_at = max(ticket.changed_at, at)
     return row

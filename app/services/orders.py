@@ -7,7 +7,7 @@ counter of order numbers, then (at the commit) the alert feed.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
 from typing import Any, Final
@@ -36,7 +36,11 @@ NO_ORDER_IN: Final = frozenset({"closed", "void"})
 
 def number_of(order: SupervisionOrder) -> str:
     """The number as it is printed: 〔2026〕第 0123 号."""
-    return f"〔{order.year}〕第 {order.serial:04d} 号"
+    return _number(order.year, order.serial)
+
+
+def _number(year: int, serial: int) -> str:
+    return f"〔{year}〕第 {serial:04d} 号"
 
 
 def find_live(session: Session, ticket_id: int) -> SupervisionOrder | None:
@@ -143,26 +147,47 @@ def _entry(cause: Cause, term: int) -> dict[str, Any]:
     return {**entry, "demand": cause.demand} if cause.demand else entry
 
 
+@dataclass(frozen=True, slots=True)
+class Fresh:
+    """A new order as plain values: the order's row, its limit's row, and what its event says."""
+
+    order: dict[str, Any]
+    deadline: dict[str, Any]
+    told: dict[str, Any]
+
+
+def fresh(ref: Reference, ticket: Ticket, cause: Cause, serial: Callable[[int], int], rounds: Iterable[int]) -> Fresh:
+    """A new order for ``ticket``, nothing written yet. ``rounds``: those that its earlier orders' limits have taken."""
+    limit = _limit(ref, ticket, cause.at)
+    deadline = {"ticket_id": ticket.id, "target": "supervise", "revision": 1,
+                "round": max([ticket.round, *(n + 1 for n in rounds)]), **limit}  # fmt: skip
+    year = year_of(ref, ticket, cause.at)
+    order = {
+        "year": year,
+        "serial": serial(year),
+        "ticket_id": ticket.id,
+        "unit_id": ticket.unit_id,
+        "trigger": cause.trigger,
+        "triggers": [_entry(cause, 1)],
+        "issued_at": cause.at,
+        "due_at": limit["due_at"],
+        "demand": cause.demand,
+        "signatory": cause.signatory,
+    }
+    told = _said(_number(year, order["serial"]), 1, limit["due_at"], trigger=cause.trigger)
+    return Fresh(order, deadline, told)
+
+
 def _issue(
     session: Session, ref: Reference, ticket: Ticket, rows: list[Deadline], cause: Cause,
     serial: Callable[[int], int], now: datetime,
 ) -> SupervisionOrder:  # fmt: skip
-    deadline = _open_limit(session, ref, ticket, rows, cause.at)
-    year = year_of(ref, ticket, cause.at)
-    order = SupervisionOrder(
-        year=year,
-        serial=serial(year),
-        ticket_id=ticket.id,
-        unit_id=ticket.unit_id,
-        trigger=cause.trigger,
-        triggers=[_entry(cause, 1)],
-        issued_at=cause.at,
-        due_at=deadline.due_at,
-        demand=cause.demand,
-        signatory=cause.signatory,
-    )
+    new = fresh(ref, ticket, cause, serial, [row.round for row in rows if row.target == "supervise"])
+    order, deadline = SupervisionOrder(**new.order), Deadline(**new.deadline)
     session.add(order)
-    _tell(session, ticket, order, "supervision_order_issued", cause.actor, cause.at, now, trigger=cause.trigger)
+    session.add(deadline)
+    rows.append(deadline)
+    log.append(session, ticket, "supervision_order_issued", at=cause.at, now=now, actor=cause.actor, data=new.told)
     return order
 
 
@@ -191,44 +216,43 @@ def _next_term(
     order.reply = order.replied_by = order.replied_at = None
 
 
-def _open_limit(session: Session, ref: Reference, ticket: Ticket, rows: list[Deadline], at: datetime) -> Deadline:
-    """The order's limit from ``at``: the open ``supervise`` deadline moved (a new revision, so that it is watched from
-    the lowest rung again), or a fresh one in the next round where the last was met."""
+def _limit(ref: Reference, ticket: Ticket, at: datetime) -> dict[str, Any]:
+    """An order's limit from ``at``, as values of a deadline."""
     policy_id, policy = policy_for(ref, ticket)
     limit = policy.limits.get("supervise") or DEFAULT_LIMIT
     calendar_id, calendar = ref.calendar_for(ticket.unit_id)
     answer = due(calendar, at, limit)
+    return {"started_at": at, "due_at": answer.due_at, "provisional": answer.provisional, "limit": limit.to_spec(),
+            "policy_id": policy_id, "calendar_id": calendar_id}  # fmt: skip
+
+
+def _open_limit(session: Session, ref: Reference, ticket: Ticket, rows: list[Deadline], at: datetime) -> Deadline:
+    """The order's next limit from ``at``: the open ``supervise`` deadline moved (a new revision, so that it is watched
+    from the lowest rung again), or a fresh one in the next round where the last was met."""
+    values = _limit(ref, ticket, at)
     mine = [row for row in rows if row.target == "supervise"]
     row = next((r for r in mine if r.met_at is None and r.cancelled_at is None), None)
     if row is None:
-        row = Deadline(
-            ticket_id=ticket.id,
-            target="supervise",
-            round=max([ticket.round, *(r.round + 1 for r in mine)]),
-            started_at=at,
-            due_at=answer.due_at,
-        )
+        round_ = max([ticket.round, *(r.round + 1 for r in mine)])
+        row = Deadline(ticket_id=ticket.id, target="supervise", round=round_, **values)
         rows.append(row)
     else:
         row.revision += 1
-    row.started_at, row.due_at, row.provisional = at, answer.due_at, answer.provisional
-    row.limit = limit.to_spec()
-    row.policy_id, row.calendar_id = policy_id, calendar_id
+        for name, value in values.items():
+            setattr(row, name, value)
     session.add(row)
     return row
+
+
+def _said(number: str, term: int, due_at: datetime, **more: Any) -> dict[str, Any]:
+    return {"number": number, "term": term, "due_at": log.stamp(due_at), **more}
 
 
 def _tell(
     session: Session, ticket: Ticket, order: SupervisionOrder, event: str, actor: str, at: datetime, now: datetime,
     **more: Any,
 ) -> None:  # fmt: skip
-    data = {
-        "order": order.id,
-        "number": number_of(order),
-        "term": order.term,
-        "due_at": log.stamp(order.due_at),
-        **more,
-    }
+    data = _said(number_of(order), order.term, order.due_at, **more)
     log.append(session, ticket, event, at=at, now=now, actor=actor, data=data)
 
 

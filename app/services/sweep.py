@@ -12,15 +12,17 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
+from sqlalchemy import insert
 from sqlmodel import Session
 
 from app.db import Database
-from app.domain.ladder import Decision, Raise, TicketFacts, decide, higher_card
-from app.models import Deadline, SupervisionOrder, SweepRun, Ticket
+from app.domain.ladder import DeadlineFacts, Decision, Raise, TicketFacts, decide, higher_card
+from app.domain.lifecycle import raised_stage
+from app.models import Deadline, SupervisionOrder, SweepRun, Ticket, TicketEvent
 from app.security.principal import SYSTEM
 from app.services import alerts, log, orders
 from app.services.reference import Reference, ReferenceCache
@@ -80,6 +82,29 @@ class _Case:
     order: SupervisionOrder | None
     facts: TicketFacts
     decision: Decision
+    limit: DeadlineFacts | None = None
+    """Of the order issued in this very sweep."""
+
+
+@dataclass(slots=True)
+class _Pages:
+    """Rows of a whole batch, gathered as plain values and written with one statement for each table: the greater part
+    of a sweep's time went into making an object of each."""
+
+    events: list[dict[str, Any]] = field(default_factory=list)
+    orders: list[dict[str, Any]] = field(default_factory=list)
+    deadlines: list[dict[str, Any]] = field(default_factory=list)
+
+    def tell(self, ticket: Ticket, event_type: str, now: datetime, data: dict[str, Any]) -> None:
+        """Add the next event of ``ticket``."""
+        self.events.append(log.chained(ticket, event_type, at=now, now=now, actor=ACTOR, data=data))
+
+    def write(self, session: Session) -> None:
+        """Write all of it."""
+        tables: Any = (TicketEvent, SupervisionOrder, Deadline)
+        for model, rows in zip(tables, (self.events, self.orders, self.deadlines), strict=True):
+            if rows:
+                session.execute(insert(model.__table__), rows)
 
 
 def sweep(
@@ -150,8 +175,10 @@ def _look(
     due = [(case, _mine(case, written)) for case in cases]
     serials = _serials(session, ref, due, now)
     tally = SweepResult(checked=len(ids), alerts=len(written), postponed=postponed)
+    pages = _Pages()
     for case, raised in due:
-        tally += _carry_out(session, ref, case, raised, written, serials, now)
+        tally += _carry_out(session, ref, case, raised, written, serials, pages, now)
+    pages.write(session)
     return tally
 
 
@@ -226,7 +253,7 @@ def _serials(
 
 def _carry_out(
     session: Session, ref: Reference, case: _Case, raised: list[Raise], written: Written,
-    serials: dict[int, Iterator[int]], now: datetime,
+    serials: dict[int, Iterator[int]], pages: _Pages, now: datetime,
 ) -> SweepResult:  # fmt: skip
     """Write what the ladder said about one ticket, and when to look at it again."""
     ticket = case.ticket
@@ -234,45 +261,66 @@ def _carry_out(
     for item in raised:
         alert_id = written[_key(ticket, item)]
         ticket.card = higher_card(ticket.card, item.card)
-        _log_alert(session, ticket, item, alert_id, now)
+        pages.tell(ticket, "alert_raised", now, _alert_data(item, alert_id))
         alerts.note(session, alert_id, "raised", now)
         if item.order:
-            new = case.order is None
             cause = orders.Cause("overdue", ACTOR, now)
-            case.order = orders.apply(
-                session, ref, ticket, cause, live=case.order, rows=case.rows, now=now,
-                serial=lambda year: next(serials[year]),
-            )  # fmt: skip
-            issued, advanced = issued + new, advanced + (not new)
-        if item.stage:
-            orders.raise_stage(session, ticket, item.stage, why=item.rung, actor=ACTOR, at=now, now=now)
+            if case.order is None and not issued:
+                _issue(ref, case, cause, serials, pages, item.stage)
+                issued += 1
+            elif case.order is not None:  # one issued a moment ago needs no second word of the same sweep
+                orders.apply(session, ref, ticket, cause, live=case.order, rows=case.rows, serial=_no_number, now=now)
+                advanced += 1
+        if item.stage and (higher := raised_stage(ticket.stage, item.stage)) != ticket.stage:
+            pages.tell(ticket, "stage_raised", now, {"from": ticket.stage, "to": higher, "why": item.rung})
+            ticket.stage = higher
     ticket.next_check_at = _next_check(ref, case, now) if issued or advanced else case.decision.next_check_at
     session.add(ticket)
     return SweepResult(issued=issued, advanced=advanced)
 
 
-def _log_alert(session: Session, ticket: Ticket, item: Raise, alert_id: int, now: datetime) -> None:
-    log.append(
-        session,
-        ticket,
-        "alert_raised",
-        at=now,
-        now=now,
-        actor=ACTOR,
-        data={
-            "alert": alert_id,
-            "target": item.target,
-            "round": item.round,
-            "revision": item.revision,
-            "rung": item.rung,
-            "card": item.card,
-            "breach_at": log.stamp(item.breach_at),
-            "due_at": log.stamp(item.due_at),
-            "passed_over": list(item.passed_over) or None,
-            "why": item.why_zh,
-            "why_en": item.why_en,
-        },
-    )
+def _no_number(year: int) -> int:
+    raise AssertionError(f"a live order is advanced and takes no number of {year}")
+
+
+def _issue(
+    ref: Reference,
+    case: _Case,
+    cause: orders.Cause,
+    serials: dict[int, Iterator[int]],
+    pages: _Pages,
+    stage: str | None,
+) -> None:
+    """``orders.trigger`` for a ticket without a live order, into the batch's pages."""
+    ticket = case.ticket
+    rounds = [row.round for row in case.rows if row.target == "supervise"]
+    new = orders.fresh(ref, ticket, cause, lambda year: next(serials[year]), rounds)
+    pages.orders.append(new.order)
+    pages.deadlines.append(new.deadline)
+    pages.tell(ticket, "supervision_order_issued", cause.at, new.told)
+    ticket.supervised = True
+    higher = raised_stage(ticket.stage, raised_stage("urged", stage or "urged"))
+    if higher != ticket.stage:
+        pages.tell(ticket, "stage_raised", cause.at, {"from": ticket.stage, "to": higher, "why": cause.trigger})
+        ticket.stage = higher
+    limit = new.deadline
+    case.limit = DeadlineFacts("supervise", limit["round"], 1, limit["started_at"], limit["due_at"], ended=False)
+
+
+def _alert_data(item: Raise, alert_id: int) -> dict[str, Any]:
+    return {
+        "alert": alert_id,
+        "target": item.target,
+        "round": item.round,
+        "revision": item.revision,
+        "rung": item.rung,
+        "card": item.card,
+        "breach_at": log.stamp(item.breach_at),
+        "due_at": log.stamp(item.due_at),
+        "passed_over": list(item.passed_over) or None,
+        "why": item.why_zh,
+        "why_en": item.why_en,
+    }
 
 
 def _next_check(ref: Reference, case: _Case, now: datetime) -> datetime | None:
@@ -281,6 +329,8 @@ def _next_check(ref: Reference, case: _Case, now: datetime) -> datetime | None:
     for item in case.decision.raise_:
         raised.setdefault((item.target, item.round, item.revision), set()).add(item.rung)
     facts = alerts.facts_of(case.ticket, case.rows, raised, case.order)
+    if case.limit is not None:
+        facts = replace(facts, order_live=True, deadlines=(*facts.deadlines, case.limit))
     return alerts.next_look(decide(facts, ref.ladder, ref.calendar_for(case.ticket.unit_id)[1], now), now)
 
 

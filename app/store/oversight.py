@@ -111,10 +111,9 @@ def insert_alerts(session: Session, rows: list[dict[str, Any]]) -> dict[tuple[in
     if not rows:
         return {}
     key = ("ticket_id", "target", "round", "revision", "rung")
-    write = postgresql.insert(Alert) if _is_postgresql(session) else sqlite.insert(Alert)
-    statement = write.on_conflict_do_nothing(index_elements=key).returning(
-        *(col(c) for c in (Alert.id, Alert.ticket_id, Alert.target, Alert.round, Alert.revision, Alert.rung))
-    )
+    table: Any = Alert.__table__  # type: ignore[attr-defined]  # past the ORM: many rows at once
+    write = postgresql.insert(table) if _is_postgresql(session) else sqlite.insert(table)
+    statement = write.on_conflict_do_nothing(index_elements=key).returning(table.c.id, *(table.c[name] for name in key))
     return {
         (ticket_id, (target, round_, revision), rung): alert_id
         for alert_id, ticket_id, target, round_, revision, rung in session.execute(statement, rows)

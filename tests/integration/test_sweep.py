@@ -16,7 +16,7 @@ from threading import Barrier, Thread
 import pytest
 
 from app.domain.ladder import Decision, TicketFacts
-from app.models import AlertFeed, Extension, SupervisionOrder, SweepRun, Ticket, TicketEvent
+from app.models import AlertFeed, Extension, SweepRun, Ticket, TicketEvent
 from app.services import alerts, extensions
 from app.services import sweep as sweep_module
 from app.services.seals import verify
@@ -199,14 +199,14 @@ def test_a_ticket_that_cannot_be_written_puts_off_itself_and_the_rest_of_its_bat
 ) -> None:
     ids = office.tickets(5)
     poisoned = ids[3]
-    real = sweep_module.orders.apply
+    real = sweep_module.orders.fresh
 
-    def brittle(session: object, ref: object, ticket: object, *rest: object, **more: object) -> SupervisionOrder:
-        if ticket.id == poisoned:  # type: ignore[attr-defined]
+    def brittle(ref: object, ticket: Ticket, *rest: object) -> object:
+        if ticket.id == poisoned:
             raise RuntimeError("no policy for this ticket")
-        return real(session, ref, ticket, *rest, **more)  # type: ignore[arg-type]
+        return real(ref, ticket, *rest)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(sweep_module.orders, "apply", brittle)
+    monkeypatch.setattr(sweep_module.orders, "fresh", brittle)
     result = office.sweep(DUE)
     assert (result.checked, result.postponed, result.issued) == (5, 1, 4)
     assert office.alerts(poisoned) == []
