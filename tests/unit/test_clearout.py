@@ -65,7 +65,10 @@ def test_the_next_list_says_how_much_of_the_last_was_cleared() -> None:
         settle(["lost"])
 
 
-@pytest.mark.parametrize(("name", "value"), [("overdue_working_days", -1), ("suspended_days", -1), ("reports", 1), ("dissatisfied", 0), ("order_term", 0)])  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("overdue_working_days", -1), ("suspended_days", -1), ("reports", 1), ("dissatisfied", 0), ("order_term", 0)],
+)
 def test_a_threshold_that_every_ticket_would_meet_is_refused(name: str, value: int) -> None:
     with pytest.raises(Invalid, match=f"/{name}"):
         Rules(**{name: value})
