@@ -6,8 +6,8 @@ applies is the first in this order, which ``choose`` also gives as its reason:
 1. one that names the ticket's priority, where that is raised (urgent, emergency): an emergency is never outranked by a
    rule about its kind;
 2. the one that asks about more things;
-3. the deeper category, then the deeper unit;
-4. what it asks about: unit, category, severity, kind, source, priority, in this order;
+3. what it asks about: unit, category, severity, kind, source, priority, in this order;
+4. where both ask about the same: the deeper unit, then the deeper category;
 5. the later ``valid_from``; then the code, in alphabetical order.
 
 Of one code, the highest version in force at the moment of the ticket counts. Defaults: ``domain.md``, whose table names
@@ -168,9 +168,9 @@ def rank(policy: Policy, subject: Subject) -> tuple[Any, ...]:
     return (
         not raised,
         -len(policy.match),
-        -_depth(policy.match.get("category", ()), subject.category_path),
-        -_depth(policy.match.get("unit", ()), subject.unit_path),
         tuple(key not in policy.match for key in CRITERIA),
+        -_depth(policy.match.get("unit", ()), subject.unit_path),
+        -_depth(policy.match.get("category", ()), subject.category_path),
         -since,
         policy.code,
     )
