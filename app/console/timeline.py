@@ -40,6 +40,7 @@ class Line:
 
     label: str
     text: str
+    long: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,9 +89,12 @@ def _lines(data: Mapping[str, Any], ref: Reference, t: Texts, zone: tzinfo) -> I
             yield Line(t.word("field", name), t.word(group, data[name]))
     if isinstance(data.get("resolved"), bool):
         yield Line(t("field.resolved"), t.word("yes_no", str(data["resolved"]).lower()))
-    for name in (*NUMBER_FIELDS, *TEXT_FIELDS):
+    for name in NUMBER_FIELDS:
         if data.get(name):
             yield Line(t.word("field", name), str(data[name]))
+    for name in TEXT_FIELDS:
+        if data.get(name):
+            yield Line(t.word("field", name), str(data[name]), long=True)
     for name in ("until", "due_at"):
         if data.get(name):
             yield Line(t.word("field", name), _local(data[name], zone))
@@ -111,7 +115,13 @@ def _names(data: Mapping[str, Any], ref: Reference, t: Texts) -> Iterable[Line]:
         rung = ref.ladder.rung(str(data["rung"]))
         yield Line(t("field.rung"), rung.name(t.lang) if rung else str(data["rung"]))
     if isinstance(data.get("fields"), list):
-        yield Line(t("field.fields"), ", ".join(map(str, data["fields"])))
+        yield Line(t("field.fields"), ", ".join(t.word("field", str(name)) for name in data["fields"]))
+    for name, change in (data.get("changes") or {}).items():
+        yield Line(t.word("field", name), f"{_shown(change.get('from'))} → {_shown(change.get('to'))}", long=True)
+
+
+def _shown(value: Any) -> str:
+    return "–" if value is None else str(value)
 
 
 def _move(move: Mapping[str, Any], t: Texts, zone: tzinfo) -> str:

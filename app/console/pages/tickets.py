@@ -20,6 +20,8 @@ router = APIRouter(route_class=PageRoute)
 PAGE = 50
 FILTERS = ("q", "status", "unit", "source", "kind", "category", "grid", "priority", "stage", "card", "overdue", "repeated",
            "received_from", "received_to", "due_before", "external_id")  # fmt: skip
+QUICK = frozenset({"q", "status", "card", "overdue", "repeated"})
+"""Filters that a click or the search line sets; the others open the panel that they stand in."""
 ALL_OPEN = ",".join(OPEN_STATUSES)
 
 

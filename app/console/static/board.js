@@ -91,6 +91,7 @@ function show(html) {
 
   const put = () => {
     columns.replaceChildren(fresh.content);
+    fit();
     for (const id of arrived) after.get(id).classList.add("arrived");
     const again = after.get(chosen);
     again?.classList.add("chosen");
@@ -104,6 +105,17 @@ function show(html) {
   for (const id of gone) before.get(id).classList.add("leaving"); // what is resolved fades before it goes
   setTimeout(put, 450);
 }
+
+// On the wall nobody scrolls: a row that does not fit whole is not shown, and the counter still counts it.
+function fit() {
+  if (!onWall) return;
+  for (const column of columns.querySelectorAll(".column")) {
+    const end = column.getBoundingClientRect().bottom;
+    for (const row of column.querySelectorAll("[data-alert]")) row.classList.toggle("cut", row.getBoundingClientRect().bottom > end + 1);
+  }
+}
+addEventListener("resize", fit);
+fit();
 
 // ------------------------------------------------------------------------------------------------------- stream
 
