@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from types import FrameType
 from typing import Annotated, Any
 
 import typer
@@ -73,8 +74,20 @@ def serve(
             f"管理员 {ADMINISTRATOR} 的一次性密码：{password}（首次登录时须修改）",
             f"one-time password of {ADMINISTRATOR}: {password} (to be changed at the first sign-in)",
         )
-    uvicorn.run(application, host=host, port=port, log_level="warning", access_log=False,
-                timeout_graceful_shutdown=GRACE_SECONDS)  # fmt: skip
+    config = uvicorn.Config(application, host=host, port=port, log_level="warning", access_log=False,
+                            timeout_graceful_shutdown=GRACE_SECONDS)  # fmt: skip
+    _Server(config).run()
+
+
+class _Server(uvicorn.Server):
+    """Ends the live streams first when told to stop, so that nobody waits for them."""
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """A signal came."""
+        broadcaster = getattr(self.config.app.state, "broadcaster", None)  # type: ignore[union-attr]
+        if broadcaster is not None:
+            broadcaster.stop()
+        super().handle_exit(sig, frame)
 
 
 def fill_demo(as_json: JsonFlag = False) -> None:

@@ -1,14 +1,10 @@
-"""Supervision orders (督办单): issued once for a ticket, advanced by every later trigger, answered, ruled on.
+"""Supervision orders (督办单): what people do with them, and what a ticket's own steps do to its order.
 
-A ticket has one live order at most. ``trigger`` issues it or advances it; its limit is the ticket's ``supervise``
-deadline, so the ladder watches it like any other. Locks are taken in one order everywhere: the ticket's row, then the
-counter of order numbers, then (at the commit) the alert feed.
+The rules of the book itself (numbers, terms, limits, stages) stand in ``app.services.order_book``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from datetime import datetime, tzinfo
 from typing import Any, Final
 
@@ -16,247 +12,46 @@ from sqlalchemy import select
 from sqlmodel import Session, col
 
 from app.domain.errors import Conflict, Invalid, NotFound
-from app.domain.lifecycle import next_stage, raised_stage
-from app.domain.limits import Limit, due
 from app.domain.words import TRIGGER
-from app.models import Deadline, SupervisionOrder, Ticket
+from app.models import SupervisionOrder, Ticket
 from app.security.permissions import require
 from app.security.principal import Principal
 from app.services import alerts, log
-from app.services.deadlines import of_ticket, policy_for
+from app.services.deadlines import of_ticket
+from app.services.order_book import (
+    cancel_on_void,
+    close,
+    close_on_satisfied,
+    find_live,
+    next_term,
+    number_of,
+    record_reply,
+    reply_by_completion,
+    tell,
+    trigger,
+)
 from app.services.reference import Reference
 from app.services.views import moment
 from app.store import oversight as store
-from app.store.ids import take
 
-DEFAULT_LIMIT: Final = Limit("working_days", 3)
-"""Where the policy says nothing (Shanghai, 督办件)."""
+__all__ = [
+    "NO_ORDER_IN",
+    "accept_reply",
+    "cancel_on_void",
+    "close_on_satisfied",
+    "find_live",
+    "issue",
+    "list_orders",
+    "number_of",
+    "order_view",
+    "refuse_reply",
+    "reply",
+    "reply_by_completion",
+    "trigger",
+    "visible_order",
+]
+
 NO_ORDER_IN: Final = frozenset({"closed", "void"})
-
-
-def number_of(order: SupervisionOrder) -> str:
-    """The number as it is printed: 〔2026〕第 0123 号."""
-    return _number(order.year, order.serial)
-
-
-def _number(year: int, serial: int) -> str:
-    return f"〔{year}〕第 {serial:04d} 号"
-
-
-def find_live(session: Session, ticket_id: int) -> SupervisionOrder | None:
-    """The live order of a ticket, if it has one."""
-    return store.live_orders(session, [ticket_id]).get(ticket_id)
-
-
-def trigger(
-    session: Session,
-    ref: Reference,
-    ticket: Ticket,
-    trigger: str,
-    *,
-    actor: str,
-    now: datetime,
-    at: datetime | None = None,
-    demand: str | None = None,
-    signatory: str | None = None,
-) -> SupervisionOrder:
-    """Issue the order of ``ticket`` for ``trigger`` (overdue, dissatisfied, repeated, leader), or advance its live one.
-
-    Advancing appends the trigger; where the order was answered, or its limit has passed, it enters its next term with
-    a new limit. The stage is raised, never lowered. The caller holds the ticket's row. ``at``: when it happened, where
-    that is not ``now``.
-    """
-    session.flush()
-    return apply(
-        session,
-        ref,
-        ticket,
-        Cause(trigger, actor, at or now, demand, signatory),
-        live=find_live(session, ticket.id),
-        rows=of_ticket(session, ticket.id),
-        serial=lambda year: take(session, counter_of(year)),
-        now=now,
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class Cause:
-    """Why an order is issued or advanced: the trigger, by whom, when, and what a person had to say."""
-
-    trigger: str
-    actor: str
-    at: datetime
-    demand: str | None = None
-    signatory: str | None = None
-
-
-def counter_of(year: int) -> str:
-    """The counter that numbers the orders of a year without gaps."""
-    return f"order:{year}"
-
-
-def year_of(ref: Reference, ticket: Ticket, at: datetime) -> int:
-    """The year an order issued at ``at`` is numbered in: that of the calendar's zone."""
-    return at.astimezone(ref.calendar_for(ticket.unit_id)[1].zone).year
-
-
-def apply(
-    session: Session,
-    ref: Reference,
-    ticket: Ticket,
-    cause: Cause,
-    *,
-    live: SupervisionOrder | None,
-    rows: list[Deadline],
-    serial: Callable[[int], int],
-    now: datetime,
-) -> SupervisionOrder:
-    """What ``trigger`` does, with everything read beforehand, so that a sweep reads for many tickets at once.
-
-    ``live``: the ticket's live order; ``rows``: its deadlines, to which a new one is added; ``serial``: the next
-    number of a year.
-    """
-    order = live
-    if order is None:
-        order = _issue(session, ref, ticket, rows, cause, serial, now)
-    else:
-        _advance(session, ref, ticket, rows, order, cause, now)
-    ticket.supervised = True
-    stage = next_stage(ticket.stage) if cause.trigger == "dissatisfied" else raised_stage(ticket.stage, "urged")
-    raise_stage(session, ticket, stage, why=cause.trigger, actor=cause.actor, at=cause.at, now=now)
-    session.add(ticket)
-    return order
-
-
-def raise_stage(
-    session: Session, ticket: Ticket, stage: str, *, why: str, actor: str, at: datetime, now: datetime
-) -> bool:
-    """Raise the ticket's stage (办理环节) to ``stage`` at least, with an event; False where it stands there already."""
-    higher = raised_stage(ticket.stage, stage)
-    if higher == ticket.stage:
-        return False
-    data = {"from": ticket.stage, "to": higher, "why": why}
-    ticket.stage = higher
-    session.add(ticket)
-    log.append(session, ticket, "stage_raised", at=at, now=now, actor=actor, data=data)
-    return True
-
-
-def _entry(cause: Cause, term: int) -> dict[str, Any]:
-    entry = {"trigger": cause.trigger, "at": log.stamp(cause.at), "actor": cause.actor, "term": term}
-    return {**entry, "demand": cause.demand} if cause.demand else entry
-
-
-@dataclass(frozen=True, slots=True)
-class Fresh:
-    """A new order as plain values: the order's row, its limit's row, and what its event says."""
-
-    order: dict[str, Any]
-    deadline: dict[str, Any]
-    told: dict[str, Any]
-
-
-def fresh(ref: Reference, ticket: Ticket, cause: Cause, serial: Callable[[int], int], rounds: Iterable[int]) -> Fresh:
-    """A new order for ``ticket``, nothing written yet. ``rounds``: those that its earlier orders' limits have taken."""
-    limit = _limit(ref, ticket, cause.at)
-    deadline = {"ticket_id": ticket.id, "target": "supervise", "revision": 1,
-                "round": max([ticket.round, *(n + 1 for n in rounds)]), **limit}  # fmt: skip
-    year = year_of(ref, ticket, cause.at)
-    order = {
-        "year": year,
-        "serial": serial(year),
-        "ticket_id": ticket.id,
-        "unit_id": ticket.unit_id,
-        "trigger": cause.trigger,
-        "triggers": [_entry(cause, 1)],
-        "issued_at": cause.at,
-        "due_at": limit["due_at"],
-        "demand": cause.demand,
-        "signatory": cause.signatory,
-    }
-    told = _said(_number(year, order["serial"]), 1, limit["due_at"], trigger=cause.trigger)
-    return Fresh(order, deadline, told)
-
-
-def _issue(
-    session: Session, ref: Reference, ticket: Ticket, rows: list[Deadline], cause: Cause,
-    serial: Callable[[int], int], now: datetime,
-) -> SupervisionOrder:  # fmt: skip
-    new = fresh(ref, ticket, cause, serial, [row.round for row in rows if row.target == "supervise"])
-    order, deadline = SupervisionOrder(**new.order), Deadline(**new.deadline)
-    session.add(order)
-    session.add(deadline)
-    rows.append(deadline)
-    log.append(session, ticket, "supervision_order_issued", at=cause.at, now=now, actor=cause.actor, data=new.told)
-    return order
-
-
-def _advance(
-    session: Session, ref: Reference, ticket: Ticket, rows: list[Deadline], order: SupervisionOrder, cause: Cause,
-    now: datetime,
-) -> None:  # fmt: skip
-    if order.state == "replied" or order.due_at <= cause.at:
-        _next_term(session, ref, ticket, rows, order, cause.at)
-    order.triggers = [*order.triggers, _entry(cause, order.term)]
-    order.demand = cause.demand or order.demand
-    order.signatory = cause.signatory or order.signatory
-    order.unit_id = ticket.unit_id
-    order.version += 1
-    session.add(order)
-    _tell(session, ticket, order, "supervision_order_advanced", cause.actor, cause.at, now, trigger=cause.trigger)
-
-
-def _next_term(
-    session: Session, ref: Reference, ticket: Ticket, rows: list[Deadline], order: SupervisionOrder, at: datetime
-) -> None:
-    deadline = _open_limit(session, ref, ticket, rows, at)
-    order.term += 1
-    order.state = "issued"
-    order.due_at = deadline.due_at
-    order.reply = order.replied_by = order.replied_at = None
-
-
-def _limit(ref: Reference, ticket: Ticket, at: datetime) -> dict[str, Any]:
-    """An order's limit from ``at``, as values of a deadline."""
-    policy_id, policy = policy_for(ref, ticket)
-    limit = policy.limits.get("supervise") or DEFAULT_LIMIT
-    calendar_id, calendar = ref.calendar_for(ticket.unit_id)
-    answer = due(calendar, at, limit)
-    return {"started_at": at, "due_at": answer.due_at, "provisional": answer.provisional, "limit": limit.to_spec(),
-            "policy_id": policy_id, "calendar_id": calendar_id}  # fmt: skip
-
-
-def _open_limit(session: Session, ref: Reference, ticket: Ticket, rows: list[Deadline], at: datetime) -> Deadline:
-    """The order's next limit from ``at``: the open ``supervise`` deadline moved (a new revision, so that it is watched
-    from the lowest rung again), or a fresh one in the next round where the last was met."""
-    values = _limit(ref, ticket, at)
-    mine = [row for row in rows if row.target == "supervise"]
-    row = next((r for r in mine if r.met_at is None and r.cancelled_at is None), None)
-    if row is None:
-        round_ = max([ticket.round, *(r.round + 1 for r in mine)])
-        row = Deadline(ticket_id=ticket.id, target="supervise", round=round_, **values)
-        rows.append(row)
-    else:
-        row.revision += 1
-        for name, value in values.items():
-            setattr(row, name, value)
-    session.add(row)
-    return row
-
-
-def _said(number: str, term: int, due_at: datetime, **more: Any) -> dict[str, Any]:
-    return {"number": number, "term": term, "due_at": log.stamp(due_at), **more}
-
-
-def _tell(
-    session: Session, ticket: Ticket, order: SupervisionOrder, event: str, actor: str, at: datetime, now: datetime,
-    **more: Any,
-) -> None:  # fmt: skip
-    data = _said(number_of(order), order.term, order.due_at, **more)
-    log.append(session, ticket, event, at=at, now=now, actor=actor, data=data)
-
-
-# -- what people do with an order
 
 
 def issue(
@@ -290,20 +85,8 @@ def reply(
     require(principal, "orders.reply")
     order, ticket = _locked(session, principal, order_id)
     _must_be(order, "issued", "回复", "answered")
-    _record_reply(session, ticket, order, text, principal.actor, now, now)
+    record_reply(session, ticket, order, text, principal.actor, now, now)
     alerts.reschedule(session, ref, ticket, now)
-    return order
-
-
-def reply_by_completion(
-    session: Session, ref: Reference, ticket: Ticket, result: str, principal: Principal, at: datetime, now: datetime
-) -> SupervisionOrder | None:
-    """Let the unit's completion of the ticket be its answer, where it has given none: nobody types it twice."""
-    session.flush()
-    order = find_live(session, ticket.id)
-    if order is None or order.state != "issued":
-        return None
-    _record_reply(session, ticket, order, result, principal.actor, at, now, by_completion=True)
     return order
 
 
@@ -315,7 +98,7 @@ def accept_reply(
     order, ticket = _locked(session, principal, order_id)
     _must_be(order, "replied", "审核通过", "accepted")
     _rule(order, ruling, principal, now)
-    _close(session, ticket, order, "closed", principal.actor, now, now, ruling=ruling)
+    close(session, ticket, order, "closed", principal.actor, now, now, ruling=ruling)
     alerts.reschedule(session, ref, ticket, now)
     return order
 
@@ -331,33 +114,11 @@ def refuse_reply(
     refused = {"trigger": "refused", "at": log.stamp(now), "actor": principal.actor, "term": order.term,
                "reply": order.reply, "replied_by": order.replied_by, "ruling": ruling}  # fmt: skip
     order.triggers = [*order.triggers, refused]
-    _next_term(session, ref, ticket, of_ticket(session, ticket.id), order, now)
+    next_term(session, ref, ticket, of_ticket(session, ticket.id), order, now)
     order.version += 1
     session.add(order)
-    _tell(session, ticket, order, "supervision_order_refused", principal.actor, now, now, ruling=ruling)
+    tell(session, ticket, order, "supervision_order_refused", principal.actor, now, now, ruling=ruling)
     alerts.reschedule(session, ref, ticket, now)
-    return order
-
-
-def close_on_satisfied(
-    session: Session, ref: Reference, ticket: Ticket, principal: Principal, now: datetime
-) -> SupervisionOrder | None:
-    """Close the live order because the citizen is content (or could not be asked) and the ticket is closed."""
-    session.flush()
-    order = find_live(session, ticket.id)
-    if order is not None:
-        _close(session, ticket, order, "closed", principal.actor, now, now)
-    return order
-
-
-def cancel_on_void(
-    session: Session, ref: Reference, ticket: Ticket, principal: Principal, now: datetime
-) -> SupervisionOrder | None:
-    """Cancel the live order because its ticket is void."""
-    session.flush()
-    order = find_live(session, ticket.id)
-    if order is not None:
-        _close(session, ticket, order, "cancelled", principal.actor, now, now)
     return order
 
 
@@ -384,60 +145,10 @@ def _must_be(order: SupervisionOrder, state: str, zh: str, en: str) -> None:
         )
 
 
-def _record_reply(
-    session: Session, ticket: Ticket, order: SupervisionOrder, text: str, actor: str, at: datetime, now: datetime,
-    *, by_completion: bool = False,
-) -> None:  # fmt: skip
-    order.state = "replied"
-    order.reply = text
-    order.replied_by = actor
-    order.replied_at = at
-    order.version += 1
-    session.add(order)
-    _end_limit(session, ticket, at, met=True)
-    # the answer itself stays on the order: an event never carries what may name a citizen
-    _tell(
-        session,
-        ticket,
-        order,
-        "supervision_order_replied",
-        actor,
-        at,
-        now,
-        by_completion=True if by_completion else None,
-    )
-    alerts.resolve(session, ticket, ["supervise"], resolution="replied", now=now)
-
-
 def _rule(order: SupervisionOrder, ruling: str | None, principal: Principal, now: datetime) -> None:
     order.ruling = ruling
     order.ruled_by = principal.actor
     order.ruled_at = now
-
-
-def _close(
-    session: Session, ticket: Ticket, order: SupervisionOrder, state: str, actor: str, at: datetime, now: datetime,
-    **more: Any,
-) -> None:  # fmt: skip
-    order.state = state
-    order.live = False
-    order.closed_at = at
-    order.version += 1
-    session.add(order)
-    _end_limit(session, ticket, at, met=False)
-    _tell(session, ticket, order, f"supervision_order_{state}", actor, at, now, **more)
-    alerts.resolve(session, ticket, ["supervise"], resolution=state, now=now)
-
-
-def _end_limit(session: Session, ticket: Ticket, at: datetime, *, met: bool) -> None:
-    """End the open ``supervise`` deadline: met by an answer, or no longer asked for."""
-    for row in of_ticket(session, ticket.id):
-        if row.target == "supervise" and row.met_at is None and row.cancelled_at is None:
-            if met:
-                row.met_at = at
-            else:
-                row.cancelled_at = at
-            session.add(row)
 
 
 def list_orders(

@@ -24,7 +24,7 @@ from app.domain.ladder import DeadlineFacts, Decision, Raise, TicketFacts, decid
 from app.domain.lifecycle import raised_stage
 from app.models import Deadline, SupervisionOrder, SweepRun, Ticket, TicketEvent
 from app.security.principal import SYSTEM
-from app.services import alerts, log, orders
+from app.services import alerts, log, order_book
 from app.services.reference import Reference, ReferenceCache
 from app.store import oversight as store
 from app.store.ids import take
@@ -236,13 +236,13 @@ def _serials(
 ) -> dict[int, Iterator[int]]:
     """As many order numbers of each year as this batch will issue, taken at once; no more, so that none is lost."""
     wanted = Counter(
-        orders.year_of(ref, case.ticket, now)
+        order_book.year_of(ref, case.ticket, now)
         for case, raised in due
         if case.order is None and any(item.order for item in raised)
     )
     found: dict[int, Iterator[int]] = {}
     for year, n in sorted(wanted.items()):
-        top = take(session, orders.counter_of(year), n)
+        top = take(session, order_book.counter_of(year), n)
         found[year] = iter(range(top - n + 1, top + 1))
     ids = [case.ticket.id for case, raised in due if any(item.order for item in raised)]
     past = store.ended_deadlines(session, ids, "supervise") if ids else {}
@@ -264,12 +264,14 @@ def _carry_out(
         pages.tell(ticket, "alert_raised", now, _alert_data(item, alert_id))
         alerts.note(session, alert_id, "raised", now)
         if item.order:
-            cause = orders.Cause("overdue", ACTOR, now)
+            cause = order_book.Cause("overdue", ACTOR, now)
             if case.order is None and not issued:
                 _issue(ref, case, cause, serials, pages, item.stage)
                 issued += 1
             elif case.order is not None:  # one issued a moment ago needs no second word of the same sweep
-                orders.apply(session, ref, ticket, cause, live=case.order, rows=case.rows, serial=_no_number, now=now)
+                order_book.apply(
+                    session, ref, ticket, cause, live=case.order, rows=case.rows, serial=_no_number, now=now
+                )
                 advanced += 1
         if item.stage and (higher := raised_stage(ticket.stage, item.stage)) != ticket.stage:
             pages.tell(ticket, "stage_raised", now, {"from": ticket.stage, "to": higher, "why": item.rung})
@@ -286,15 +288,15 @@ def _no_number(year: int) -> int:
 def _issue(
     ref: Reference,
     case: _Case,
-    cause: orders.Cause,
+    cause: order_book.Cause,
     serials: dict[int, Iterator[int]],
     pages: _Pages,
     stage: str | None,
 ) -> None:
-    """``orders.trigger`` for a ticket without a live order, into the batch's pages."""
+    """``order_book.trigger`` for a ticket without a live order, into the batch's pages."""
     ticket = case.ticket
     rounds = [row.round for row in case.rows if row.target == "supervise"]
-    new = orders.fresh(ref, ticket, cause, lambda year: next(serials[year]), rounds)
+    new = order_book.fresh(ref, ticket, cause, lambda year: next(serials[year]), rounds)
     pages.orders.append(new.order)
     pages.deadlines.append(new.deadline)
     pages.tell(ticket, "supervision_order_issued", cause.at, new.told)

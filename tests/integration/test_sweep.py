@@ -199,14 +199,14 @@ def test_a_ticket_that_cannot_be_written_puts_off_itself_and_the_rest_of_its_bat
 ) -> None:
     ids = office.tickets(5)
     poisoned = ids[3]
-    real = sweep_module.orders.fresh
+    real = sweep_module.order_book.fresh
 
     def brittle(ref: object, ticket: Ticket, *rest: object) -> object:
         if ticket.id == poisoned:
             raise RuntimeError("no policy for this ticket")
         return real(ref, ticket, *rest)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(sweep_module.orders, "fresh", brittle)
+    monkeypatch.setattr(sweep_module.order_book, "fresh", brittle)
     result = office.sweep(DUE)
     assert (result.checked, result.postponed, result.issued) == (5, 1, 4)
     assert office.alerts(poisoned) == []
