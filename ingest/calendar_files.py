@@ -13,7 +13,6 @@ import csv
 import io
 import json
 import re
-from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import date, timedelta
@@ -107,13 +106,11 @@ def _around_new_year(day: date) -> bool:
 
 
 def own_years(days: Iterable[date]) -> list[int]:
-    """The years that a file without a stated year is about: those with at least a third as many days as the fullest.
-
-    A few days at the end of December belong to the next year's notice and do not make their own year known.
-    """
-    count = Counter(day.year for day in days)
-    most = max(count.values(), default=0)
-    return sorted(year for year, n in count.items() if 3 * n >= most)
+    """The years that a file without a stated year is about: those with days other than around New Year, since a few
+    days at the end of December belong to the next year's notice; with no such days, the latest year."""
+    listed = list(days)
+    inner = {day.year for day in listed if not _around_new_year(day)}
+    return sorted(inner or {day.year for day in listed[-1:]})
 
 
 @dataclass(slots=True)
@@ -233,7 +230,7 @@ def _read_csv(text: str, reading: _Reading) -> list[int]:
         reading.wrong_line(rows.line_num, f"无法按 CSV 读取（{error}）", f"cannot be read as CSV ({error})")
     if columns is None:
         reading.wrong_line(1, "文件是空的；首行应为 日期,类型,名称", "the file is empty; it begins with date,kind,name")
-    return own_years(reading.days)
+    return own_years(sorted(reading.days))
 
 
 def _columns(cells: list[str], line: int, reading: _Reading) -> dict[str, int]:
@@ -318,7 +315,7 @@ def _read_ics(text: str, reading: _Reading) -> list[int]:
         reading.wrong_line(1, "文件是空的", "the file is empty")
     elif event is not None:
         reading.wrong_line(event["BEGIN"][0], "事件没有 END:VEVENT", "the event has no END:VEVENT")
-    return own_years(reading.days)
+    return own_years(sorted(reading.days))
 
 
 def _unfolded(text: str) -> Iterator[tuple[int, str, str]]:

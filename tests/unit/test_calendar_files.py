@@ -135,6 +135,8 @@ def test_a_few_days_in_december_do_not_make_their_year_known() -> None:
     days = [date(2026, 12, 31), *(date(2027, 10, n) for n in range(1, 8))]
     assert own_years(days) == [2027]
     assert own_years([*days, *(date(2026, 10, n) for n in range(1, 8))]) == [2026, 2027]
+    assert own_years([*days, date(2028, 1, 1)]) == [2027]
+    assert own_years([date(2026, 12, 31), date(2027, 1, 1)]) == [2027]
     assert own_years([]) == []
 
 

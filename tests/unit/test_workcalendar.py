@@ -144,7 +144,7 @@ def test_touching_hours_are_no_overlap() -> None:
 
 
 def test_a_vast_calendar_is_refused_before_it_is_read() -> None:
-    days = {(date(1901, 1, 1) + timedelta(days=n)).isoformat(): [] for n in range(40_001)}
+    days: dict[str, Any] = {(date(1901, 1, 1) + timedelta(days=n)).isoformat(): [] for n in range(40_001)}
     begun = time.perf_counter()
     with pytest.raises(Invalid, match="/days"):
         WorkCalendar.from_spec({**day(HOURS), "days": days})
