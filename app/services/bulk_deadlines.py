@@ -8,6 +8,7 @@ its start: it asks ``_exact`` at the edges of a grid on which all working hours 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import date
 from typing import Literal
 from weakref import WeakKeyDictionary
 
@@ -25,6 +26,7 @@ Answer = tuple[Moments, Flags]
 
 _CHUNK = 1 << 15
 """Starts handled at a time: small enough that the steps between them stay in the processor's cache."""
+_MANY = 5_000
 _FINEST = 60 * SECOND
 _COARSEST = 3600 * SECOND
 
@@ -61,6 +63,33 @@ def due_many(calendar: WorkCalendar, starts: npt.ArrayLike, limit: Limit, *, uni
     return due.reshape(given.shape), provisional.reshape(given.shape)
 
 
+def working_many(calendar: WorkCalendar, starts: npt.ArrayLike, ends: npt.ArrayLike) -> Moments:
+    """Working time in µs between each of ``starts`` and its end (int64 µs since 1970 UTC), as ``limits.elapsed`` says;
+    negative where the end is before the start. Raises ``Invalid`` where one of the moments cannot be taken."""
+    a, b = (np.ascontiguousarray(each, dtype=np.int64) for each in (starts, ends))
+    if a.size == 0:
+        return a.copy()
+    low, high = min(int(a.min()), int(b.min())), max(int(a.max()), int(b.max()))
+    for us in (low, high):
+        check_us(us)
+
+    def work(line: Timeline) -> Moments:
+        arrays = _arrays(line)
+        return _done(arrays, b) - _done(arrays, a)
+
+    return unrolled(calendar, low, high, work)
+
+
+def _done(a: _Arrays, t: Moments) -> Moments:
+    """Working time from the timeline's beginning to each of ``t``."""
+    if a.opens.size == 0:
+        raise OffTimeline
+    _dates(a, t)
+    k = a.search("opens", t, "right") - 1
+    found: Moments = np.where(k >= 0, a.before[k] + np.minimum(t, a.closes[k]) - a.opens[k], 0)
+    return found
+
+
 # -- the exact way -----------------------------------------------------------------------------------------------------
 
 
@@ -82,6 +111,25 @@ class _Arrays:
     """The close of business of each day."""
     grid: int
     """The longest step on which all edges of working time and all midnights lie, from the first midnight on."""
+    counts: dict[str, Moments]
+    """For each list asked for: how many of its edges lie on or before each step of the grid."""
+
+    def search(
+        self, name: Literal["opens", "before", "day_start"], t: Moments, side: Literal["left", "right"]
+    ) -> Moments:
+        """``numpy.searchsorted`` in one of the lists; many are looked up, since every edge lies on the grid."""
+        edges: Moments = getattr(self, name)
+        if t.size < _MANY or self.grid < _FINEST or edges.size == 0:
+            return np.searchsorted(edges, t, side).astype(np.int64, copy=False)
+        origin = 0 if name == "before" else int(self.day_start[0])
+        if name not in self.counts:
+            steps = (int(edges[-1]) - origin) // self.grid + 2
+            self.counts[name] = np.searchsorted(edges, origin + np.arange(steps) * self.grid, "right")
+        cell = t - (origin + (side == "left"))
+        cell //= self.grid
+        found = self.counts[name].take(cell, mode="clip")
+        found[cell < 0] = 0
+        return found
 
 
 _ARRAYS: WeakKeyDictionary[Timeline, _Arrays] = WeakKeyDictionary()
@@ -97,7 +145,7 @@ def _arrays(line: Timeline) -> _Arrays:
         working = at[1:] > at[:-1]
         close[working] = made["closes"][at[1:][working] - 1]
         edges = np.concatenate([start, made["opens"], made["closes"]]) - start[0]
-        found = _Arrays(line, **made, close=close, grid=int(np.gcd.reduce(edges)))
+        found = _Arrays(line, **made, close=close, grid=int(np.gcd.reduce(edges)), counts={})
         _ARRAYS[line] = found
     return found
 
@@ -121,20 +169,20 @@ def _exact(a: _Arrays, limit: Limit, starts: Moments) -> Answer:
 
 
 def _dates(a: _Arrays, t: Moments) -> Moments:
-    days = np.searchsorted(a.day_start, t, "right") - 1
+    days = a.search("day_start", t, "right") - 1
     _within(days - 2, a.day_start.size - 5)
     return days
 
 
 def _day_from(a: _Arrays, t: Moments) -> Moments:
-    k = np.searchsorted(a.opens, t, "right") - 1
+    k = a.search("opens", t, "right") - 1
     days = _dates(a, t)
     inside = (k >= 0) & (t < a.closes[k])
     return np.where(inside, a.span_day[k], days)
 
 
 def _day_until(a: _Arrays, t: Moments) -> Moments:
-    k = np.searchsorted(a.opens, t, "left") - 1
+    k = a.search("opens", t, "left") - 1
     days = _dates(a, t)
     inside = (k >= 0) & (t <= a.closes[k])
     return np.where(inside, a.span_day[k], days)
@@ -143,7 +191,7 @@ def _day_until(a: _Arrays, t: Moments) -> Moments:
 def _hours(a: _Arrays, micros: int, starts: Moments) -> tuple[Moments, Moments, Moments]:
     if a.opens.size == 0:
         raise OffTimeline
-    k = np.searchsorted(a.opens, starts, "right") - 1
+    k = a.search("opens", starts, "right") - 1
     if micros == 0:
         working = (k >= 0) & (starts <= a.closes[k])
         due = np.where(working, starts, a.opens[_within(np.where(working, k, k + 1), a.opens.size)])
@@ -153,12 +201,12 @@ def _hours(a: _Arrays, micros: int, starts: Moments) -> tuple[Moments, Moments, 
     if micros > 0:
         if int(done.max()) > a.line.total:
             raise OffTimeline
-        k = np.searchsorted(a.before, done, "left") - 1
+        k = a.search("before", done, "left") - 1
         due = a.opens[k] + done - a.before[k]
         return due, _day_from(a, starts), a.span_day[k]
     if int(done.min()) < 0 or int(done.max()) >= a.line.total:
         raise OffTimeline
-    k = np.searchsorted(a.before, done, "right") - 1
+    k = a.search("before", done, "right") - 1
     due = a.opens[k] + done - a.before[k]
     return due, _day_from(a, due), _day_until(a, starts)
 
@@ -229,17 +277,25 @@ def _table(line: Timeline, limit: Limit, low: int, high: int, size: int) -> _Tab
     step = int(np.gcd(step, _COARSEST))
     if step < _FINEST:
         return None
-    first = (low - SECOND - line.day_start[0]) // step
-    cells = (high - line.day_start[0]) // step + 1 - first
-    if size < 4 * cells:
-        return None
+    # Whole years, so that the next array of starts finds the table made for this one.
+    begin, end = (_year_start(line, line.date_of(us), add) for us, add in ((low - SECOND, 0), (high, 1)))
+    first, cells = (begin - line.day_start[0]) // step, (end - begin) // step + 1
     known = _TABLES.setdefault(line, {})
     key = (limit, first, cells)
     if key not in known:
+        if size < cells // 4:
+            return None
         if len(known) >= 16:
             known.clear()
         known[key] = _make_table(a, limit, line.day_start[0] + first * step, step, cells)
     return known[key]
+
+
+def _year_start(line: Timeline, day: int, add: int) -> int:
+    year = date(line.date(day).year + add, 1, 1).toordinal() - line.first
+    if year + 3 >= len(line.day_start):
+        raise OffTimeline
+    return line.day_start[max(year, 2)]
 
 
 def _make_table(a: _Arrays, limit: Limit, origin: int, step: int, cells: int) -> _Table | None:
