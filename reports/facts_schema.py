@@ -112,10 +112,12 @@ def empty() -> pd.DataFrame:
 
 
 def _cast(column: pd.Series, dtype: Dtype) -> pd.Series:
-    if str(column.dtype) == _PANDAS[dtype]:
+    if str(column.dtype) == _PANDAS[dtype] and dtype != "code":
         return column
     if dtype == "moment":
         column = pd.to_datetime(column, utc=True)
+    if dtype == "code":
+        column = column.astype(object).where(column.notna(), None).astype("str")  # the same categories' dtype, always
     if dtype in _DEFAULT:
         column = column.astype("boolean" if dtype == "yes" else "Int32").fillna(_DEFAULT[dtype])
     cast: pd.Series = column.astype(_PANDAS[dtype])

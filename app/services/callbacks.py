@@ -102,7 +102,7 @@ def record(
     if verdict == "reopen":
         reopen(change, remark, because="callback")
         ticket.status = "reopened"
-        orders.trigger(session, ref, ticket, "dissatisfied", actor=who.actor, now=now)
+        orders.trigger(session, ref, ticket, "dissatisfied", actor=who.actor, at=change.at, now=now)
         return finish(change, "reopened")
     ticket.closed_at = change.at
     change.log("closed", because="unreachable" if outcome == "no_answer" else outcome)
