@@ -100,7 +100,7 @@ def conform(frame: pd.DataFrame) -> pd.DataFrame:
     made: dict[str, pd.Series] = {}
     for name, (dtype, _) in COLUMNS.items():
         if name not in frame.columns:
-            made[name] = pd.Series([_DEFAULT.get(dtype)] * len(frame), index=frame.index).astype(_PANDAS[dtype])
+            made[name] = _cast(pd.Series([_DEFAULT.get(dtype)] * len(frame), index=frame.index, dtype=object), dtype)
         else:
             made[name] = _cast(frame[name], dtype)
     return pd.DataFrame(made, index=frame.index).reset_index(drop=True)

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import click
 import typer
 
 from app import clock
 from app.commands.common import JsonFlag, opened, print_json, say
-from app.security.principal import ROLES
+from app.security.principal import RoleName
 from app.services import accounts
 
-Role = Annotated[str, typer.Option("--role", click_type=click.Choice(ROLES), help="what the account may do")]
+Role = Annotated[RoleName, typer.Option("--role", help="what the account may do")]
 UnitCode = Annotated[str | None, typer.Option("--unit", help="code of its unit, for role `unit`")]
 
 user = typer.Typer(help="people who sign in", no_args_is_help=True)
