@@ -61,7 +61,9 @@ class Site:
         assert answer.is_success, answer.text
         return answer.json()  # type: ignore[no-any-return]
 
-    def push(self, title: str, *, days_ago: float = 0, unit: str | None = None, accept: bool = False, **more: Any) -> int:
+    def push(
+        self, title: str, *, days_ago: float = 0, unit: str | None = None, accept: bool = False, **more: Any
+    ) -> int:
         """Push a ticket received so many days ago, dispatch it to ``unit`` and have it accepted; its id."""
         at = (clock.now() - timedelta(days=days_ago, minutes=5)).replace(microsecond=0)
         body = {"external_id": f"B{next(self._numbers)}", "title": title, "received_at": at.isoformat(), **more}
@@ -96,14 +98,18 @@ def _fill(session: Session, now: datetime) -> tuple[str, str]:
 
 
 @contextmanager
-def serving(database_url: str, **settings: Any) -> Iterator[Site]:
-    """The service on an empty migrated database, listening on a port of its own until the block ends."""
+def serving(database_url: str, *, port: int = 0, filled: bool = False, **settings: Any) -> Iterator[Site]:
+    """The service on an empty migrated database, listening until the block ends on ``port`` (0: one of its own).
+
+    ``filled``: the database holds the units and people of an earlier run already; there are no keys then."""
     app = create_app(Settings(database_url=SecretStr(database_url), **{"role": "web", **settings}))
     runtime: Runtime = app.state.duban
-    with runtime.database.write() as session:
-        key, pusher = _fill(session, clock.now())
+    key = pusher = ""
+    if not filled:
+        with runtime.database.write() as session:
+            key, pusher = _fill(session, clock.now())
     server = uvicorn.Server(
-        uvicorn.Config(app, host="127.0.0.1", port=0, log_level="warning", timeout_graceful_shutdown=1)
+        uvicorn.Config(app, host="127.0.0.1", port=port, log_level="warning", timeout_graceful_shutdown=1)
     )
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
@@ -111,8 +117,8 @@ def serving(database_url: str, **settings: Any) -> Iterator[Site]:
     while not server.started and time.monotonic() < give_up:
         time.sleep(0.02)
     assert server.started, "the server did not start within 20 seconds"
-    port = server.servers[0].sockets[0].getsockname()[1]
-    yield Site(f"http://127.0.0.1:{port}", runtime, key, pusher)
+    taken = server.servers[0].sockets[0].getsockname()[1]
+    yield Site(f"http://127.0.0.1:{taken}", runtime, key, pusher)
     server.should_exit = True
     thread.join(10)
     assert not thread.is_alive(), "the server did not stop"

@@ -83,6 +83,7 @@ def list_tickets(
     asked = {name: request.query_params.get(name, "") for name in FILTERS}
     return page(
         request, "tickets.html", status=422 if refusal else 200, now=now, rows=[ticket for ticket, _ in found],
-        more=more, before=before, asked=asked, narrowed=any(asked.values()), unit_names=units, refusal=refusal,
+        more=more, before=before, asked=asked, narrowed=any(asked.values()),
+        detailed=any(value for name, value in asked.items() if name not in QUICK), unit_names=units, refusal=refusal,
         all_open=ALL_OPEN, open_statuses=OPEN_STATUSES, **values,
     )  # fmt: skip
