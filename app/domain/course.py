@@ -44,10 +44,14 @@ class Course:
     low: int = 0
     high: int = -1
     """The first and last day looked at."""
+    first_counted: bool = False
+    """Whether the day of the start is one of the days counted."""
     base_end: int = 0
-    """The end before extensions and suspensions."""
+    base_day: int = 0
+    """The end, and its day, before extensions and suspensions."""
     extended_end: int = 0
-    """The end before suspensions."""
+    extended_day: int = 0
+    """The same before suspensions."""
     suspended: tuple[tuple[int, int], ...] = ()
     """The suspensions that count, merged, from the start on."""
     given_back: int = 0
@@ -157,10 +161,12 @@ def _base(line: Timeline, start: int, limit: Limit) -> Course:
     else:
         _count_days(line, run)
     run.base_end = run.extended_end = run.end
+    run.base_day = run.extended_day = run.day
     return run
 
 
 def run_hours(line: Timeline, run: Course, micros: int) -> None:
+    """Run ``micros`` of working time from the start of ``run``, back where negative, and note the end."""
     if micros > 0:
         run.end, run.low, run.high = line.forward(run.start, micros)
         run.day = run.high
@@ -186,7 +192,7 @@ def _count_days(line: Timeline, run: Course) -> None:
         end = end_of(line, day, limit.ends, reading)
         first = limit.ends == "same_time" or (end < start if back else end > start)
     target = nth_day(line, day, count, working, first)
-    run.form, run.day, run.reading = limit.ends, target, reading
+    run.form, run.day, run.reading, run.first_counted = limit.ends, target, reading, first
     run.end = end_of(line, target, limit.ends, reading)
     if working:
         run.low, run.high = (target, day - (not first)) if back else (day + (not first), target)
@@ -204,6 +210,7 @@ def nth_day(line: Timeline, day: int, count: int, working: bool, first: bool = F
 
 
 def end_of(line: Timeline, day: int, ends: Ends, reading: int) -> int:
+    """The moment at which ``day`` ends a limit of the form ``ends``; ``reading`` is the clock time of its start."""
     if ends == "close":
         return line.close(day)
     return line.midnight(day) if ends == "midnight" else line.at(day, reading)
@@ -221,7 +228,7 @@ def _full(
     run = _base(line, start, limit)
     for more in extensions:
         _extend(line, run, more)
-    run.extended_end = run.end
+    run.extended_end, run.extended_day = run.end, run.day
     for a, b in holds:
         if a >= run.end:
             break

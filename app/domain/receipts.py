@@ -155,21 +155,10 @@ class _Telling:
         else:
             self.first = line.date_of(run.start)
         self.last = line.date_of(run.end) if run.line is None else run.day
-        self.base_last = self._last_of_base()
-
-    def _last_of_base(self) -> int:
-        """The last day of the limit itself, before any extension."""
-        run, line = self.run, self.line
-        if run.base_end == run.end:
-            return self.last
-        if run.form == "midnight" or self.limit.ends == "midnight":
-            day = line.day_until(run.base_end)
-            return day - 1 if line.day_start[day] == run.base_end else day
-        return line.day_until(run.base_end) if self.limit.working else line.date_of(run.base_end)
 
     def lines(self) -> list[dict[str, Any]]:
         count = 0
-        counts = self._first_counts()
+        counts = self.run.first_counted
         told = []
         if self.first == self.last:
             told.append(self._line(self.first, "started", None))
@@ -185,28 +174,18 @@ class _Telling:
             told.append(self._line(day, verdict, number, whole=not is_first))
         return told
 
-    def _first_counts(self) -> bool:
-        """Whether the first day is one of the days counted (``count_first_day``, and its end still to come)."""
-        limit, line = self.limit, self.line
-        if not limit.in_days or limit.amount == 0 or not limit.count_first_day:
-            return False
-        days = range(min(self.first, self.base_last), max(self.first, self.base_last) + 1)
-        counted = sum(1 for day in days if not limit.working or line.is_working(day))
-        return counted == abs(int(limit.amount))
-
     def _counts(self, day: int) -> bool:
         """Whether ``day``, not the first, is one of the days of the limit or of its extensions in days."""
         if self.limit.working and not self.line.is_working(day):
             return False
-        return day >= self.last if self.back else self.line.day_start[day] < self.run.extended_end
+        return day >= self.last if self.back else day <= self.run.extended_day
 
     def _verdict(self, day: int) -> Verdict:
         if self.limit.working and not self.line.is_working(day):
             return "skipped"
         if self._suspended(day):
             return "suspended"
-        beyond = self.limit.amount > 0 and day > self.base_last
-        return "extended" if beyond and self.line.day_start[day] < self.run.extended_end else "counted"
+        return "extended" if self.run.base_day < day <= self.run.extended_day else "counted"
 
     # -- the time of one day, in microseconds --------------------------------------------------------------------------
 
