@@ -1,0 +1,168 @@
+"""Each page for everybody: named fields, ordered headings, contrast, a phone's width, a keyboard alone, both languages."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.server import Site
+
+SignIn = Callable[..., Page]
+
+CHECKS = """() => {
+  const found = [];
+  const named = (e) => (e.getAttribute("aria-label") || e.innerText || e.value || e.title || "").trim();
+  const shown = (e) => e.checkVisibility();
+  for (const e of document.querySelectorAll("input:not([type=hidden]), select, textarea"))
+    if (!e.labels?.length && !e.getAttribute("aria-label")) found.push("no label: " + e.outerHTML.slice(0, 80));
+  for (const e of document.querySelectorAll("a[href], button, summary"))
+    if (shown(e) && !named(e)) found.push("no name: " + e.outerHTML.slice(0, 80));
+  for (const e of document.querySelectorAll("img:not([alt]), svg:not([aria-hidden]):not([role=img])"))
+    found.push("no alternative: " + e.outerHTML.slice(0, 80));
+  for (const e of document.querySelectorAll("svg[role=img]:not([aria-label]):not([aria-labelledby])"))
+    found.push("a picture without words: " + e.outerHTML.slice(0, 80));
+  const levels = [...document.querySelectorAll("h1, h2, h3, h4")].map((e) => Number(e.tagName[1]));
+  if (levels.filter((n) => n === 1).length !== 1) found.push("headings of the first level: " + levels);
+  levels.forEach((n, i) => { if (i && n > levels[i - 1] + 1) found.push("a heading level is left out: " + levels); });
+  const ids = [...document.querySelectorAll("[id]")].map((e) => e.id);
+  ids.forEach((id, i) => { if (ids.indexOf(id) !== i) found.push("an id twice: " + id); });
+  for (const e of document.querySelectorAll("[aria-labelledby], [aria-describedby]"))
+    for (const name of ["aria-labelledby", "aria-describedby"])
+      for (const id of (e.getAttribute(name) || "").split(" ").filter(Boolean))
+        if (!document.getElementById(id)) found.push(name + " leads nowhere: " + id);
+  for (const e of document.querySelectorAll("table")) if (!e.caption) found.push("a table without a caption");
+  for (const e of document.querySelectorAll("th:not([scope])")) found.push("th without scope: " + e.innerText);
+  if (!document.querySelector("main")) found.push("no main");
+  if (!document.title.trim()) found.push("no title");
+  if (!document.documentElement.lang) found.push("no language");
+  return found;
+}"""
+
+CONTRAST = """() => {
+  const rgb = (text) => { const m = text.match(/[\\d.]+/g).map(Number); return { c: m.slice(0, 3), a: m[3] ?? 1 }; };
+  const light = (c) => { const [r, g, b] = c.map((v) => (v /= 255) <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b; };
+  const found = new Set();
+  const walk = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  while (walk.nextNode()) {
+    const e = walk.currentNode.parentElement;
+    if (!walk.currentNode.data.trim() || !e.checkVisibility() || e.closest(".sr, option, .skip")) continue;
+    const style = getComputedStyle(e);
+    let ground = null;
+    for (let up = e; up && !ground; up = up.parentElement) {
+      const shade = rgb(getComputedStyle(up).backgroundColor);
+      if (shade.a === 1) ground = shade.c;
+    }
+    ground ??= rgb(getComputedStyle(document.documentElement).backgroundColor).c;
+    const [hi, lo] = [light(rgb(style.color).c), light(ground)].sort((a, b) => b - a);
+    const ratio = (hi + 0.05) / (lo + 0.05);
+    const big = parseFloat(style.fontSize) >= 24 || (parseFloat(style.fontSize) >= 18.6 && style.fontWeight >= 700);
+    const what = `${walk.currentNode.data.trim().slice(0, 20)} (${e.className || e.tagName})`;
+    if (ratio < (big ? 3 : 4.5)) found.add(`${ratio.toFixed(2)}: ${what}`);
+  }
+  return [...found];
+}"""
+
+
+@pytest.fixture(scope="module")
+def pages(site: Site) -> list[str]:
+    """Addresses of every page, with something on each."""
+    ticket = site.push("夜间施工噪声扰民，影响老人和孩子休息，多次反映没有结果，请求尽快处理并答复", days_ago=30, unit="GA-01",
+                       accept=True, content="来电人反映……" * 20, kind="complaint", category="ENV-01", priority="urgent",
+                       address="东湖路 18 号东湖小区 3 栋", reporter={"name": "张三丰", "phone": "13812345678"})  # fmt: skip
+    other = site.push("Verylongwordwithoutanyspaces" * 5, days_ago=3, unit="CG")
+    site.push("还没派单的事")
+    site.sweep()
+    site.act(ticket, "complete", result="已约谈施工方。")
+    site.call("POST", f"/tickets/{ticket}/callbacks", json={"outcome": "reached", "satisfaction": "dissatisfied"})
+    return ["/", "/?card=yellow", "/?wall=1", "/tickets", "/tickets?unit=GA", "/tickets?q=nothing", f"/tickets/{ticket}",
+            f"/tickets/{other}", "/password", "/nowhere"]  # fmt: skip
+
+
+def open_all(page: Page) -> None:
+    """Open everything that is folded away, so that it is checked too."""
+    page.evaluate("document.querySelectorAll('details').forEach((e) => { e.removeAttribute('name'); e.open = true })")
+
+
+def each(page: Page, pages: list[str], check: Callable[[], Any]) -> dict[str, Any]:
+    """What ``check`` finds on each page, where it finds something."""
+    found = {}
+    for address in pages:
+        page.goto(address)
+        open_all(page)
+        problem = check()
+        if problem:
+            found[address] = problem
+    return found
+
+
+@pytest.mark.parametrize("lang", ["zh", "en"])
+def test_every_field_link_and_heading_can_be_told_by_ear(signed_in: SignIn, pages: list[str], lang: str) -> None:
+    page = signed_in("admin", lang=lang)
+    assert each(page, pages, lambda: page.evaluate(CHECKS)) == {}
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_every_text_stands_out_from_its_ground(signed_in: SignIn, pages: list[str], scheme: Any) -> None:
+    page = signed_in("admin")
+    page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+    assert each(page, pages, lambda: page.evaluate(CONTRAST)) == {}
+
+
+@pytest.mark.parametrize("lang", ["zh", "en"])
+@pytest.mark.parametrize(("width", "height"), [(390, 844), (320, 640), (768, 1024)])
+def test_no_page_is_wider_than_the_screen(
+    signed_in: SignIn, pages: list[str], lang: str, width: int, height: int
+) -> None:
+    page = signed_in("admin", width=width, height=height, lang=lang)
+    too_wide = each(
+        page, pages, lambda: page.evaluate("Math.max(0, document.documentElement.scrollWidth - innerWidth)")
+    )
+    assert too_wide == {}
+
+
+def test_the_english_pages_have_no_chinese_of_their_own(signed_in: SignIn, site: Site) -> None:
+    """What people wrote, their names and the printed number of an order stay as they are; the rest is English."""
+    ticket = site.push("Noise at night", days_ago=20, unit="GA-01", accept=True)
+    site.sweep()
+    page = signed_in("admin", lang="en")
+    for address in ("/?unit=GA", f"/tickets/{ticket}", "/tickets?q=Noise", "/password"):
+        page.goto(address)
+        open_all(page)
+        said = page.evaluate(
+            """() => [...document.querySelectorAll("main *, nav *, title")].filter((e) => e.checkVisibility?.() !== false)
+                 .flatMap((e) => [...e.childNodes].filter((n) => n.nodeType === 3).map((n) => n.data.trim()))
+                 .filter((text) => /[\\u4e00-\\u9fff]/.test(text))"""
+        )
+        left = [text for text in said if not any(name in text for name in ("12345热线", "系统管理员", "〔"))]
+        assert left == [], address
+
+
+def test_a_ticket_is_acted_on_with_the_keyboard_alone(signed_in: SignIn, site: Site) -> None:
+    ticket = site.push("只用键盘办的事", unit="GA-01")
+    page = signed_in("wang")
+    page.goto(f"/tickets/{ticket}")
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("link", name="跳到正文")).to_be_focused()
+    page.keyboard.press("Enter")
+    for _ in range(10):
+        page.keyboard.press("Tab")
+        if page.evaluate("document.activeElement.tagName === 'SUMMARY' && document.activeElement.innerText === '签收'"):
+            break
+    page.keyboard.press("Enter")
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("button", name="确认签收")).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.locator(".chips .status")).to_have_text("已签收")
+
+
+def test_the_focus_can_be_seen(signed_in: SignIn, pages: list[str]) -> None:
+    page = signed_in("admin")
+    page.goto("/tickets")
+    for _ in range(12):
+        page.keyboard.press("Tab")
+        outline = page.evaluate("getComputedStyle(document.activeElement).outlineWidth")
+        assert outline == "3px", page.evaluate("document.activeElement.outerHTML.slice(0, 120)")
