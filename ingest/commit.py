@@ -1,98 +1,271 @@
 """Group commit: many pushes, one transaction, and no timer.
 
-One group is being committed at a time; what arrives meanwhile goes into the next. A push is answered after its commit.
-The queue is bounded: beyond it a push is refused with 503 and ``Retry-After``. When one ticket breaks a group, the group
-is taken again ticket by ticket, so that it alone is refused.
+One group is being committed at a time; what arrives meanwhile goes into the next. A push is answered after its commit,
+from the rows that were written. The queue is bounded: beyond it a push is refused with 503 and ``Retry-After``. When a
+row breaks a group, the group is halved until that row alone is refused. When the database is away, all that wait are
+told so at once (503); nothing has to be started again once it is back.
+
+A push that was answered 503, or not at all, may have been committed all the same: pushing it again is safe.
 """
 
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import logging
 from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from datetime import datetime
-from types import TracebackType
-from typing import Any, Self
+from dataclasses import dataclass, replace
+from datetime import datetime, tzinfo
+from types import SimpleNamespace, TracebackType
+from typing import Any, Self, cast
 
-from sqlalchemy.exc import DBAPIError
+import orjson
+from sqlmodel import Session
 
 from app import clock
-from app.domain.errors import Busy, DubanError, Invalid
-from app.models import Deadline, Ticket
+from app.domain.errors import Busy, DubanError, FieldProblem, Invalid
+from app.models import Ticket
 from app.runtime import Runtime
-from app.services import intake
-from app.services.reference import SourceInfo
+from app.security.principal import Principal
+from app.services import accounts, intake
+from app.services.key_cache import KeyCache
+from app.services.reference import Reference, SourceInfo
 from app.services.views import ticket_view
+from app.store import idempotency, trouble
 from app.store import tickets as store
+from ingest import stored
 from ingest.schema import TicketIn, fingerprint
 
 log = logging.getLogger("duban.intake")
+CLEAN_EVERY = 600.0
+"""Seconds between two looks for answers to idempotent requests that need not be kept any longer."""
 
 
 @dataclass(frozen=True, slots=True)
 class Push:
-    """One ticket to be taken in from ``source_code``, by ``actor``."""
+    """One ticket to be taken in from ``source_code``, by ``actor``; ``key`` is the caller's ``Idempotency-Key``."""
 
     incoming: TicketIn
     source_code: str
     actor: str
+    key: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What became of a push: ``created`` or ``unchanged`` or ``differs``, and the ticket's id."""
+    """What became of a push: ``created``, ``unchanged`` or ``differs`` (then ``fields`` says in what), and the ticket.
+
+    ``body`` is the ticket as its source reads it, as JSON; empty where the content differs. ``replayed``: this is the
+    answer once given to the same ``Idempotency-Key``."""
 
     status: str
     ticket_id: int
+    version: int = 0
+    body: bytes = b""
+    fields: tuple[str, ...] = ()
+    replayed: bool = False
 
 
 class UnknownSource(Invalid):
     """The caller's key is of no source, or of one that is switched off."""
 
 
-def take_in(runtime: Runtime, pushes: Sequence[Push], now: datetime) -> list[Answer | DubanError]:
+class KeyReused(Invalid):
+    """The ``Idempotency-Key`` was used before, for another body (draft-ietf-httpapi-idempotency-key-header, 2.7)."""
+
+    code = "idempotency-key-reused"
+    title_zh = "Idempotency-Key 已用于其他请求"
+    title_en = "The Idempotency-Key was used for another request"
+
+
+Outcome = Answer | Exception
+"""An answer, or why there is none: a DubanError for the caller, anything else for the log."""
+
+
+def take_in(runtime: Runtime, pushes: Sequence[Push], now: datetime) -> list[Outcome]:
     """Take a group of pushes in, in one transaction; of each the answer, or why it is refused.
 
-    Blocks; to be called from a worker thread. A group that the database refuses is taken again one by one.
+    Blocks; to be called from a worker thread. Never raises for what is wrong with a row or with the database.
     """
-    ids = runtime.ids.take(len(pushes))
-    found: list[Answer | DubanError | None] = [None] * len(pushes)
-    try:
-        with runtime.writing() as (session, ref):
-            prepared: list[tuple[int, intake.Prepared]] = []
-            for index, push in enumerate(pushes):
-                try:
-                    source = _source(ref.source_by_code(push.source_code), push.source_code)
-                    row = intake.prepare(
-                        ref,
-                        push.incoming,
-                        source,
-                        ticket_id=ids[index],
-                        fingerprint=fingerprint(push.incoming),
-                        actor=push.actor,
-                        now=now,
-                        zone=runtime.settings.zone,
-                    )
-                except DubanError as error:
-                    found[index] = error
-                else:
-                    prepared.append((index, row))
-            outcomes = intake.write(session, [row for _, row in prepared])
-        for (index, _), outcome in zip(prepared, outcomes, strict=True):
-            found[index] = Answer(outcome.status, outcome.ticket_id)
-    except DBAPIError as error:
-        if len(pushes) == 1:
-            log.warning("a ticket the database refuses", extra={"error": type(error.orig).__name__})
-            return [
-                Invalid.at("", "数据库无法保存此工单的内容", "the database cannot store the content of this ticket")
-                if not error.connection_invalidated
-                else Busy("数据库暂不可用，请稍后重试", "the database is away, try again", retry_after=2)
-            ]
-        return [take_in(runtime, [push], now)[0] for push in pushes]
-    return [answer for answer in found if answer is not None]
+    # In one order in all processes, so that two of them that are given the same tickets never wait for each other.
+    order = sorted(range(len(pushes)), key=lambda n: (pushes[n].source_code, pushes[n].incoming.external_id))
+    outcomes = _settle(runtime, [pushes[n] for n in order], [], now)
+    found: list[Outcome] = list(outcomes)
+    for place, outcome in zip(order, outcomes, strict=True):
+        found[place] = outcome
+    return found
+
+
+def _settle(runtime: Runtime, pushes: Sequence[Push], ids: list[int], now: datetime) -> list[Outcome]:
+    """``take_in`` for pushes in order; ``ids`` are those of an attempt before, so that a ticket which that attempt
+    stored after all is known as created."""
+    for attempt in (1, 2):
+        try:
+            if not ids:
+                ids = runtime.ids.take(len(pushes))
+            return _Group(runtime, pushes, ids, now).commit()
+        except Exception as error:  # noqa: BLE001 - told apart below; what is a bug is logged by _refusal
+            if attempt == 1 and trouble.may_pass(error):
+                log.warning("a group is committed again", extra={"error": type(error).__name__, "size": len(pushes)})
+                continue
+            if trouble.is_away(error):
+                log.warning("the database is away", extra={"error": type(error).__name__, "size": len(pushes)})
+                return [_away()] * len(pushes)
+            if len(pushes) == 1:
+                return [_refusal(error)]
+            break
+    half = len(pushes) // 2
+    return [*_settle(runtime, pushes[:half], ids[:half], now), *_settle(runtime, pushes[half:], ids[half:], now)]
+
+
+def _away() -> Busy:
+    return Busy("数据库暂不可用，请稍后重试", "the database is away, try again", retry_after=2)
+
+
+def _refusal(error: Exception) -> Exception:
+    """What is said of the one ticket that breaks a transaction."""
+    if isinstance(error, DubanError):
+        return error
+    log.error("a ticket that cannot be stored", exc_info=error)
+    if trouble.is_of_a_row(error):
+        return Invalid.at("", "数据库无法保存此工单的内容", "the database cannot store the content of this ticket")
+    return error
+
+
+class _Group:
+    """One transaction over several pushes, in the order in which they are given."""
+
+    def __init__(self, runtime: Runtime, pushes: Sequence[Push], ids: Sequence[int], now: datetime) -> None:
+        self.runtime = runtime
+        self.pushes = pushes
+        self.ids = ids
+        self.now = now
+        self.zone: tzinfo = runtime.settings.zone
+        self.prints = [fingerprint(push.incoming) for push in pushes]
+        self.found: list[Outcome | None] = [None] * len(pushes)
+
+    def commit(self) -> list[Outcome]:
+        """Do it. Raises what the database raises; then nothing was stored, as far as is known."""
+        keyed = {n: _request_of(push, self.prints[n]) for n, push in enumerate(self.pushes) if push.key is not None}
+        with self.runtime.writing() as (session, ref):
+            fresh = self._replay(session, keyed) if keyed else {}
+            waiting = [n for n in range(len(self.pushes)) if self.found[n] is None and n not in fresh]
+            self._write(session, ref, waiting)
+            if keyed:
+                self._keep_answers(session, keyed, fresh)
+        assert all(outcome is not None for outcome in self.found)
+        return cast("list[Outcome]", self.found)
+
+    def _write(self, session: Session, ref: Reference, waiting: Sequence[int]) -> None:
+        prepared: list[tuple[int, intake.Prepared]] = []
+        for n in waiting:
+            push = self.pushes[n]
+            try:
+                row = intake.prepare(
+                    ref,
+                    push.incoming,
+                    _source(ref.source_by_code(push.source_code), push.source_code),
+                    ticket_id=self.ids[n],
+                    fingerprint=self.prints[n],
+                    actor=push.actor,
+                    now=self.now,
+                    zone=self.zone,
+                )
+            except Exception as error:  # noqa: BLE001 - one ticket alone is refused, and the bug logged
+                self.found[n] = _refusal(error)
+            else:
+                prepared.append((n, row))
+        if not prepared:
+            return
+        there: list[tuple[int, intake.Outcome]] = []
+        for (n, row), outcome in zip(prepared, intake.write(session, [row for _, row in prepared]), strict=True):
+            if outcome.status == "created":
+                self.found[n] = self._created(ref, row)
+            else:
+                there.append((n, outcome))
+        if there:
+            self._answer_stored(session, ref, there)
+
+    def _created(self, ref: Reference, row: intake.Prepared) -> Answer:
+        """The answer from the rows as they were written: what a reader gets, without asking the database for it."""
+        ticket = cast("Any", SimpleNamespace(**row.ticket))
+        deadlines = cast("Any", [SimpleNamespace(**deadline) for deadline in row.deadlines])
+        view = ticket_view(ticket, deadlines, ref, self.now, self.zone)
+        return Answer("created", ticket.id, ticket.version, orjson.dumps(view))
+
+    def _answer_stored(self, session: Session, ref: Reference, there: Sequence[tuple[int, intake.Outcome]]) -> None:
+        """Answers for tickets that were there already."""
+        deadlines = store.deadlines_of(session, [outcome.ticket_id for _, outcome in there])
+        for n, outcome in there:
+            ticket: Ticket | None = session.get(Ticket, outcome.ticket_id)
+            assert ticket is not None, "a ticket once stored is never deleted"
+            if outcome.status == "differs":
+                fields = stored.differing(session, ref, ticket, self.pushes[n].incoming)
+                self.found[n] = Answer("differs", ticket.id, ticket.version, fields=tuple(fields))
+                continue
+            # An attempt whose answer was lost on the way had stored it: it is this push that made it.
+            status = "created" if ticket.id == self.ids[n] else "unchanged"
+            view = ticket_view(ticket, deadlines[ticket.id], ref, self.now, self.zone)
+            self.found[n] = Answer(status, ticket.id, ticket.version, orjson.dumps(view))
+
+    def _replay(self, session: Session, keyed: dict[int, idempotency.Request]) -> dict[int, int]:
+        """Answer the requests whose key is known; of those whose key comes twice in this group, which one is first."""
+        known = idempotency.known(session, keyed.values(), self.now)
+        first: dict[tuple[str, str], int] = {}
+        later: dict[int, int] = {}
+        for n, request in keyed.items():
+            before = known.get(request.name)
+            if before is not None:
+                self.found[n] = _replayed(before) if before.request_hash == request.hash else _reused()
+            elif request.name in first:
+                later[n] = first[request.name]
+            else:
+                first[request.name] = n
+        return later
+
+    def _keep_answers(self, session: Session, keyed: dict[int, idempotency.Request], later: dict[int, int]) -> None:
+        kept = []
+        for n, request in keyed.items():
+            outcome = self.found[n]
+            if isinstance(outcome, Answer) and outcome.body and not outcome.replayed and n not in later:
+                status = 201 if outcome.status == "created" else 200
+                kept.append(idempotency.Kept(request, status, outcome.body.decode()))
+        idempotency.keep(session, kept, self.now)
+        for n, first in later.items():
+            outcome = self.found[first]
+            if keyed[n].hash != keyed[first].hash:
+                self.found[n] = _reused()
+            else:
+                self.found[n] = (
+                    replace(outcome, replayed=bool(outcome.body)) if isinstance(outcome, Answer) else outcome
+                )
+
+
+def _request_of(push: Push, content: str) -> idempotency.Request:
+    """A keyed request: its body is the same where the ticket that it says is the same."""
+    digest = hashlib.sha256(f"{push.source_code}\0{content}".encode()).hexdigest()
+    return idempotency.Request(push.actor, push.key or "", digest)
+
+
+def _replayed(before: idempotency.Before) -> Answer:
+    view = orjson.loads(before.body)
+    status = "created" if before.status == 201 else "unchanged"
+    return Answer(status, view["id"], view["version"], before.body.encode(), replayed=True)
+
+
+def _reused() -> KeyReused:
+    return KeyReused(
+        [
+            FieldProblem(
+                "",
+                "此 Idempotency-Key 已用于内容不同的请求；新请求请换用新的键",
+                "this Idempotency-Key was used with another body; a new request needs a key of its own",
+                "idempotency_key_reused",
+            )
+        ]
+    )
 
 
 def _source(source: SourceInfo | None, code: str) -> SourceInfo:
@@ -103,16 +276,36 @@ def _source(source: SourceInfo | None, code: str) -> SourceInfo:
     return source
 
 
+Waiting = tuple[Push, "asyncio.Future[Outcome]"]
+
+
 class Intake:
-    """The queue of one process and the thread that empties it; an async context manager."""
+    """The queue of one process and the thread that empties it; an async context manager. ``keys`` knows who calls."""
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
-        self._waiting: deque[tuple[Push, asyncio.Future[Answer | DubanError]]] = deque()
+        self._waiting: deque[Waiting] = deque()
         self._arrived = asyncio.Event()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="intake")
         self._task: asyncio.Task[None] | None = None
         self._closing = False
+        self._cleaned = float("-inf")
+        self.keys = KeyCache(self._authenticate)
+
+    def _authenticate(self, token: str) -> Principal:
+        try:
+            with self._runtime.database.read() as session:
+                return accounts.authenticate(session, token, clock.now())
+        except Exception as error:
+            if trouble.is_away(error):
+                raise _away() from error
+            raise
+
+    def source_of_key(self, who: Principal) -> str | None:
+        """The code of the source that a key belongs to, without asking the database; None where it cannot be told."""
+        ref = self._runtime.reference.held
+        source = None if ref is None or who.source_id is None else ref.sources.get(who.source_id)
+        return None if source is None else source.code
 
     async def __aenter__(self) -> Self:
         self._task = asyncio.create_task(self._run())
@@ -128,41 +321,62 @@ class Intake:
         self._thread.shutdown(wait=True)
 
     async def push(self, push: Push) -> Answer:
-        """Take one ticket in; returns after its commit. Raises Busy when the queue is full, or why it is refused."""
+        """Take one ticket in; returns after its commit. Raises Busy when the queue is full or the database away, or
+        why the ticket is refused. A caller that goes away takes nothing back: the ticket may be stored."""
         if self._closing or len(self._waiting) >= self._runtime.settings.intake_queue:
             raise Busy("接收队列已满，请稍后重试", "the intake queue is full, try again", retry_after=1)
-        future: asyncio.Future[Answer | DubanError] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
         self._waiting.append((push, future))
         self._arrived.set()
         answer = await future
-        if isinstance(answer, DubanError):
+        if isinstance(answer, Exception):
             raise answer
         return answer
 
     async def _run(self) -> None:
-        loop = asyncio.get_running_loop()
-        while not self._closing:
+        while not (self._closing and not self._waiting):
             await self._arrived.wait()
             self._arrived.clear()
             while self._waiting:
-                size = min(len(self._waiting), self._runtime.settings.intake_group)
-                group = [self._waiting.popleft() for _ in range(size)]
-                pushes = [push for push, _ in group]
-                try:
-                    answers = await loop.run_in_executor(self._thread, take_in, self._runtime, pushes, clock.now())
-                except Exception:
-                    log.exception("a group could not be committed", extra={"size": size})
-                    sorry = Busy("数据库暂不可用，请稍后重试", "the database is away, try again", retry_after=2)
-                    answers = [sorry] * size
-                for (_, future), answer in zip(group, answers, strict=True):
-                    if not future.done():
-                        future.set_result(answer)
+                await self._commit_next()
+            if self._closing:
+                break
+
+    async def _commit_next(self) -> None:
+        loop = asyncio.get_running_loop()
+        size = min(len(self._waiting), self._runtime.settings.intake_group)
+        group = [self._waiting.popleft() for _ in range(size)]
+        group = [one for one in group if not one[1].done()]  # whoever gave up before its turn need not be served
+        if not group:
+            return
+        pushes = [push for push, _ in group]
+        try:
+            outcomes = await loop.run_in_executor(self._thread, take_in, self._runtime, pushes, clock.now())
+        except Exception as error:
+            log.exception("a group could not be committed", extra={"size": size})
+            outcomes = [error] * len(group)
+        _tell(group, outcomes)
+        if all(isinstance(outcome, Busy) for outcome in outcomes):
+            self._shed()
+        elif loop.time() - self._cleaned > CLEAN_EVERY and any(push.key is not None for push in pushes):
+            self._cleaned = loop.time()
+            await loop.run_in_executor(self._thread, self._forget_answers)
+
+    def _shed(self) -> None:
+        """The database is away: whoever waits is told now, and need not wait for its own turn to find that out."""
+        group = list(self._waiting)
+        self._waiting.clear()
+        _tell(group, [_away()] * len(group))
+
+    def _forget_answers(self) -> None:
+        try:
+            with self._runtime.database.write() as session:
+                idempotency.forget(session, clock.now())
+        except Exception:
+            log.exception("old answers could not be forgotten")
 
 
-def read_ticket(runtime: Runtime, ticket_id: int, now: datetime) -> dict[str, Any]:
-    """The ticket as its integrator reads it back."""
-    with runtime.reading() as (session, ref):
-        ticket = session.get(Ticket, ticket_id)
-        assert ticket is not None, "a ticket once stored is never deleted"
-        rows: list[Deadline] = store.deadlines_of(session, [ticket_id])[ticket_id]
-        return ticket_view(ticket, rows, ref, now, runtime.settings.zone)
+def _tell(group: Sequence[Waiting], outcomes: Sequence[Outcome]) -> None:
+    for (_, future), outcome in zip(group, outcomes, strict=True):
+        if not future.done():
+            future.set_result(outcome)

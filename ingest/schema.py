@@ -271,10 +271,11 @@ def _validate(raw: bytes | str | Mapping[str, Any]) -> TicketIn:
             raise
     # The fast parser refuses a lone surrogate, or nesting beyond its own limit, without saying in which field. The
     # patient one reads them, so that validation can name the place; what it cannot read either is not JSON.
-    return TicketIn.model_validate(_parse(raw))
+    return TicketIn.model_validate(parse_json(raw))
 
 
-def _parse(raw: bytes | str) -> Any:
+def parse_json(raw: bytes | str) -> Any:
+    """The JSON document ``raw``; raises BadRequest, with the place, where it is none."""
     try:
         return json.loads(raw.decode("utf-8-sig") if isinstance(raw, bytes) else raw.removeprefix("\ufeff"))
     except json.JSONDecodeError as error:

@@ -10,6 +10,7 @@
     │   └── NotAllowed     409    a transition outside the life-cycle table; names the state and what is allowed
     ├── Stale              412    the ticket has moved on since the version in If-Match
     ├── TooLarge           413    more rows or bytes than a door takes at once
+    ├── UnsupportedMedia   415    a body of a kind that this door does not read
     └── Busy               503    the intake queue is full; says when to come back
 
 The HTTP status stands here because it is part of each error's meaning in the contract; how an error becomes
@@ -158,6 +159,15 @@ class TooLarge(DubanError):
     code = "too-large"
     title_zh = "内容过大"
     title_en = "Too large"
+
+
+class UnsupportedMedia(DubanError):
+    """The body's content type is none that this door reads."""
+
+    status = 415
+    code = "unsupported-media-type"
+    title_zh = "不支持的内容类型"
+    title_en = "Unsupported media type"
 
 
 class Busy(DubanError):

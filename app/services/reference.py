@@ -193,6 +193,11 @@ class ReferenceCache:
         self._lock = Lock()
         self._held: Reference | None = None
 
+    @property
+    def held(self) -> Reference | None:
+        """The picture last read, perhaps overtaken by now: for what never changes, such as the code of a source."""
+        return self._held
+
     def get(self, session: Session) -> Reference:
         """The picture in force for ``session``; one tiny query when nothing changed."""
         version = store.version_of(session)

@@ -1,59 +1,195 @@
-"""Pushing tickets: one at a time."""
+"""Pushing one ticket, and an upstream's correction of it."""
 
 from __future__ import annotations
 
-from typing import Any
+import re
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Request, Response
+import orjson
+from fastapi import APIRouter, Path, Request, Response
 from fastapi.concurrency import run_in_threadpool
+from fastapi.responses import JSONResponse
 
 from app import clock
-from app.api.deps import need_role, principal, runtime
-from app.domain.errors import Conflict, Forbidden
+from app.api.body import check_content_type, read_body
+from app.api.deps import IfMatch, Run, Who, bearer_token, need_role, runtime
+from app.domain.errors import BadRequest, Conflict, Forbidden, Invalid
 from app.runtime import Runtime
 from app.security.principal import Principal
-from ingest.commit import Intake, Push, read_ticket
-from ingest.schema import TicketIn, validate_ticket
+from app.services.catalogue import ensure_source
+from app.services.views import ticket_view
+from app.store import tickets as store
+from ingest import stored
+from ingest.commit import Intake, Push
+from ingest.schema import TicketIn, parse_json, validate_ticket
 
 router = APIRouter(tags=["intake"])
 MANUAL = "manual"
 """The source of tickets that the office's own people enter."""
+MANUAL_NAMES = ("人工录入", "Entered by hand")
+TICKET_BYTES = 256 * 1024
+"""A body is refused beyond: the longest ticket, with every character escaped, is well below."""
+_KEY = re.compile(r'"?([\x21\x23-\x7e]{1,128})"?', re.ASCII)
+JSON = "application/json"
+MERGE = "application/merge-patch+json"
 
 
-def source_of(run: Runtime, who: Principal) -> str:
-    """The source a caller's tickets come from: its key's, or ``manual`` for the office's own people."""
-    if who.source_id is not None:
-        with run.reading() as (_, ref):
-            return ref.sources[who.source_id].code
+def _schema() -> dict[str, Any]:
+    """The ticket as pushed, as JSON schema in one piece."""
+    schema = TicketIn.model_json_schema(mode="validation")
+    parts = schema.pop("$defs", {})
+    for field in schema["properties"].values():
+        for one in (field, *field.get("anyOf", ())):
+            name = one.pop("$ref", "").rpartition("/")[2]
+            one.update(parts.get(name, {}))
+    return schema
+
+
+EXAMPLE: dict[str, Any] = {
+    "external_id": "12345-20260213-0042",
+    "title": "小区夜间施工噪声扰民",
+    "content": "连续三晚施工到凌晨两点。",
+    "kind": "complaint",
+    "priority": "normal",
+    "received_at": "2026-02-13T16:30:00+08:00",
+    "reporter": {"name": "张三", "phone": "13800000000"},
+    "address": "人民路 1 号",
+    "attributes": {"channel": "phone"},
+}
+_PROBLEM = {"content": {"application/problem+json": {"schema": {"type": "object"}}}}
+RESPONSES: dict[int | str, dict[str, Any]] = {
+    200: {"description": "There already, with the same content: the stored ticket."},
+    409: {"description": "There already, with other content; `fields` names what differs.", **_PROBLEM},
+    413: {"description": f"The body has more than {TICKET_BYTES // 1024} KiB.", **_PROBLEM},
+    415: {"description": "The body is not JSON by its content type.", **_PROBLEM},
+    422: {"description": "Refused; `errors` names each place. Or the `Idempotency-Key` was used for another body.",
+          **_PROBLEM},
+    503: {"description": "The queue is full or the database away: push again after `Retry-After` seconds.", **_PROBLEM},
+}  # fmt: skip
+PARAMETERS = [
+    {"name": "source", "in": "query", "required": False, "schema": {"type": "string"},
+     "description": "code of the source, for an administrator or dispatcher; `manual`, where none is given. "
+                    "A key of role `integrator` has its own."},
+    {"name": "Idempotency-Key", "in": "header", "required": False, "schema": {"type": "string", "maxLength": 128},
+     "description": "The same key with the same body within 24 hours: the same answer again, with the header "
+                    "`Idempotency-Replayed: true`. With another body: 422."},
+]  # fmt: skip
+
+
+def idempotency_key(request: Request) -> str | None:
+    """The ``Idempotency-Key``, bare or as the quoted string of the draft; raises BadRequest for one that is neither."""
+    given = request.headers.get("idempotency-key")
+    if given is None:
+        return None
+    match = _KEY.fullmatch(given.strip())
+    if match is None:
+        raise BadRequest(
+            "Idempotency-Key 应为 1 至 128 个可见 ASCII 字符",
+            "the Idempotency-Key must be 1 to 128 visible ASCII characters",
+        )
+    return match[1]
+
+
+def source_of(run: Runtime, who: Principal, asked: str | None) -> str:
+    """The source that a caller's tickets come from: its key's; for the office's own people the one they name, or
+    ``manual``, which is made when it is first needed. Blocks. Raises Forbidden, Invalid."""
+    with run.reading() as (_, ref):
+        own = ref.sources[who.source_id].code if who.source_id is not None else None
+        known = ref.source_by_code(asked or MANUAL) is not None
+    if who.role == "integrator" or (own is not None and asked in (None, own)):
+        if own is None or asked not in (None, own):
+            raise Forbidden("此密钥只能推送其自身来源的工单", "this key may push tickets of its own source only")
+        return own
     need_role(who, "dispatcher")
-    raise Forbidden(
-        "推送工单需要绑定来源的接入密钥（duban key create --role integrator --source …）",
-        "pushing needs a key of a source (duban key create --role integrator --source …)",
-    )
+    if asked is not None and not known:
+        raise Invalid.at("/source", f"没有编码为 {asked!r} 的来源", f"no source has the code {asked!r}")
+    if not known:
+        with run.database.write() as session:
+            ensure_source(session, MANUAL, *MANUAL_NAMES[:1]).name_en = MANUAL_NAMES[1]
+    return asked or MANUAL
 
 
 @router.post(
     "/tickets",
     status_code=201,
+    response_class=JSONResponse,
+    responses=RESPONSES,
     openapi_extra={
-        "requestBody": {"required": True, "content": {"application/json": {"schema": TicketIn.model_json_schema()}}}
+        "parameters": PARAMETERS,
+        "requestBody": {"required": True, "content": {JSON: {"schema": _schema(), "example": EXAMPLE}}},
     },
 )
-async def push_ticket(request: Request, response: Response) -> dict[str, Any]:
-    """Take one ticket in. 201 with the ticket; the same `external_id` again with the same content: 200 and the stored
-    ticket; with other content: 409 naming the fields that differ."""
+async def push_ticket(request: Request) -> Response:
+    """Take one ticket in. 201 with the ticket; the same `external_id` from the same source again with the same content:
+    200 and the stored ticket; with other content: 409 naming the fields that differ. The answer comes after the commit;
+    without an answer, or after 503, pushing again is safe. A key that is revoked is refused within two seconds."""
     run = runtime(request)
-    who = await run_in_threadpool(principal, request)
-    source = await run_in_threadpool(source_of, run, who)
-    incoming = validate_ticket(await request.body(), now=clock.now())
     queue: Intake = request.app.state.intake
-    answer = await queue.push(Push(incoming, source, who.actor))
+    who = await queue.keys.get(bearer_token(request))
+    check_content_type(request, JSON)
+    key = idempotency_key(request)
+    asked = request.query_params.get("source")
+    source = queue.source_of_key(who) if asked is None else None
+    if source is None:
+        source = await run_in_threadpool(source_of, run, who, asked)
+    incoming = validate_ticket(await read_body(request, TICKET_BYTES), now=clock.now())
+    answer = await queue.push(Push(incoming, source, who.actor, key))
     if answer.status == "differs":
         raise Conflict(
-            f"来源 {source} 的工单 {incoming.external_id} 已存在，且内容不同；更正请用 PATCH",
-            f"ticket {incoming.external_id} of {source} is there already with other content; PATCH corrects it",
+            f"来源 {source} 的工单 {incoming.external_id} 已存在，以下内容不同：{'、'.join(answer.fields)}；更正请用 PATCH",
+            f"ticket {incoming.external_id} of {source} is there already with other content: "
+            f"{', '.join(answer.fields)}; PATCH corrects it",
+            fields=answer.fields,
         )
-    view = await run_in_threadpool(read_ticket, run, answer.ticket_id, clock.now())
-    response.status_code = 201 if answer.status == "created" else 200
-    response.headers["ETag"] = f'"{view["version"]}"'
-    return view
+    headers = {"ETag": f'"{answer.version}"'}
+    if answer.status == "created":
+        headers["Location"] = f"/api/v1/tickets/{answer.ticket_id}"
+    if answer.replayed:
+        headers["Idempotency-Replayed"] = "true"
+    return Response(answer.body, 201 if answer.status == "created" else 200, headers, JSON)
+
+
+@router.patch(
+    "/tickets/by-external/{source}/{external_id}",
+    openapi_extra={
+        "requestBody": {
+            "required": True,
+            "content": {
+                kind: {"schema": {"type": "object"}, "example": {"priority": "urgent", "reporter": {"phone": None}}}
+                for kind in (MERGE, JSON)
+            },
+        }
+    },
+    responses={
+        409: {"description": "The ticket is closed or void, or its unit is the office's to change by now.", **_PROBLEM},
+        412: {"description": "The ticket has moved on since the version in `If-Match`.", **_PROBLEM},
+        **{status: RESPONSES[status] for status in (413, 415)},
+    },
+)
+async def correct_ticket(
+    request: Request,
+    run: Run,
+    who: Who,
+    version: IfMatch,
+    source: Annotated[str, Path(max_length=64)],
+    external_id: Annotated[str, Path(max_length=64)],
+) -> Response:
+    """An upstream's correction: the fields that change, merged as RFC 7396 has it (null takes a value away). What hangs
+    on them, above all the deadlines, follows; the event `corrected` tells what changed. The corrected content counts as
+    the pushed one from then on. 409 once the ticket is closed."""
+    check_content_type(request, MERGE, JSON)
+    patch = parse_json(await read_body(request, TICKET_BYTES))
+    if not isinstance(patch, dict):
+        raise Invalid.at("", "应为 JSON 对象，只含要更正的字段", "must be a JSON object of the fields to be corrected")
+    return await run_in_threadpool(_correct, run, who, source, external_id, patch, version)
+
+
+def _correct(
+    run: Runtime, who: Principal, source: str, external_id: str, patch: dict[str, Any], version: int | None
+) -> Response:
+    now = clock.now()
+    with run.writing() as (session, ref):
+        ticket = stored.correct(session, ref, who, source, external_id, patch, now=now, if_match=version)
+        rows = store.deadlines_of(session, [ticket.id])[ticket.id]
+        view = ticket_view(ticket, rows, ref, now, run.settings.zone)
+    return Response(orjson.dumps(view), 200, {"ETag": f'"{view["version"]}"'}, JSON)

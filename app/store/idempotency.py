@@ -1,0 +1,105 @@
+"""Answers once given to requests with an ``Idempotency-Key``: found again, kept, forgotten after a day."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import delete, insert, select, text, tuple_
+from sqlmodel import Session, col
+
+from app.models import IdempotentAnswer
+
+KEPT = timedelta(hours=24)
+"""How long a key is remembered."""
+LOOKUP = 500
+_LOCK = text("SELECT pg_advisory_xact_lock(:key)")
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A request with a key: who made it, the key, and what tells its body from another."""
+
+    caller: str
+    key: str
+    hash: str
+
+    @property
+    def name(self) -> tuple[str, str]:
+        """What the answer is kept under: keys of different callers never meet."""
+        return self.caller, self.key
+
+
+@dataclass(frozen=True, slots=True)
+class Before:
+    """The answer once given."""
+
+    request_hash: str
+    status: int
+    body: str
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """An answer to be kept for ``request``."""
+
+    request: Request
+    status: int
+    body: str
+
+
+def known(session: Session, requests: Iterable[Request], now: datetime) -> dict[tuple[str, str], Before]:
+    """The answers to ``requests`` given within the last day, by (caller, key).
+
+    On PostgreSQL other processes that serve one of these keys wait until this transaction ends (on SQLite they wait
+    anyway), so that of two requests with one key the second always finds the answer of the first.
+    """
+    names = sorted({request.name for request in requests})
+    if session.get_bind().dialect.name == "postgresql":
+        for lock in sorted({_lock_of(name) for name in names}):  # in one order everywhere, and before any row is locked
+            session.execute(_LOCK, {"key": lock})
+    found: dict[tuple[str, str], Before] = {}
+    a: Any = IdempotentAnswer
+    for start in range(0, len(names), LOOKUP):
+        query = select(a.caller, a.key, a.request_hash, a.status, a.body).where(
+            tuple_(a.caller, a.key).in_(names[start : start + LOOKUP]), a.created_at > now - KEPT
+        )
+        for caller, key, request_hash, status, body in session.execute(query):
+            found[(caller, key)] = Before(request_hash, status, body)
+    return found
+
+
+def _lock_of(name: tuple[str, str]) -> int:
+    return int.from_bytes(hashlib.sha256("\0".join(name).encode()).digest()[:8], signed=True)
+
+
+def keep(session: Session, answers: Sequence[Kept], now: datetime) -> None:
+    """Keep answers to requests that ``known`` did not find; one under the same key that is too old gives way."""
+    if not answers:
+        return
+    a: Any = IdempotentAnswer
+    names = [answer.request.name for answer in answers]
+    for start in range(0, len(names), LOOKUP):
+        session.execute(delete(a).where(tuple_(a.caller, a.key).in_(names[start : start + LOOKUP])))
+    session.execute(
+        insert(a.__table__),
+        [
+            {
+                "caller": answer.request.caller,
+                "key": answer.request.key,
+                "request_hash": answer.request.hash,
+                "status": answer.status,
+                "body": answer.body,
+                "created_at": now,
+            }
+            for answer in answers
+        ],
+    )
+
+
+def forget(session: Session, now: datetime) -> None:
+    """Take away the answers that are older than a day."""
+    session.execute(delete(IdempotentAnswer).where(col(IdempotentAnswer.created_at) <= now - KEPT))

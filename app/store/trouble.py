@@ -1,0 +1,50 @@
+"""What an error of the database says: that a row cannot be stored, or that the database is not there to store it."""
+
+from __future__ import annotations
+
+import sqlite3
+
+import psycopg
+from sqlalchemy.exc import DBAPIError, DisconnectionError
+from sqlalchemy.exc import TimeoutError as NoFreeConnection
+
+_AWAY = frozenset({"08", "25", "53", "55", "57", "58", "XX"})
+"""Classes of SQLSTATE that are no row's fault: connection, read-only standby, resources, locks, shutdown, system."""
+_AGAIN = frozenset({"08", "40", "57"})
+"""Classes after which the same transaction may well succeed: lost connection, deadlock, a restart."""
+
+
+def _cause(error: BaseException) -> BaseException | None:
+    return error.orig if isinstance(error, DBAPIError) else error
+
+
+def is_away(error: BaseException) -> bool:
+    """Whether the database, and not what it was given, is the reason: unreachable, locked, full, read-only."""
+    cause = _cause(error)
+    if isinstance(cause, sqlite3.OperationalError | DisconnectionError | NoFreeConnection):
+        return True
+    if not isinstance(cause, psycopg.Error):
+        return False
+    if cause.sqlstate is None:
+        return isinstance(cause, psycopg.OperationalError | psycopg.InterfaceError)
+    return cause.sqlstate[:2] in _AWAY or cause.sqlstate[:2] == "40"
+
+
+def may_pass(error: BaseException) -> bool:
+    """Whether the same transaction is worth another try at once: the connection was lost, or a deadlock was broken.
+
+    The transaction may have been committed all the same: the second try must find that out."""
+    cause = _cause(error)
+    if not isinstance(cause, psycopg.Error):
+        return isinstance(cause, DisconnectionError)
+    if cause.sqlstate is None:
+        return isinstance(cause, psycopg.OperationalError | psycopg.InterfaceError)
+    return cause.sqlstate[:2] in _AGAIN
+
+
+def is_of_a_row(error: BaseException) -> bool:
+    """Whether the database refused what it was given: a value that it cannot hold, or that breaks a constraint."""
+    cause = _cause(error)
+    if isinstance(cause, sqlite3.DataError | sqlite3.IntegrityError | psycopg.DataError | psycopg.IntegrityError):
+        return True
+    return isinstance(cause, psycopg.Error) and (cause.sqlstate or "")[:2] == "54"
