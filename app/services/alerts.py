@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from datetime import datetime, tzinfo
 from typing import Any
 
-from sqlalchemy import insert, select
+from sqlalchemy import bindparam, insert, select
 from sqlmodel import Session, col
 
 from app.db import at_end
@@ -31,6 +31,11 @@ LIVE = ("open", "acked")
 """States of an alert that still stands."""
 FEED_COUNTER = "alert_feed"
 _PENDING = "alert_feed"
+_STANDING = (
+    select(Alert)
+    .where(col(Alert.ticket_id) == bindparam("ticket"), col(Alert.state).in_(LIVE))
+    .order_by(col(Alert.id))
+)
 
 
 def note(session: Session, alert_id: int, kind: str, at: datetime) -> None:
@@ -88,20 +93,30 @@ def next_look(decision: Decision, now: datetime) -> datetime | None:
     return now if decision.raise_ else decision.next_check_at
 
 
-def reschedule(session: Session, ref: Reference, ticket: Ticket, now: datetime) -> None:
-    """Set ``ticket.next_check_at`` from the ladder; to be called after every change of a ticket or its deadlines."""
+def reschedule(
+    session: Session, ref: Reference, ticket: Ticket, now: datetime, *, rows: Iterable[Deadline] | None = None
+) -> None:
+    """Set ``ticket.next_check_at`` from the ladder; to be called after every change of a ticket or its deadlines.
+
+    ``rows``: all deadlines of the ticket, where the caller holds them; they are then not read again, and the change is
+    written once, with its next check. A supervised ticket's are read always: its order opens deadlines of its own.
+    """
     if ticket.historical or ticket.status == "void":
         ticket.next_check_at = None
         return
-    session.flush()
-    rows = store.open_deadlines(session, [ticket.id]).get(ticket.id, [])
-    if not rows:
+    if rows is None or ticket.supervised:
+        session.flush()
+        running = store.open_deadlines(session, [ticket.id]).get(ticket.id, [])
+    else:
+        running = [row for row in rows if row.met_at is None and row.cancelled_at is None]
+    if not running:
         ticket.next_check_at = None
         return
-    raised = store.raised_rungs(session, [ticket.id]).get(ticket.id, {})
+    with session.no_autoflush:  # alerts are written by the sweep alone: no pending change bears on what was raised
+        raised = store.raised_rungs(session, [ticket.id]).get(ticket.id, {})
     order = store.live_orders(session, [ticket.id]).get(ticket.id) if ticket.supervised else None
     _, calendar = ref.calendar_for(ticket.unit_id)
-    ticket.next_check_at = next_look(decide(facts_of(ticket, rows, raised, order), ref.ladder, calendar, now), now)
+    ticket.next_check_at = next_look(decide(facts_of(ticket, running, raised, order), ref.ladder, calendar, now), now)
 
 
 def first_check(ref: Reference, calendar: WorkCalendar, deadlines: Iterable[DeadlineFacts]) -> datetime | None:
@@ -116,12 +131,9 @@ def resolve(
 
     ``resolution`` says by what: met, extended, moved, replied, void, …
     """
-    session.flush()
-    standing = list(
-        session.execute(
-            select(Alert).where(col(Alert.ticket_id) == ticket.id, col(Alert.state).in_(LIVE)).order_by(col(Alert.id))
-        ).scalars()
-    )
+    with session.no_autoflush:  # what this transaction has settled already is left out below, unwritten or not
+        found = session.execute(_STANDING, {"ticket": ticket.id}).scalars().all()
+    standing = [alert for alert in found if alert.state in LIVE]
     wanted = None if targets is None else set(targets)
     settled: list[Alert] = []
     card: str | None = None

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import select
-from sqlmodel import Session
+from sqlalchemy import bindparam, select
+from sqlmodel import Session, col
 
 from app.domain.limits import Due, Limit, due
 from app.domain.policies import Policy, choose
@@ -21,6 +21,14 @@ from app.services.reference import Reference
 
 UNIT_CLOCK = ("accept", "contact", "complete")
 """Targets that stand still while the ticket is suspended."""
+_OF_TICKET = (
+    select(Deadline)
+    .where(col(Deadline.ticket_id) == bindparam("ticket"))
+    .order_by(col(Deadline.round), col(Deadline.started_at))
+)
+_SUSPENSIONS = (
+    select(Suspension).where(col(Suspension.ticket_id) == bindparam("ticket")).order_by(col(Suspension.from_at))
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +64,7 @@ def policy_for(ref: Reference, ticket: Ticket) -> tuple[int, Policy]:
 
 def of_ticket(session: Session, ticket_id: int) -> list[Deadline]:
     """Every deadline row of a ticket, oldest round first."""
-    query = select(Deadline).where(Deadline.ticket_id == ticket_id).order_by(Deadline.round, Deadline.started_at)  # type: ignore[arg-type]
-    return list(session.execute(query).scalars())
+    return list(session.execute(_OF_TICKET, {"ticket": ticket_id}).scalars())
 
 
 def in_force(rows: Iterable[Deadline], target: str) -> Deadline | None:
@@ -68,8 +75,7 @@ def in_force(rows: Iterable[Deadline], target: str) -> Deadline | None:
 
 def suspensions_of(session: Session, ticket_id: int) -> list[Suspension]:
     """The suspensions of a ticket, in order."""
-    query = select(Suspension).where(Suspension.ticket_id == ticket_id).order_by(Suspension.from_at)  # type: ignore[arg-type]
-    return list(session.execute(query).scalars())
+    return list(session.execute(_SUSPENSIONS, {"ticket": ticket_id}).scalars())
 
 
 def compute(

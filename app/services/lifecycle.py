@@ -223,6 +223,7 @@ def _extend(change: Change) -> None:
 def _complete(change: Change) -> None:
     result = change.text("result", longest=RESULT_LENGTH)
     ticket = change.ticket
+    _withdraw_extensions(change)  # reads; so before anything is changed
     ticket.completed_at = change.at
     if ticket.first_completed_at is None:
         ticket.first_completed_at = change.at
@@ -230,7 +231,6 @@ def _complete(change: Change) -> None:
     change.meet("complete")
     change.cancel("accept", "contact")
     change.open("callback")
-    _withdraw_extensions(change)
     change.resolve(deadlines.UNIT_CLOCK, "completed")
     change.log("completed", result=result)
     orders.reply_by_completion(change.session, change.ref, ticket, result or "", change.who, change.at, change.now)
@@ -347,8 +347,7 @@ def finish(change: Change, to: str | None) -> Ticket:
     if to is not None:
         change.ticket.status = to
     change.session.add(change.ticket)
-    change.session.flush()
-    alerts.reschedule(change.session, change.ref, change.ticket, change.now)
+    alerts.reschedule(change.session, change.ref, change.ticket, change.now, rows=change.rows)
     return change.ticket
 
 

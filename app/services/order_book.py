@@ -256,6 +256,8 @@ def reply_by_completion(
     session: Session, ref: Reference, ticket: Ticket, result: str, principal: Principal, at: datetime, now: datetime
 ) -> SupervisionOrder | None:
     """Let the unit's completion of the ticket be its answer, where it has given none: nobody types it twice."""
+    if not ticket.supervised:  # never had an order
+        return None
     session.flush()
     order = find_live(session, ticket.id)
     if order is None or order.state != "issued":
@@ -268,6 +270,8 @@ def close_on_satisfied(
     session: Session, ref: Reference, ticket: Ticket, principal: Principal, now: datetime
 ) -> SupervisionOrder | None:
     """Close the live order because the citizen is content (or could not be asked) and the ticket is closed."""
+    if not ticket.supervised:  # never had an order
+        return None
     session.flush()
     order = find_live(session, ticket.id)
     if order is not None:
@@ -279,6 +283,8 @@ def cancel_on_void(
     session: Session, ref: Reference, ticket: Ticket, principal: Principal, now: datetime
 ) -> SupervisionOrder | None:
     """Cancel the live order because its ticket is void."""
+    if not ticket.supervised:  # never had an order
+        return None
     session.flush()
     order = find_live(session, ticket.id)
     if order is not None:

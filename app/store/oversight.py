@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, func, select
+from sqlalchemy import ColumnElement, bindparam, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Mapped
 from sqlmodel import Session, col
@@ -16,6 +16,9 @@ from app.models import Alert, AlertFeed, Deadline, SupervisionOrder, Ticket, Uni
 
 Key = tuple[str, int, int]
 """Target, round and revision: one deadline as the ladder counts it."""
+_RAISED = select(col(Alert.ticket_id), col(Alert.target), col(Alert.round), col(Alert.revision), col(Alert.rung)).where(
+    col(Alert.ticket_id).in_(bindparam("tickets", expanding=True))
+)
 
 
 def _is_postgresql(session: Session) -> bool:
@@ -86,11 +89,8 @@ def ended_deadlines(session: Session, ticket_ids: Sequence[int], target: str) ->
 
 def raised_rungs(session: Session, ticket_ids: Sequence[int]) -> dict[int, dict[Key, set[str]]]:
     """Codes of the rungs already raised, by ticket and by (target, round, revision)."""
-    query = select(
-        col(Alert.ticket_id), col(Alert.target), col(Alert.round), col(Alert.revision), col(Alert.rung)
-    ).where(col(Alert.ticket_id).in_(ticket_ids))
     found: dict[int, dict[Key, set[str]]] = {}
-    for ticket_id, target, round_, revision, rung in session.execute(query):
+    for ticket_id, target, round_, revision, rung in session.execute(_RAISED, {"tickets": list(ticket_ids)}):
         found.setdefault(ticket_id, {}).setdefault((target, round_, revision), set()).add(rung)
     return found
 

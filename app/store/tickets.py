@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import and_, false, func, or_, select
-from sqlmodel import Session
+from sqlalchemy import and_, bindparam, false, func, or_, select
+from sqlmodel import Session, col
 
 from app.models import Callback, Deadline, Extension, Ticket, TicketEvent
 
@@ -39,6 +39,10 @@ class TicketFilter:
     now: datetime | None = None
     extra: tuple[Any, ...] = field(default=())
 
+
+_LOCK = select(Ticket).where(col(Ticket.id) == bindparam("ticket")).with_for_update()
+_EXTENSIONS = select(Extension).where(col(Extension.ticket_id) == bindparam("ticket")).order_by(col(Extension.id))
+"""Asked with every change of a ticket: built once."""
 
 OPEN_STATUSES = ("received", "dispatched", "accepted", "returned", "suspended", "reopened")
 
@@ -100,7 +104,7 @@ def count_tickets(session: Session, f: TicketFilter) -> int:
 
 def lock_ticket(session: Session, ticket_id: int) -> Ticket | None:
     """The ticket, locked against other writers until the transaction ends."""
-    return session.execute(select(Ticket).where(Ticket.id == ticket_id).with_for_update()).scalar_one_or_none()  # type: ignore[arg-type]
+    return session.execute(_LOCK, {"ticket": ticket_id}).scalar_one_or_none()
 
 
 def by_external(session: Session, source_id: int, external_id: str) -> Ticket | None:
@@ -126,8 +130,7 @@ def deadlines_of(session: Session, ticket_ids: Sequence[int]) -> dict[int, list[
 
 def extensions_of(session: Session, ticket_id: int) -> list[Extension]:
     """The ticket's requests for extension, in order."""
-    query = select(Extension).where(Extension.ticket_id == ticket_id).order_by(Extension.id)  # type: ignore[arg-type]
-    return list(session.execute(query).scalars())
+    return list(session.execute(_EXTENSIONS, {"ticket": ticket_id}).scalars())
 
 
 def callbacks_of(session: Session, ticket_id: int) -> list[Callback]:
