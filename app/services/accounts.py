@@ -52,7 +52,7 @@ def _unit(session: Session, code: str | None, role: str) -> Unit | None:
     unit = store.by_code(session, Unit, code)
     if unit is None:
         raise Invalid.at("/unit", f"没有编码为 {code!r} 的责任单位", f"no unit has the code {code!r}")
-    return unit  # type: ignore[return-value]
+    return unit
 
 
 def _code(rows: Mapping[int, Any], key: int | None) -> str | None:
@@ -210,7 +210,7 @@ def check_password(session: Session, name: str, password: str, now: datetime) ->
     after repeated failures (``Throttle``).
     """
     check_throttle(name, now)
-    user = session.execute(select(User).where(col(User.name) == name.strip())).scalar_one_or_none()
+    user: User | None = session.execute(select(User).where(col(User.name) == name.strip())).scalar_one_or_none()
     known = user is not None and user.active
     right = passwords.verify(password, user.password_hash if user is not None and known else None)
     if user is None or not right:
