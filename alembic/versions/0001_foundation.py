@@ -249,6 +249,7 @@ def upgrade() -> None:
         sa.Column("reason", sa.String(64), nullable=False),
         sa.Column("errors", Json, nullable=False),
         sa.Column("raw", sa.String(), nullable=False),
+        sa.Column("digest", sa.String(64), nullable=False),
         sa.Column("profile", sa.String(100), nullable=True),
         sa.Column("state", sa.String(16), nullable=False),
         sa.Column("ticket_id", BigInt, nullable=True),
@@ -260,6 +261,8 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("reject", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_reject_run_id"), ["run_id"], unique=False)
+        batch_op.create_index("ix_reject_digest", ["source_id", "digest"], unique=False)
+        batch_op.create_index("ix_reject_reason", ["reason", "id"], unique=False)
         batch_op.create_index("ix_reject_state", ["state", "id"], unique=False)
 
     op.create_table(
@@ -696,6 +699,8 @@ def downgrade() -> None:
     op.drop_table("seal_entry")
     with op.batch_alter_table("reject", schema=None) as batch_op:
         batch_op.drop_index("ix_reject_state")
+        batch_op.drop_index("ix_reject_reason")
+        batch_op.drop_index("ix_reject_digest")
         batch_op.drop_index(batch_op.f("ix_reject_run_id"))
 
     op.drop_table("reject")

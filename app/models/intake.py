@@ -34,7 +34,11 @@ class Reject(SQLModel, table=True):
     """What could not be taken in, kept whole, with the reasons."""
 
     __tablename__ = "reject"
-    __table_args__ = (Index("ix_reject_state", "state", "id"),)
+    __table_args__ = (
+        Index("ix_reject_state", "state", "id"),
+        Index("ix_reject_reason", "reason", "id"),
+        Index("ix_reject_digest", "source_id", "digest"),
+    )
     id: int | None = big_key()
     source_id: int | None = Field(default=None, foreign_key="source.id")
     door: str = Field(max_length=16, description="push, batch, import, feed")
@@ -43,6 +47,7 @@ class Reject(SQLModel, table=True):
     reason: str = Field(max_length=64, description="code of the first error: what rejects are grouped by")
     errors: list[dict[str, Any]] = document()
     raw: str = Field(description="the row as it came")
+    digest: str = Field(max_length=64, description="SHA-256 of `raw`: what comes again is known again")
     profile: str | None = Field(default=None, max_length=100)
     state: str = Field(default="open", max_length=16, description="open, retried, deleted")
     ticket_id: int | None = Field(default=None, sa_type=BigInt)

@@ -11,23 +11,16 @@ from dataclasses import dataclass, field
 from datetime import datetime, tzinfo
 from typing import Any, Literal, Protocol
 
-from sqlalchemy import insert, select, tuple_, update
-from sqlalchemy.dialects.postgresql import insert as postgresql_insert
-from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+from sqlalchemy import update
 from sqlmodel import Session
 
 from app.domain.errors import FieldProblem, Invalid
-from app.domain.ladder import DeadlineFacts
-from app.domain.limits import due
-from app.domain.policies import Subject, choose
-from app.models import Deadline, Ticket, TicketEvent
+from app.models import Ticket
 from app.security.hash_chain import GENESIS, link
-from app.services.alerts import first_check
 from app.services.log import stamp
+from app.services.opening import openings
 from app.services.reference import Node, Reference, SourceInfo
-
-LOOKUP = 500
-"""Keys in one look-up of existing tickets; SQLite takes 32,766 variables in a statement."""
+from app.store import bulk
 
 
 class Incoming(Protocol):
@@ -76,13 +69,15 @@ class Prepared:
     ticket: dict[str, Any]
     events: list[dict[str, Any]]
     deadlines: list[dict[str, Any]] = field(default_factory=list)
+    callbacks: list[dict[str, Any]] = field(default_factory=list)
 
     def log(self, event_type: str, at: datetime, now: datetime, actor: str, data: Mapping[str, Any]) -> None:
         """Add one event to the chain of this new ticket."""
         ticket = self.ticket
         payload = {key: value for key, value in data.items() if value is not None}
         seq = ticket["head_seq"] + 1
-        digest = link(ticket["head_hash"], ticket["id"], seq, event_type, at, now, actor, payload)
+        before = ticket["head_hash"]
+        digest = link(before, ticket["id"], seq, event_type, at, now, actor, payload)
         self.events.append(
             {
                 "ticket_id": ticket["id"],
@@ -92,13 +87,14 @@ class Prepared:
                 "recorded_at": now,
                 "actor": actor,
                 "data": payload,
-                "prev_hash": ticket["head_hash"],
+                "prev_hash": before,
                 "hash": digest,
             }
         )
         ticket["head_seq"] = ticket["version"] = seq
         ticket["head_hash"] = digest
-        ticket["changed_at"] = max(ticket["changed_at"], at)
+        if at > ticket["changed_at"]:
+            ticket["changed_at"] = at
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +106,11 @@ class Outcome:
     ticket_id: int
 
 
-def resolve_codes(ref: Reference, incoming: Incoming) -> tuple[Node | None, Node | None, Node | None]:
+Nodes = tuple[Node | None, Node | None, Node | None]
+"""Unit, category and grid of a ticket."""
+
+
+def resolve_codes(ref: Reference, incoming: Incoming) -> Nodes:
     """Unit, category and grid of a pushed ticket; raises Invalid naming every code that is not known."""
     problems: list[FieldProblem] = []
     found: list[Node | None] = []
@@ -137,7 +137,8 @@ def resolve_codes(ref: Reference, incoming: Incoming) -> tuple[Node | None, Node
 
 def ticket_number(ticket_id: int, received_at: datetime, zone: tzinfo) -> str:
     """The number printed on documents: the local date of receipt, and the id."""
-    return f"{received_at.astimezone(zone):%Y%m%d}-{ticket_id:07d}"
+    day = received_at.astimezone(zone)
+    return f"{day.year:04d}{day.month:02d}{day.day:02d}-{ticket_id:07d}"
 
 
 def prepare(
@@ -156,10 +157,41 @@ def prepare(
 
     Raises Invalid where a code is not known.
     """
-    unit, category, grid = resolve_codes(ref, incoming)
+    nodes = resolve_codes(ref, incoming)
+    unit = nodes[0]
     received = incoming.received_at or now
-    row: dict[str, Any] = dict(_BLANK)
+    row = content_row(
+        incoming, source, nodes, received, ticket_id=ticket_id, fingerprint=fingerprint, now=now, zone=zone
+    )
+    row["status"] = "dispatched" if unit else "received"
+    row["dispatched_at"] = received if unit else None
+    prepared = Prepared(row, [])
+    opened = open_deadlines(ref, prepared, source, nodes, received)
+    said = received_data(row, source, nodes)
+    if unit is None:
+        prepared.log("received", received, now, actor, {**said, "deadlines": opened})
+    else:
+        prepared.log("received", received, now, actor, said)
+        prepared.log("dispatched", received, now, actor, {"unit": unit.code, "by": "source", "deadlines": opened})
+    return prepared
+
+
+def content_row(
+    incoming: Incoming,
+    source: SourceInfo,
+    nodes: Nodes,
+    received: datetime,
+    *,
+    ticket_id: int,
+    fingerprint: str,
+    now: datetime,
+    zone: tzinfo,
+) -> dict[str, Any]:
+    """The row of ``ticket`` with what was said of its content; its status and the moments of its life are still to be
+    set."""
+    unit, category, grid = nodes
     person = incoming.reporter
+    row = dict(_BLANK)
     row.update(
         id=ticket_id,
         number=ticket_number(ticket_id, received, zone),
@@ -176,98 +208,73 @@ def prepare(
         first_unit_id=unit.id if unit else None,
         grid_id=grid.id if grid else None,
         parent_external_id=incoming.parent_external_id,
-        reporter_name=person.name if person else None,
-        reporter_phone=person.phone if person else None,
-        reporter_id_number=person.id_number if person else None,
         address=incoming.address,
         latitude=incoming.latitude,
         longitude=incoming.longitude,
         attributes=incoming.attributes or None,
-        status="dispatched" if unit else "received",
         received_at=received,
         recorded_at=now,
         changed_at=received,
         source_due_at=incoming.source_due_at,
-        dispatched_at=received if unit else None,
     )
-    prepared = Prepared(row, [])
-    opened = _open_deadlines(ref, prepared, source, unit, category, received)
-    prepared.log(
-        "received",
-        received,
-        now,
-        actor,
-        {
-            "source": source.code,
-            "external_id": incoming.external_id,
-            "fingerprint": fingerprint,
-            "kind": row["kind"],
-            "category": category.code if category else None,
-            "priority": row["priority"],
-            "severity": row["severity"],
-            "unit": unit.code if unit else None,
-            "grid": grid.code if grid else None,
-            "source_due_at": stamp(incoming.source_due_at),
-            "deadlines": None if unit else opened,
-        },
-    )
-    if unit is not None:
-        prepared.log("dispatched", received, now, actor, {"unit": unit.code, "by": "source", "deadlines": opened})
-    return prepared
+    if person is not None:
+        row["reporter_name"], row["reporter_phone"] = person.name, person.phone
+        row["reporter_id_number"] = person.id_number
+    return row
 
 
-def _open_deadlines(
-    ref: Reference, prepared: Prepared, source: SourceInfo, unit: Node | None, category: Node | None, start: datetime
+def received_data(row: Mapping[str, Any], source: SourceInfo, nodes: Nodes) -> dict[str, Any]:
+    """What the event ``received`` says: everything that deadlines depend on, and nothing of the citizen."""
+    unit, category, grid = nodes
+    return {
+        "source": source.code,
+        "external_id": row["external_id"],
+        "fingerprint": row["fingerprint"],
+        "kind": row["kind"],
+        "category": category.code if category else None,
+        "priority": row["priority"],
+        "severity": row["severity"],
+        "unit": unit.code if unit else None,
+        "grid": grid.code if grid else None,
+        "source_due_at": stamp(row["source_due_at"]),
+    }
+
+
+def open_deadlines(
+    ref: Reference, prepared: Prepared, source: SourceInfo, nodes: Nodes, start: datetime
 ) -> dict[str, Any]:
+    """Give the ticket the deadlines of its policy, from ``start``, and its first look; what the event says of them."""
     row = prepared.ticket
-    subject = Subject(
-        source=source.code,
-        kind=row["kind"],
-        category_path=category.codes if category else (),
-        priority=row["priority"],
-        severity=row["severity"],
-        unit_path=unit.codes if unit else (),
-        at=start,
-    )
-    policy = choose([policy for _, policy in ref.policies], subject).policy
-    policy_id = next(key for key, other in ref.policies if other is policy)
-    calendar_id, calendar = ref.calendar_for(row["unit_id"])
-    opened: dict[str, Any] = {}
-    facts: list[DeadlineFacts] = []
-    for target in ("accept", "contact", "complete") if unit else ("complete",):
-        limit = policy.limits.get(target)
-        if limit is None:
-            continue
-        binding = target == "complete" and source.binds_due and row["source_due_at"] is not None
-        if binding:
-            due_at, provisional = row["source_due_at"], False
-        else:
-            answer = due(calendar, start, limit)
-            due_at, provisional = answer.due_at, answer.provisional
+    unit, category, _ = nodes
+    known = openings(ref)
+    plan = known.plan(source, row["kind"], category, row["priority"], row["severity"], unit, start)
+    binding = row["source_due_at"] if source.binds_due else None
+    opening = known.of(plan, start) if binding is None else known.work_out(plan, start, binding)
+    for one in opening.deadlines:
+        bound = binding is not None and one.target == "complete"
         prepared.deadlines.append(
             {
                 "ticket_id": row["id"],
-                "target": target,
+                "target": one.target,
                 "round": 1,
                 "revision": 1,
                 "started_at": start,
-                "due_at": due_at,
+                "due_at": one.due_at,
                 "met_at": None,
                 "cancelled_at": None,
-                "provisional": provisional,
-                "basis": "source" if binding else "policy",
-                "limit": None if binding else limit.to_spec(),
+                "provisional": one.provisional,
+                "basis": "source" if bound else "policy",
+                "limit": None if bound else one.limit,
                 "extended_days": 0,
-                "policy_id": policy_id,
-                "calendar_id": calendar_id,
+                "policy_id": plan.policy_id,
+                "calendar_id": plan.calendar_id,
             }
         )
-        opened[target] = {"to": stamp(due_at), **({"provisional": True} if provisional else {})}
-        facts.append(DeadlineFacts(target, 1, 1, start, due_at, False, frozenset()))
-        if target == "complete":
-            row.update(due_at=due_at, provisional=provisional, policy_id=policy_id, calendar_id=calendar_id)
-    row["next_check_at"] = first_check(ref, calendar, facts)
-    return opened
+        if one.target == "complete":
+            row["due_at"], row["provisional"] = one.due_at, one.provisional
+            row["policy_id"], row["calendar_id"] = plan.policy_id, plan.calendar_id
+    row["next_check_at"] = opening.first_check
+    return {one.target: one.entry for one in opening.deadlines}
 
 
 _BLANK: dict[str, Any] = {
@@ -282,16 +289,14 @@ _BLANK: dict[str, Any] = {
 
 def stored(session: Session, keys: Iterable[tuple[int, str]]) -> dict[tuple[int, str], tuple[int, str]]:
     """The tickets that are there already, by (source id, external id): their ids and fingerprints."""
-    wanted = list(dict.fromkeys(keys))
-    found: dict[tuple[int, str], tuple[int, str]] = {}
-    t: Any = Ticket
-    for start in range(0, len(wanted), LOOKUP):
-        query = select(t.source_id, t.external_id, t.id, t.fingerprint).where(
-            tuple_(t.source_id, t.external_id).in_(wanted[start : start + LOOKUP])
-        )
-        for source_id, external_id, ticket_id, fingerprint in session.execute(query):
-            found[(source_id, external_id)] = (ticket_id, fingerprint)
-    return found
+    by_source: dict[int, dict[str, None]] = {}
+    for source_id, external_id in keys:
+        by_source.setdefault(source_id, {})[external_id] = None
+    return {
+        (source_id, external_id): there
+        for source_id, wanted in by_source.items()
+        for external_id, there in bulk.stored_tickets(session, source_id, list(wanted)).items()
+    }
 
 
 def write(session: Session, prepared: Sequence[Prepared]) -> list[Outcome]:
@@ -326,25 +331,15 @@ def write(session: Session, prepared: Sequence[Prepared]) -> list[Outcome]:
 
 def _insert(session: Session, fresh: Sequence[Prepared]) -> set[int]:
     """Insert the rows; the ids of tickets whose key another process stored in the meantime."""
-    if not fresh:
-        return set()
-    dialect_insert: Any = postgresql_insert if session.get_bind().dialect.name == "postgresql" else sqlite_insert
-    tickets = [p.ticket for p in fresh]
-    table: Any = Ticket.__table__  # type: ignore[attr-defined]
-    session.execute(dialect_insert(table).on_conflict_do_nothing(index_elements=["source_id", "external_id"]), tickets)
-    lost: set[int] = set()
-    ids = [row["id"] for row in tickets]
-    if session.get_bind().dialect.name == "postgresql":  # on SQLite nobody else writes meanwhile
-        there = {key for (key,) in session.execute(select(table.c.id).where(table.c.id.in_(ids)))}
-        lost = set(ids) - there
-    kept = [p for p in fresh if p.ticket["id"] not in lost]
-    events = [event for p in kept for event in p.events]
-    deadlines = [row for p in kept for row in p.deadlines]
-    if events:
-        session.execute(insert(TicketEvent.__table__), events)  # type: ignore[attr-defined]
-    if deadlines:
-        session.execute(insert(Deadline.__table__), deadlines)  # type: ignore[attr-defined]
-    return lost
+    return bulk.insert_tickets(
+        session,
+        bulk.Rows(
+            [p.ticket for p in fresh],
+            [event for p in fresh for event in p.events],
+            [row for p in fresh for row in p.deadlines],
+            [row for p in fresh for row in p.callbacks],
+        ),
+    )
 
 
 def _link_parents(session: Session, fresh: Sequence[Prepared]) -> None:

@@ -7,7 +7,7 @@ An object has no columns of its own, so the reader is told which to take; nested
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TextIO
 
 from app.domain.errors import BadRequest, FieldProblem
@@ -87,9 +87,18 @@ class JsonRows:
     def _row(self, number: int, value: Any, line: str) -> Row:
         if not isinstance(value, dict):
             return Row(number, (), problem("model_type"), line)
-        rest = dict(value)
-        cells = [_take(rest, name) for name in self._wanted]
-        return Row(number, [*cells, {key: left for key, left in rest.items() if left not in (None, {})}], None, line)
+        return Row(number, _cells(value, self._wanted), None, line)
+
+
+def row_of(number: int, value: Mapping[str, Any], wanted: Sequence[str]) -> tuple[Sequence[str], Row]:
+    """One object as a row, with its columns: as it would be read from a file of them."""
+    return (*wanted, REST), Row(number, _cells(value, wanted))
+
+
+def _cells(value: Mapping[str, Any], wanted: Sequence[str]) -> list[Any]:
+    rest = dict(value)
+    cells = [_take(rest, name) for name in wanted]
+    return [*cells, {key: left for key, left in rest.items() if left not in (None, {})}]
 
 
 def _take(rest: dict[str, Any], name: str) -> Any:

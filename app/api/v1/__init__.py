@@ -6,13 +6,15 @@ from app.api import stream
 from app.api.v1 import (
     accounts,
     alerts,
+    batch,
     catalogue,
     intake,
+    rejects,
     supervision_orders,
     tickets,
 )
 
 router = APIRouter(prefix="/api/v1")
 # Fixed paths below /tickets and /alerts come before those with a parameter in the same place.
-for part in (intake, supervision_orders, stream, alerts, catalogue, accounts, tickets):
+for part in (intake, batch, rejects, supervision_orders, stream, alerts, catalogue, accounts, tickets):
     router.include_router(part.router)

@@ -1,0 +1,75 @@
+"""Pushing tickets by batch."""
+
+from __future__ import annotations
+
+import orjson
+from fastapi import APIRouter, Request, Response
+from fastapi.concurrency import run_in_threadpool
+from sqlalchemy.exc import DBAPIError
+
+from app import clock
+from app.api.body import check_content_type, read_body
+from app.api.deps import principal, runtime
+from app.api.problems import language
+from app.api.v1.intake import EXAMPLE, PARAMETERS, source_of
+from app.domain.errors import Busy
+from app.runtime import Runtime
+from app.security.principal import Principal
+from app.store import trouble
+from ingest.batch import JSON, MOST_BYTES, NDJSON, take_batch
+
+router = APIRouter(tags=["intake"])
+_ROW = {"type": "object", "description": "a ticket as pushed, see POST /tickets", "example": EXAMPLE}
+_ANSWER = {
+    "created": 1,
+    "unchanged": 0,
+    "rejected": 1,
+    "results": [
+        {"index": 0, "status": "created", "id": 4711},
+        {"index": 1, "status": "rejected", "errors": [{"pointer": "/title", "detail": "is required"}]},
+    ],
+}
+
+
+@router.post(
+    "/tickets/batch",
+    openapi_extra={
+        "parameters": PARAMETERS[:1],
+        "requestBody": {
+            "required": True,
+            "content": {
+                JSON: {"schema": {"type": "array", "maxItems": 10_000, "items": _ROW}},
+                NDJSON: {"schema": {"type": "string", "description": "one ticket a line"}},
+            },
+        },
+    },
+    responses={200: {"content": {JSON: {"example": _ANSWER}}}},
+)
+async def push_batch(request: Request) -> Response:
+    """Take many tickets in: a JSON array or NDJSON, up to 10,000 rows and 32 MiB. Each row is answered by itself:
+    `created`, `unchanged` (there already, the same) or `rejected` with its `errors`, also where it is there already
+    with other content. A bad row never sinks its neighbours, and is kept as a reject."""
+    kind = check_content_type(request, JSON, NDJSON)
+    who = await run_in_threadpool(principal, request)
+    body = await read_body(request, MOST_BYTES)
+    asked = request.query_params.get("source")
+    content = await run_in_threadpool(_take, runtime(request), who, asked, body, kind, language(request))
+    return Response(content, media_type=JSON)
+
+
+def _take(run: Runtime, who: Principal, asked: str | None, body: bytes, kind: str, lang: str) -> bytes:
+    code = source_of(run, who, asked)
+    with run.reading() as (_, ref):
+        source = ref.source_by_code(code)
+    assert source is not None, "source_of has found or made it"
+    try:
+        batch = take_batch(run, body, kind, code, source.id, who.actor, clock.now())
+    except DBAPIError as error:
+        if trouble.is_away(error):
+            raise Busy(
+                "数据库暂不可用，请稍后重试；已接收的行重推时会答为 unchanged",
+                "the database is away, try again; rows that were taken in will be answered unchanged",
+                retry_after=2,
+            ) from error
+        raise
+    return orjson.dumps(batch.view(lang))

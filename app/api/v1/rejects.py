@@ -1,0 +1,135 @@
+"""Rejects: what could not be taken in, with the reasons and the raw content; corrected, tried again, deleted."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Path, Query, Request
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from app import clock
+from app.api.deps import Cursor, Limit, Run, Who, decode_cursor, encode_cursor, need_role
+from app.api.problems import language
+from app.domain.errors import Invalid
+from app.runtime import Runtime
+from app.security.principal import Principal
+from app.services import rejects
+from ingest import retry
+
+router = APIRouter(tags=["intake"])
+RejectId = Annotated[int, Path(ge=1, le=2**62)]
+Door = Literal["batch", "import", "feed"]
+State = Literal["open", "retried", "deleted", "all"]
+Reason = Annotated[str | None, Query(description="code of the first reason, as the groups have it", max_length=64)]
+
+
+class Correction(BaseModel):
+    """What a reject is tried again with: the corrected row as an object, or its text; neither: as it came."""
+
+    model_config = ConfigDict(extra="forbid")
+    row: dict[str, Any] | None = Field(default=None, description="the ticket as pushed, or the columns of the file")
+    raw: str | None = Field(default=None, max_length=1_048_576, description="the same as JSON text")
+
+    @model_validator(mode="after")
+    def _one_of_them(self) -> Correction:
+        if self.row is not None and self.raw is not None:
+            raise ValueError("row 与 raw 二者选一 / give either row or raw")
+        return self
+
+
+class RetryMany(BaseModel):
+    """Which open rejects are tried again; at least the reason is named."""
+
+    model_config = ConfigDict(extra="forbid")
+    reason: str = Field(min_length=1, max_length=64)
+    source: str | None = None
+    door: Door | None = None
+    run: int | None = Field(default=None, ge=1, le=2**62)
+
+
+def _chosen(
+    run: Runtime, state: str | None, door: str | None, source: str | None, reason: str | None, run_id: int | None
+) -> rejects.Filter:
+    source_id: int | None = None
+    if source is not None:
+        with run.reading() as (_, ref):
+            found = ref.source_by_code(source)
+        if found is None:
+            raise Invalid.at("/source", f"没有编码为 {source!r} 的来源", f"no source has the code {source!r}")
+        source_id = found.id
+    return rejects.Filter(None if state == "all" else state, door, source_id, reason, run_id)
+
+
+def _allowed(who: Principal) -> Principal:
+    need_role(who, "dispatcher", "integrator")
+    return who
+
+
+@router.get("/rejects")
+def list_rejects(
+    request: Request,
+    run: Run,
+    who: Who,
+    state: Annotated[State, Query(description="`open` unless asked otherwise")] = "open",
+    door: Door | None = None,
+    source: Annotated[str | None, Query(description="code of a source")] = None,
+    reason: Reason = None,
+    run_id: Annotated[int | None, Query(alias="run", ge=1, le=2**62, description="id of an import's run")] = None,
+    group: Annotated[Literal["reason"] | None, Query(description="`reason`: counts instead of rejects")] = None,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+) -> dict[str, Any]:
+    """Rejects, newest first; with `group=reason` how many there are of each reason. An integrator sees those of its own
+    source, with the reporter masked."""
+    _allowed(who)
+    chosen = _chosen(run, state, door, source, reason, run_id)
+    lang = language(request)
+    with run.reading() as (session, ref):
+        if group is not None:
+            return {"items": rejects.groups(session, who, chosen, lang), "next": None}
+        rows = rejects.list_rejects(session, who, chosen, before=decode_cursor(cursor), limit=limit + 1)
+        items = [rejects.reject_view(row, who, ref, lang, run.settings.zone) for row in rows[:limit]]
+    return {"items": items, "next": encode_cursor(items[-1]["id"]) if len(rows) > limit else None}
+
+
+@router.get("/rejects/{reject_id}")
+def read_reject(request: Request, run: Run, who: Who, reject_id: RejectId) -> dict[str, Any]:
+    """One reject."""
+    _allowed(who)
+    with run.reading() as (session, ref):
+        found = rejects.get(session, who, reject_id)
+        return rejects.reject_view(found, who, ref, language(request), run.settings.zone)
+
+
+@router.post("/rejects/retry")
+def retry_many(run: Run, who: Who, which: RetryMany) -> dict[str, int]:
+    """Try every open reject of a reason again as it came: after a code was made, or a profile mended. Those that are
+    still refused stay as they are."""
+    _allowed(who)
+    chosen = _chosen(run, "open", which.door, which.source, which.reason, which.run)
+    done = retry.retry_all(run, who, chosen, clock.now())
+    return {"taken": done.taken, "refused": done.refused}
+
+
+@router.post("/rejects/{reject_id}/retry")
+def retry_one(
+    request: Request, run: Run, who: Who, reject_id: RejectId, correction: Correction | None = None
+) -> dict[str, Any]:
+    """Try a reject again, as it came or corrected. 200 with the id of its ticket; 422 with the reasons where it is still
+    refused: it then stays. A row of a file is read by its profile, any other as a ticket as pushed."""
+    _allowed(who)
+    given = None if correction is None else correction.raw if correction.raw is not None else correction.row
+    ticket_id = retry.retry(run, who, reject_id, given, clock.now())
+    return {"id": reject_id, "state": "retried", "ticket_id": ticket_id}
+
+
+@router.delete("/rejects/{reject_id}")
+def delete_reject(request: Request, run: Run, who: Who, reject_id: RejectId) -> dict[str, Any]:
+    """Take a reject off the list. It is marked as deleted, by whom and when, and kept; again: the same answer."""
+    _allowed(who)
+    now = clock.now()
+    with run.writing() as (session, ref):
+        found = rejects.get(session, who, reject_id, lock=True)
+        if found.state == "open":
+            rejects.settle(session, found, "deleted", who, now)
+        return rejects.reject_view(found, who, ref, language(request), run.settings.zone)

@@ -1,0 +1,281 @@
+"""Writing many rows at once, past the ORM: COPY on PostgreSQL, ``executemany`` of ready values on SQLite.
+
+Rows are dicts of Python values, as ``services.intake.Prepared`` holds them. They are turned into columns first, since a
+column is converted in one go, and one that no row fills is left out. Three ways, chosen by what was measured
+(``bench/bulk.py``):
+
+    SQLite                    INSERT … VALUES, executemany, moments as microseconds and JSON as text
+    PostgreSQL, few tickets   one statement for all tables, the rows as one JSON document each: one round trip
+    PostgreSQL, many          binary COPY of each table; whoever loses a race for a key is found the slow way
+
+The session's own work is flushed before, so that the order of statements is the order of the program.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cache
+from operator import itemgetter
+from typing import Any
+
+import orjson
+import psycopg
+from psycopg.types.json import Jsonb
+from sqlalchemy import JSON, BigInteger, Boolean, Float, Integer, Table, Text, text
+from sqlalchemy.exc import DBAPIError
+from sqlmodel import Session
+
+from app.models import Callback, Deadline, Reject, Ticket, TicketEvent
+from app.models.types import UtcDateTime, to_micros
+
+Row = Mapping[str, Any]
+COPY_FROM = 96
+"""Tickets from which on COPY beats one statement with the rows as JSON (PostgreSQL 15: even between 64 and 128)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """What a group of new tickets becomes in each table. Every row of a table has the same keys."""
+
+    tickets: Sequence[Row]
+    events: Sequence[Row]
+    deadlines: Sequence[Row]
+    callbacks: Sequence[Row] = ()
+
+    def of_tickets(self, ids: set[int]) -> Rows:
+        """The rows of these tickets alone."""
+        return Rows(
+            [row for row in self.tickets if row["id"] in ids],
+            *(
+                [row for row in rows if row["ticket_id"] in ids]
+                for rows in (self.events, self.deadlines, self.callbacks)
+            ),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Shape:
+    """A table as the bulk path needs it: its columns, what each holds, and what PostgreSQL calls that."""
+
+    table: str
+    names: tuple[str, ...]
+    moments: frozenset[str]
+    documents: frozenset[str]
+    pg_types: Mapping[str, str]
+    required: frozenset[str]
+
+
+@cache
+def _shape(model: type[Any], *left_out: str) -> _Shape:
+    table: Table = model.__table__
+    columns = [column for column in table.columns if column.name not in left_out]
+    return _Shape(
+        table.name,
+        tuple(column.name for column in columns),
+        frozenset(column.name for column in columns if isinstance(column.type, UtcDateTime)),
+        frozenset(column.name for column in columns if isinstance(column.type, JSON)),
+        {column.name: _pg_type(column.type) for column in columns},
+        frozenset(column.name for column in columns if not column.nullable),
+    )
+
+
+def _pg_type(kind: Any) -> str:
+    known: tuple[tuple[type[Any], str], ...] = (
+        (UtcDateTime, "timestamptz"), (JSON, "jsonb"), (Boolean, "bool"), (Float, "float8"), (BigInteger, "int8"),
+        (Integer, "int4"), (Text, "text"),
+    )  # fmt: skip
+    return next((name for each, name in known if isinstance(kind, each)), "text")
+
+
+def insert_tickets(session: Session, rows: Rows) -> set[int]:
+    """Store new tickets with all that hangs on them; the ids of those that are not stored, since another transaction
+    has stored their (source, external id) in the meantime. Nothing of such a ticket is written.
+
+    ``rows.tickets`` must not hold a key twice. Raises ``DBAPIError`` for content that the database refuses; the
+    transaction is then to be undone.
+    """
+    if not rows.tickets:
+        return set()
+    session.flush()
+    # Two processes that bring the same keys take their locks in the same order, and do not wait for each other for ever.
+    ordered = Rows(
+        sorted(rows.tickets, key=itemgetter("source_id", "external_id")), rows.events, rows.deadlines, rows.callbacks
+    )
+    if session.get_bind().dialect.name != "postgresql":
+        _executemany(session, _shape(Ticket), ordered.tickets)  # nobody else writes meanwhile: no key can be lost
+        _insert_what_hangs_on(session, ordered)
+        return set()
+    if len(rows.tickets) < COPY_FROM:
+        return _insert_by_one_statement(session, ordered)
+    return _copy_tickets(session, ordered)
+
+
+def insert_rejects(session: Session, rows: Sequence[Row]) -> None:
+    """Store rejects."""
+    if rows:
+        session.flush()
+        _insert(session, _shape(Reject, "id"), rows)
+
+
+def _insert_what_hangs_on(session: Session, rows: Rows) -> None:
+    _insert(session, _shape(TicketEvent), rows.events)
+    _insert(session, _shape(Deadline), rows.deadlines)
+    _insert(session, _shape(Callback, "id"), rows.callbacks)
+
+
+def _insert(session: Session, shape: _Shape, rows: Sequence[Row]) -> None:
+    if not rows:
+        return
+    if session.get_bind().dialect.name == "postgresql":
+        with _cursor(session) as cursor:
+            _copy(cursor, shape, rows)
+    else:
+        _executemany(session, shape, rows)
+
+
+def _columns(shape: _Shape, rows: Sequence[Row]) -> tuple[list[str], list[Sequence[Any]]]:
+    """The rows as columns; those without a single value are left out."""
+    taken = zip(*map(itemgetter(*shape.names), rows), strict=True)
+    kept = [
+        (name, values)
+        for name, values in zip(shape.names, taken, strict=True)
+        if name in shape.required or values.count(None) < len(values)
+    ]
+    return [name for name, _ in kept], [values for _, values in kept]
+
+
+# -- SQLite ------------------------------------------------------------------------------------------------------------
+
+
+def _executemany(session: Session, shape: _Shape, rows: Sequence[Row]) -> None:
+    if not rows:
+        return
+    names, columns = _columns(shape, rows)
+    known: dict[datetime, int] = {}
+    written: dict[int, str] = {}
+    ready: list[Sequence[Any]] = []
+    for name, values in zip(names, columns, strict=True):
+        if name in shape.moments:
+            values = [None if value is None else known.get(value) or _remember(known, value) for value in values]
+        elif name in shape.documents:
+            values = [None if value is None else written.get(id(value)) or _write(written, value) for value in values]
+        ready.append(values)
+    marks = ",".join("?" * len(names))
+    quoted = ",".join(f'"{name}"' for name in names)
+    connection = session.connection()
+    # As SQLAlchemy would raise it, so that callers see one kind of error whichever way a row was written.
+    raw = connection.connection.driver_connection
+    assert raw is not None, "a session's connection is open"
+    try:
+        raw.executemany(f'INSERT INTO "{shape.table}" ({quoted}) VALUES ({marks})', list(zip(*ready, strict=True)))
+    except raw.Error as error:
+        raise DBAPIError.instance(f"INSERT INTO {shape.table}", None, error, raw.Error) from error
+
+
+def _remember(known: dict[datetime, int], moment: datetime) -> int:
+    known[moment] = micros = to_micros(moment)
+    return micros
+
+
+def _write(written: dict[int, str], document: Any) -> str:
+    """The document as JSON. Limits of one policy are one object, written once; the rows hold on to it meanwhile."""
+    written[id(document)] = done = orjson.dumps(document).decode()
+    return done
+
+
+# -- PostgreSQL --------------------------------------------------------------------------------------------------------
+
+
+def _cursor(session: Session) -> psycopg.Cursor[Any]:
+    raw = session.connection().connection.driver_connection
+    assert isinstance(raw, psycopg.Connection)
+    return raw.cursor()
+
+
+def _copy(cursor: psycopg.Cursor[Any], shape: _Shape, rows: Sequence[Row]) -> None:
+    names, columns = _columns(shape, rows)
+    ready = [
+        [None if value is None else Jsonb(value, orjson.dumps) for value in values]
+        if name in shape.documents
+        else values
+        for name, values in zip(names, columns, strict=True)
+    ]
+    quoted = ",".join(f'"{name}"' for name in names)
+    statement: Any = f'COPY "{shape.table}" ({quoted}) FROM STDIN (FORMAT BINARY)'
+    try:
+        with cursor.copy(statement) as copy:
+            copy.set_types([shape.pg_types[name] for name in names])
+            write_row = copy.write_row
+            for row in zip(*ready, strict=True):
+                write_row(row)
+    except psycopg.Error as error:
+        raise DBAPIError.instance(f"COPY {shape.table}", None, error, psycopg.Error) from error
+
+
+def _copy_tickets(session: Session, rows: Rows) -> set[int]:
+    """COPY the tickets under a savepoint. COPY knows no ON CONFLICT; a lost race is so rare that the group is then
+    written again by INSERT, which does."""
+    with _cursor(session) as cursor:
+        cursor.execute("SAVEPOINT duban_copy")
+        try:
+            _copy(cursor, _shape(Ticket), rows.tickets)
+        except DBAPIError as error:
+            if not isinstance(error.orig, psycopg.errors.UniqueViolation):
+                raise
+            cursor.execute("ROLLBACK TO SAVEPOINT duban_copy")
+            return _insert_by_one_statement(session, rows)
+        cursor.execute("RELEASE SAVEPOINT duban_copy")
+    _insert_what_hangs_on(session, rows)
+    return set()
+
+
+def _insert_by_one_statement(session: Session, rows: Rows) -> set[int]:
+    """Every table in one statement; the rows of a ticket that lost a race are not written."""
+    parts = [
+        ("t", _shape(Ticket), rows.tickets, "", "ON CONFLICT (source_id, external_id) DO NOTHING RETURNING id"),
+        ("e", _shape(TicketEvent), rows.events, "WHERE ticket_id IN (SELECT id FROM t)", ""),
+        ("d", _shape(Deadline), rows.deadlines, "WHERE ticket_id IN (SELECT id FROM t)", ""),
+        ("c", _shape(Callback, "id"), rows.callbacks, "WHERE ticket_id IN (SELECT id FROM t)", ""),
+    ]
+    steps, documents = [], []
+    for alias, shape, given, where, end in parts:
+        if not given:
+            continue
+        quoted = ",".join(f'"{name}"' for name in shape.names)
+        steps.append(
+            f'{alias} AS (INSERT INTO "{shape.table}" ({quoted}) '
+            f'SELECT {quoted} FROM json_populate_recordset(NULL::"{shape.table}", %s) {where} {end})'
+        )
+        documents.append(orjson.dumps(given).decode())
+    statement: Any = f"WITH {', '.join(steps)} SELECT id FROM t"
+    try:
+        with _cursor(session) as cursor:
+            there = {key for (key,) in cursor.execute(statement, documents)}
+    except psycopg.Error as error:
+        raise DBAPIError.instance("INSERT INTO ticket", None, error, psycopg.Error) from error
+    return {row["id"] for row in rows.tickets} - there
+
+
+# -- looking up --------------------------------------------------------------------------------------------------------
+
+_STORED = {
+    "postgresql": text(
+        "SELECT external_id, id, fingerprint FROM ticket WHERE source_id = :source AND external_id = ANY(:keys)"
+    ),
+    "sqlite": text(
+        "SELECT external_id, id, fingerprint FROM ticket "
+        "WHERE source_id = :source AND external_id IN (SELECT value FROM json_each(:keys))"
+    ),
+}
+
+
+def stored_tickets(session: Session, source_id: int, external_ids: Sequence[str]) -> dict[str, tuple[int, str]]:
+    """Which of these external ids of a source are there: their ticket ids and fingerprints, in one query."""
+    if not external_ids:
+        return {}
+    dialect = session.get_bind().dialect.name
+    keys: Any = list(external_ids) if dialect == "postgresql" else orjson.dumps(list(external_ids)).decode()
+    found = session.execute(_STORED[dialect], {"source": source_id, "keys": keys})
+    return {external_id: (ticket_id, fingerprint) for external_id, ticket_id, fingerprint in found}
