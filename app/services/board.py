@@ -52,11 +52,11 @@ def _conditions(who: Principal, f: BoardFilter) -> list[Any]:
 def tallies(session: Session, who: Principal, f: BoardFilter) -> Mapping[str, Tally]:
     """The counters of all columns. Raises Forbidden for a role that may not see alerts."""
     query = (
-        select(func.coalesce(col(Alert.card), "reminder"), col(Alert.state), func.count())
+        select(col(Alert.card), col(Alert.state), func.count())
         .where(*_conditions(who, f))
-        .group_by(func.coalesce(col(Alert.card), "reminder"), col(Alert.state))
+        .group_by(col(Alert.card), col(Alert.state))
     )
-    counted = {(card, state): int(n) for card, state, n in session.execute(query)}
+    counted = {(card or "reminder", state): int(n) for card, state, n in session.execute(query)}
     return {
         card: Tally(sum(counted.get((card, state), 0) for state in LIVE), counted.get((card, "open"), 0))
         for card in COLUMNS
