@@ -112,7 +112,7 @@ class Openings:
 
     def _plan(self, policy: Policy, unit: Node | None) -> Plan:
         policy_id = self._ids[(policy.code, policy.version)]
-        calendar_id, calendar = self._ref.calendar_for(unit.id if unit else None)
+        calendar_id, calendar = self._ref.calendar_under(policy, unit.id if unit else None)
         key = (policy_id, calendar_id, unit is not None)
         if key not in self._plans:
             targets = tuple(
@@ -153,12 +153,14 @@ class Openings:
         opened: list[Opened] = []
         facts: list[DeadlineFacts] = []
         for target, limit, spec in plan.targets:
+            by = {}  # what the log needs to compute it again; the source's own limit is not computed
             if target == "complete" and binding is not None:
                 due_at, provisional = binding, False
             else:
                 answer = due(plan.calendar, start, limit)
                 due_at, provisional = answer.due_at, answer.provisional
-            entry = {"to": stamp(due_at), **({"provisional": True} if provisional else {})}
+                by = {"policy": plan.policy_id, "calendar": plan.calendar_id}
+            entry = {"to": stamp(due_at), **({"provisional": True} if provisional else {}), **by}
             opened.append(Opened(target, due_at, provisional, spec, entry))
             facts.append(DeadlineFacts(target, 1, 1, start, due_at, False, frozenset()))
         return Opening(tuple(opened), first_check(self._ref, plan.calendar, facts))

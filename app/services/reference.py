@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
+from functools import cached_property
 from threading import Lock
 
 from sqlmodel import Session
@@ -52,6 +54,16 @@ class SourceInfo:
     active: bool
 
 
+@dataclass(frozen=True, slots=True)
+class PolicyEntry:
+    """One version of a policy as it was made, and retired."""
+
+    id: int
+    policy: Policy
+    created_at: datetime
+    retired_at: datetime | None
+
+
 @dataclass(frozen=True)
 class Reference:
     """Everything that changes seldom and is asked for with every ticket. Never mutated: a change makes a new one."""
@@ -63,8 +75,11 @@ class Reference:
     categories: Mapping[int, Node]
     calendars: Mapping[str, tuple[int, WorkCalendar]]
     policies: tuple[tuple[int, Policy], ...]
+    """Every version of the policies that are not retired; ``choose`` takes the highest one in force of each code."""
     ladder: Ladder
     _codes: Mapping[str, Mapping[str, int]] = field(repr=False)
+    history: tuple[PolicyEntry, ...] = field(default=(), repr=False)
+    """Every version of every policy, oldest first, the retired ones too."""
 
     def _find(self, kind: str, code: str) -> int | None:
         return self._codes[kind].get(code)
@@ -105,6 +120,41 @@ class Reference:
                 return self.calendars[node.calendar_code]
             node = self.units.get(node.parent_id) if node.parent_id is not None else None
         return self.calendars[DEFAULT_CALENDAR]
+
+    def calendar_under(self, policy: Policy | None, unit_id: int | None) -> tuple[int, WorkCalendar]:
+        """The calendar of a limit: the one its policy names, else the unit's."""
+        if policy is not None and policy.calendar and policy.calendar in self.calendars:
+            return self.calendars[policy.calendar]
+        return self.calendar_for(unit_id)
+
+    @cached_property
+    def _policy_by_id(self) -> Mapping[int, PolicyEntry]:
+        return {entry.id: entry for entry in self.history}
+
+    def policy(self, policy_id: int | None) -> Policy | None:
+        """The version of a policy with this id, retired or not."""
+        entry = self._policy_by_id.get(policy_id) if policy_id is not None else None
+        return None if entry is None else entry.policy
+
+    def policies_of(self, ticket: Ticket) -> tuple[tuple[int, Policy], ...]:
+        """The versions that ``ticket`` may be judged by: those that were there when it was taken in, or when the version
+        that it pins was made, whichever is the later. So a new version is for new tickets, and a ticket that was brought
+        under a new version stays under it."""
+        pinned = self._policy_by_id.get(ticket.policy_id) if ticket.policy_id is not None else None
+        moment = ticket.recorded_at if pinned is None else max(ticket.recorded_at, pinned.created_at)
+        if not self.history or self._settled <= moment:
+            return self.policies
+        moment = max(moment, self.history[0].created_at)
+        return tuple(
+            (entry.id, entry.policy)
+            for entry in self.history
+            if entry.created_at <= moment and (entry.retired_at is None or entry.retired_at > moment)
+        )
+
+    @cached_property
+    def _settled(self) -> datetime:
+        """The moment of the latest change of any policy."""
+        return max(max(entry.created_at, entry.retired_at or entry.created_at) for entry in self.history)
 
     def subject(self, ticket: Ticket) -> Subject:
         """What policies are matched by, of a ticket."""
@@ -159,11 +209,17 @@ def read_reference(session: Session) -> Reference:
         for row in store.latest_versions(session, CalendarVersion)
         if row.id is not None
     }
-    policies = tuple(
-        (row.id, Policy.from_spec({**row.spec, "code": row.code, "version": row.version}))
-        for row in store.latest_versions(session, PolicyVersion)
-        if row.retired_at is None and row.id is not None
+    history = tuple(
+        PolicyEntry(
+            row.id,
+            Policy.from_spec({**row.spec, "code": row.code, "version": row.version}),
+            row.created_at,
+            row.retired_at,
+        )
+        for row in store.every_version(session, PolicyVersion)
+        if row.id is not None
     )
+    policies = tuple((entry.id, entry.policy) for entry in history if entry.retired_at is None)
     ladders = store.latest_versions(session, LadderVersion)
     ladder = DEFAULT_LADDER
     if ladders:
@@ -176,6 +232,7 @@ def read_reference(session: Session) -> Reference:
         categories=categories,
         calendars=calendars,
         policies=policies,
+        history=history,
         ladder=ladder,
         _codes={
             "source": {row.code: key for key, row in sources.items()},

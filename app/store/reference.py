@@ -33,6 +33,12 @@ def latest_versions(session: Session, table: type[Versioned]) -> Sequence[Versio
     return session.execute(query).scalars().all()
 
 
+def every_version(session: Session, table: type[Versioned], code: str | None = None) -> Sequence[Versioned]:
+    """Every version (of one code), oldest first."""
+    query = select(table) if code is None else select(table).where(col(table.code) == code)
+    return session.execute(query.order_by(col(table.created_at), col(table.id))).scalars().all()
+
+
 def by_code(session: Session, table: type[Coded], code: str) -> Coded | None:
     """The row with this code, or None."""
     return session.execute(select(table).where(col(table.code) == code)).scalars().one_or_none()
