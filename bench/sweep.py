@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import tempfile
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -65,6 +66,12 @@ def probe(runtime: Runtime, now: datetime) -> None:
         oversight.is_due(session, now)
 
 
+def repeat(work: Callable[..., object], *given: object) -> None:
+    """``work`` a hundred times: once is too short to time."""
+    for _ in range(100):
+        work(*given)
+
+
 def bare(runtime: Runtime, n_due: int) -> float:
     """Seconds to write what the sweep has written, again, by bare statements of the same batch size."""
     kept: list[tuple[Any, list[dict[str, Any]]]] = []
@@ -105,8 +112,8 @@ def _measure(url: str, n_open: int, n_due: int) -> list[Row]:
         fill(runtime, n_open, n_due)
         before = DUE - timedelta(seconds=1)
         idle, idle_bare = seconds_in_turn(
-            lambda: [sweep(runtime.database, runtime.reference, before) for _ in range(100)],
-            lambda: [probe(runtime, before) for _ in range(100)],
+            lambda: repeat(sweep, runtime.database, runtime.reference, before),
+            lambda: repeat(probe, runtime, before),
         )
         begun = time.perf_counter()
         sweep(runtime.database, runtime.reference, DUE)

@@ -9,7 +9,7 @@ from datetime import datetime
 from itertools import count
 from typing import Any
 
-import httpx
+import httpx2 as httpx
 from fastapi.testclient import TestClient
 from pydantic import SecretStr
 
@@ -59,7 +59,7 @@ class Service:
                     source,
                     unit,
                     actor="system:test",
-                    now=clock.now(),  # type: ignore[arg-type]
+                    now=clock.now(),
                 )
         return self._keys[name]
 

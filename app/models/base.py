@@ -18,12 +18,12 @@ SQLModel.metadata.naming_convention = {
 
 def moment(*, index: bool = False, description: str | None = None) -> Any:
     """A moment that must be there."""
-    return Field(sa_type=UtcDateTime, index=index, description=description)  # type: ignore[call-overload]
+    return Field(sa_type=UtcDateTime, index=index, description=description)
 
 
 def moment_or_none(*, index: bool = False, description: str | None = None) -> Any:
     """A moment that may be missing."""
-    return Field(default=None, sa_type=UtcDateTime, nullable=True, index=index, description=description)  # type: ignore[call-overload]
+    return Field(default=None, sa_type=UtcDateTime, nullable=True, index=index, description=description)
 
 
 def big_key() -> Any:

@@ -106,5 +106,5 @@ def record(
         return finish(change, "reopened")
     ticket.closed_at = change.at
     change.log("closed", because="unreachable" if outcome == "no_answer" else outcome)
-    orders.close_on_satisfied(session, ref, ticket, who, now)
+    orders.close_on_satisfied(session, ref, ticket, who, change.at, now)
     return finish(change, "closed")

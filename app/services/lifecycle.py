@@ -167,7 +167,9 @@ def _suspend(change: Change) -> None:
     if until is not None and until <= change.at:
         raise Invalid.at("/until", "应晚于挂起时间", "must be after the suspension begins")
     change.session.add(
-        Suspension(ticket_id=change.ticket.id, from_at=change.at, until=until, reason=reason or "", actor=change.who.actor)
+        Suspension(
+            ticket_id=change.ticket.id, from_at=change.at, until=until, reason=reason or "", actor=change.who.actor
+        )
     )
     change.ticket.suspended_at = change.at
     change.log("suspended", reason=reason, until=stamp(until))
@@ -185,7 +187,7 @@ def _resume(change: Change) -> None:
     moved = [move.target for move in change.moves]
     if moved:
         change.resolve(moved, "deadline_moved")
-    change.log("resumed")
+    change.log("resumed", calendar=change.ref.calendar_for(change.ticket.unit_id)[0])
 
 
 def _extend(change: Change) -> None:
@@ -204,7 +206,9 @@ def _extend(change: Change) -> None:
     if row is None or row.limit is None:
         raise Conflict("该工单没有可延期的办结时限", "the ticket has no complete-deadline that can be extended")
     if change.at > row.due_at and ticket.status != "suspended":
-        raise Conflict("延期须在到期前申请，该工单已超期", "an extension must be asked for before the deadline, which has passed")
+        raise Conflict(
+            "延期须在到期前申请，该工单已超期", "an extension must be asked for before the deadline, which has passed"
+        )
     asked = [e for e in store.extensions_of(change.session, ticket.id) if e.round == row.round]
     if any(e.state == "pending" for e in asked):
         raise Conflict("已有一份延期申请待审批", "a request for extension is waiting already")
@@ -213,7 +217,12 @@ def _extend(change: Change) -> None:
             f"按规定最多延期 {policy.extensions} 次，已用完", f"{policy.extensions} extension(s) at most, all used"
         )
     request = Extension(
-        ticket_id=ticket.id, round=row.round, days=days, reason=reason or "", asked_by=change.who.actor, asked_at=change.at
+        ticket_id=ticket.id,
+        round=row.round,
+        days=days,
+        reason=reason or "",
+        asked_by=change.who.actor,
+        asked_at=change.at,
     )
     change.session.add(request)
     change.session.flush()
@@ -268,7 +277,7 @@ def _void(change: Change) -> None:
     change.cancel("accept", "contact", "complete", "callback", "supervise")
     _withdraw_extensions(change)
     change.log("voided", reason=reason)
-    orders.cancel_on_void(change.session, change.ref, change.ticket, change.who, change.now)
+    orders.cancel_on_void(change.session, change.ref, change.ticket, change.who, change.at, change.now)
     change.resolve(None, "voided")
 
 

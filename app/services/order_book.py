@@ -9,7 +9,7 @@ counter of order numbers, then (at the commit) the alert feed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -170,7 +170,7 @@ def fresh(ref: Reference, ticket: Ticket, cause: Cause, serial: Callable[[int], 
         "demand": cause.demand,
         "signatory": cause.signatory,
     }
-    told = _said(_number(year, order["serial"]), 1, limit["due_at"], trigger=cause.trigger)
+    told = _said(_number(year, order["serial"]), 1, limit["due_at"], trigger=cause.trigger, **_by(limit))
     return Fresh(order, deadline, told)
 
 
@@ -191,25 +191,33 @@ def _advance(
     session: Session, ref: Reference, ticket: Ticket, rows: list[Deadline], order: SupervisionOrder, cause: Cause,
     now: datetime,
 ) -> None:  # fmt: skip
+    by: dict[str, int] = {}
     if order.state == "replied" or order.due_at <= cause.at:
-        next_term(session, ref, ticket, rows, order, cause.at)
+        by = next_term(session, ref, ticket, rows, order, cause.at)
     order.triggers = [*order.triggers, _entry(cause, order.term)]
     order.demand = cause.demand or order.demand
     order.signatory = cause.signatory or order.signatory
     order.unit_id = ticket.unit_id
     order.version += 1
     session.add(order)
-    tell(session, ticket, order, "supervision_order_advanced", cause.actor, cause.at, now, trigger=cause.trigger)
+    tell(session, ticket, order, "supervision_order_advanced", cause.actor, cause.at, now, trigger=cause.trigger, **by)
 
 
 def next_term(
     session: Session, ref: Reference, ticket: Ticket, rows: list[Deadline], order: SupervisionOrder, at: datetime
-) -> None:
+) -> dict[str, int]:
+    """Give ``order`` its next term from ``at``; the versions its limit was computed by, for the event."""
     deadline = _open_limit(session, ref, ticket, rows, at)
     order.term += 1
     order.state = "issued"
     order.due_at = deadline.due_at
     order.reply = order.replied_by = order.replied_at = None
+    return _by({"policy_id": deadline.policy_id, "calendar_id": deadline.calendar_id})
+
+
+def _by(limit: Mapping[str, Any]) -> dict[str, int]:
+    """The versions a new limit was computed by, as its event names them (``domain.retold`` computes it again)."""
+    return {"policy": limit["policy_id"], "calendar": limit["calendar_id"]}
 
 
 def _limit(ref: Reference, ticket: Ticket, at: datetime) -> dict[str, Any]:
@@ -248,6 +256,7 @@ def tell(
     session: Session, ticket: Ticket, order: SupervisionOrder, event: str, actor: str, at: datetime, now: datetime,
     **more: Any,
 ) -> None:  # fmt: skip
+    """Write an order's event into its ticket's log, with its number, term and limit."""
     data = _said(number_of(order), order.term, order.due_at, **more)
     log.append(session, ticket, event, at=at, now=now, actor=actor, data=data)
 
@@ -267,7 +276,7 @@ def reply_by_completion(
 
 
 def close_on_satisfied(
-    session: Session, ref: Reference, ticket: Ticket, principal: Principal, now: datetime
+    session: Session, ref: Reference, ticket: Ticket, principal: Principal, at: datetime, now: datetime
 ) -> SupervisionOrder | None:
     """Close the live order because the citizen is content (or could not be asked) and the ticket is closed."""
     if not ticket.supervised:  # never had an order
@@ -275,12 +284,12 @@ def close_on_satisfied(
     session.flush()
     order = find_live(session, ticket.id)
     if order is not None:
-        close(session, ticket, order, "closed", principal.actor, now, now)
+        close(session, ticket, order, "closed", principal.actor, at, now)
     return order
 
 
 def cancel_on_void(
-    session: Session, ref: Reference, ticket: Ticket, principal: Principal, now: datetime
+    session: Session, ref: Reference, ticket: Ticket, principal: Principal, at: datetime, now: datetime
 ) -> SupervisionOrder | None:
     """Cancel the live order because its ticket is void."""
     if not ticket.supervised:  # never had an order
@@ -288,7 +297,7 @@ def cancel_on_void(
     session.flush()
     order = find_live(session, ticket.id)
     if order is not None:
-        close(session, ticket, order, "cancelled", principal.actor, now, now)
+        close(session, ticket, order, "cancelled", principal.actor, at, now)
     return order
 
 
@@ -296,6 +305,7 @@ def record_reply(
     session: Session, ticket: Ticket, order: SupervisionOrder, text: str, actor: str, at: datetime, now: datetime,
     *, by_completion: bool = False,
 ) -> None:  # fmt: skip
+    """Keep the unit's answer, given at ``at``: meets the order's limit and resolves its alerts."""
     order.state = "replied"
     order.reply = text
     order.replied_by = actor
@@ -321,6 +331,7 @@ def close(
     session: Session, ticket: Ticket, order: SupervisionOrder, state: str, actor: str, at: datetime, now: datetime,
     **more: Any,
 ) -> None:  # fmt: skip
+    """End ``order`` as ``state`` (closed, cancelled) at ``at``; its limit is no longer asked for."""
     order.state = state
     order.live = False
     order.closed_at = at

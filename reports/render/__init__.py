@@ -7,7 +7,7 @@ from typing import Any
 
 from app.domain.errors import Invalid
 from reports.render import csv, json, xlsx, xlsx_clear_out
-from reports.render.xlsx import Behind
+from reports.render.xlsx import Behind as Behind
 
 FORMATS: dict[str, str] = {
     "json": "application/json",

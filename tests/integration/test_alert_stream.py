@@ -55,7 +55,7 @@ class Site:
     def key(self, role: str, unit: str | None = None) -> dict[str, str]:
         with self.office.database.write() as session:
             source = "hotline" if role == "integrator" else None
-            _, token = accounts.create_key(session, role, role, source, unit, actor="test", now=START)  # type: ignore[arg-type]
+            _, token = accounts.create_key(session, role, role, source, unit, actor="test", now=START)
         return {"Authorization": f"Bearer {token}", "Accept-Language": "en"}
 
     def call(self, method: str, path: str, role: str = "admin", unit: str | None = None, **more: Any) -> httpx.Response:

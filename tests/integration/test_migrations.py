@@ -44,6 +44,7 @@ def test_the_migrated_tables_are_what_the_models_say(database_url: str) -> None:
 
 
 def test_migrating_again_and_opening_again_changes_nothing(database_url: str) -> None:
+    version = 0
     for _ in range(2):
         migrate(database_url)
         runtime = Runtime.open(Settings(database_url=database_url), clock.now())

@@ -13,6 +13,7 @@ from app.models import SupervisionOrder, TicketEvent
 from app.security.principal import SYSTEM, Principal
 from app.services import alerts, orders
 from app.services.seals import verify
+from app.store.oversight import lock_ticket
 from tests.integration.office import DUE, LEADER, START, SUPERVISOR, Office, moment, working
 
 HOUR = timedelta(hours=1)
@@ -291,7 +292,7 @@ def test_resolving_some_targets_leaves_the_card_of_the_others(office: Office) ->
     office.sweep(DUE)
     assert office.get(ticket).card == "red"
     with office.runtime.writing() as (session, _):
-        row = alerts.store.lock_ticket(session, ticket)
+        row = lock_ticket(session, ticket)
         settled = alerts.resolve(session, row, ["complete"], resolution="test", now=DUE)
         assert [a.target for a in settled] == ["complete"]
     assert office.get(ticket).card == "yellow"

@@ -8,16 +8,17 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
 from threading import Barrier, Thread
 
 import pytest
 
+from app.domain import ladder
 from app.domain.ladder import Decision, TicketFacts
 from app.models import AlertFeed, Extension, SweepRun, Ticket, TicketEvent
-from app.services import alerts, extensions
+from app.services import alerts, extensions, order_book
 from app.services import sweep as sweep_module
 from app.services.seals import verify
 from app.services.sweep import record_run
@@ -177,13 +178,13 @@ def test_a_rule_that_fails_puts_off_its_own_ticket_and_no_other(
     office: Office, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     ids = office.tickets(5)
-    real = sweep_module.decide
+    real: Callable[..., Decision] = ladder.decide
     calls = iter(range(10_000))
 
     def brittle(facts: TicketFacts, *rest: object) -> Decision:
         if next(calls) == 2:
             raise RuntimeError("a rule that fails")
-        return real(facts, *rest)  # type: ignore[arg-type]
+        return real(facts, *rest)
 
     monkeypatch.setattr(sweep_module, "decide", brittle)
     result = office.sweep(DUE)
@@ -199,14 +200,14 @@ def test_a_ticket_that_cannot_be_written_puts_off_itself_and_the_rest_of_its_bat
 ) -> None:
     ids = office.tickets(5)
     poisoned = ids[3]
-    real = sweep_module.order_book.fresh
+    real: Callable[..., object] = order_book.fresh
 
     def brittle(ref: object, ticket: Ticket, *rest: object) -> object:
         if ticket.id == poisoned:
             raise RuntimeError("no policy for this ticket")
-        return real(ref, ticket, *rest)  # type: ignore[arg-type]
+        return real(ref, ticket, *rest)
 
-    monkeypatch.setattr(sweep_module.order_book, "fresh", brittle)
+    monkeypatch.setattr(order_book, "fresh", brittle)
     result = office.sweep(DUE)
     assert (result.checked, result.postponed, result.issued) == (5, 1, 4)
     assert office.alerts(poisoned) == []

@@ -13,7 +13,7 @@ def life(service: Service, *steps: str, **fields: Any) -> dict[str, Any]:
     """A ticket received on Monday 2026-03-02 at 10:00, taken through ``steps`` on that morning and the next."""
     ticket = service.push(received_at=at("2026-03-02 10:00"), **fields)
     number = ticket["id"]
-    told = {
+    told: dict[str, dict[str, Any]] = {
         "dispatch": {"unit": "GA", "at": at("2026-03-02 10:30")},
         "accept": {"at": at("2026-03-02 11:00")},
         "contact": {"note": "已联系", "at": at("2026-03-02 11:30")},

@@ -141,6 +141,7 @@ def test_figures_agree_with_a_count_made_ticket_by_ticket(known: tuple[pd.DataFr
     figures = figures_of(facts, MARCH, as_of)
     found: Tally[str] = Tally()
     hours: list[float] = []
+    row: Any
     for row in facts.itertuples():
         if not (MARCH.start <= row.received_at < MARCH.end) or row.void:
             continue
