@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from app.domain.errors import BadRequest
 from app.domain.lifecycle import allowed_actions
 from app.domain.words import OUTCOME, SATISFACTION, TRIGGER
 from app.models import Extension, SupervisionOrder, Ticket
@@ -122,3 +123,11 @@ def forms_for(
     waited = [form for form in found if form.key != "order-issue"]
     order = {"main": 0, "plain": 1, "danger": 2}
     return waited + sorted(steps + [f for f in found if f.key == "order-issue"], key=lambda form: order[form.tone])
+
+
+def version_of(fields: Mapping[str, str]) -> int:
+    """The version of the ticket, or of the row, that a form was made from. Raises BadRequest."""
+    text = fields.get("version", "")
+    if not text.isdecimal() or len(text) > 9:
+        raise BadRequest("表单缺少版本号，请刷新页面后重试", "the form lacks a version; reload the page")
+    return int(text)

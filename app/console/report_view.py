@@ -186,6 +186,20 @@ def series_bars(points: Sequence[Mapping[str, Any]], t: Texts) -> tuple[list[Bar
     return bars, most
 
 
+def corrections(difference: Mapping[str, Any], t: Texts) -> list[tuple[str, str, str]]:
+    """What a correction (更正) changed: label, value before, value after, in the registry's order."""
+    told = difference.get("figures") or {}
+    return [
+        (
+            definition.label(t.lang),
+            shown(told[definition.key]["old"], definition),
+            shown(told[definition.key]["new"], definition),
+        )
+        for definition in REGISTRY
+        if definition.key in told
+    ]
+
+
 def short_period(period: str) -> str:
     """A period under its bar: 03-15 for a day, W11 for a week, 2024-03 for a month."""
     if len(period) == 10:

@@ -11,10 +11,10 @@ from fastapi import APIRouter, Path, Request, Response
 from sqlmodel import Session
 
 from app import clock
-from app.console.forms import ACTION_FIELDS
+from app.console.forms import ACTION_FIELDS, version_of
 from app.console.pages.ticket import TicketId, refused_by, show
 from app.console.web import Checked, Looking, PageRoute, Run, go, language
-from app.domain.errors import BadRequest, DubanError, Invalid, NotFound, Stale, Unauthorized
+from app.domain.errors import DubanError, Invalid, NotFound, Stale, Unauthorized
 from app.models import Extension
 from app.services import callbacks, extensions, lifecycle, orders, tickets
 from app.services.reference import Reference
@@ -42,14 +42,6 @@ def _attempt(
     except DubanError as error:
         return show(request, run, looking, ticket_id, refused=refused_by(form, error, fields, language(request)))
     return go(f"/tickets/{ticket_id}")
-
-
-def version_of(fields: Mapping[str, str]) -> int:
-    """The version of the ticket that the form was made from. Raises BadRequest."""
-    text = fields.get("version", "")
-    if not text.isdecimal() or len(text) > 9:
-        raise BadRequest("表单缺少工单版本，请刷新页面后重试", "the form lacks the ticket's version; reload the page")
-    return int(text)
 
 
 def params_of(action: str, fields: Mapping[str, str], zone: Any) -> dict[str, Any]:

@@ -13,6 +13,18 @@ addEventListener("pageshow", () => {
   for (const button of document.querySelectorAll("form[data-once] button")) button.disabled = false;
 });
 
+// The period that is offered follows the kind of report, until somebody types another one.
+const kind = document.querySelector("select[data-periods]");
+kind?.addEventListener("change", () => {
+  const period = kind.form.elements.period;
+  const offered = [...kind.options].map((option) => option.dataset.period);
+  if (period.value === "" || offered.includes(period.value)) period.value = kind.selectedOptions[0].dataset.period;
+});
+
+// A choice that stands alone is followed at once.
+for (const field of document.querySelectorAll("[data-submit]")) field.addEventListener("change", () => field.form.requestSubmit());
+for (const part of document.querySelectorAll("[data-nojs]")) part.hidden = true;
+
 // A form is sent once, however often the button is pressed.
 for (const form of document.querySelectorAll("form[data-once]")) {
   form.addEventListener("submit", () => {
