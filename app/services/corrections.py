@@ -24,6 +24,7 @@ from app.services.deadlines import Moved
 from app.services.intake import Incoming
 from app.services.lifecycle import Change, finish
 from app.services.lifecycle import begin as begin_step
+from app.services.log import stamp
 from app.services.reference import Node, Reference
 
 JUDGED_BY = frozenset({"kind", "category", "priority", "severity", "received_at", "source_due_at"})
@@ -65,10 +66,10 @@ def apply(change: Change, incoming: Incoming, fingerprint: str, differences: Map
         _move_receipt(change, incoming.received_at or ticket.recorded_at)
     if "parent_external_id" in differences:
         _relink(change, differences["parent_external_id"])
-    if JUDGED_BY & differences.keys():
-        _judge_again(change, received_before)
+    judged = _judge_again(change, received_before) if JUDGED_BY & differences.keys() else {}
     change.log(
         "corrected",
+        **judged,
         fields=sorted(differences),
         changes={name: {"from": a, "to": b} for name, (a, b) in sorted(differences.items()) if name in TOLD},
         fingerprint={"from": before, "to": fingerprint},
@@ -148,8 +149,9 @@ def _move_receipt(change: Change, moment: datetime) -> None:
         ticket.dispatched_at = moment
 
 
-def _judge_again(change: Change, received_before: datetime) -> None:
-    """Give every open deadline the limit of the policy that applies now, and bring it to where that puts it."""
+def _judge_again(change: Change, received_before: datetime) -> dict[str, Any]:
+    """Give every open deadline the limit of the policy that applies now, and bring it to where that puts it; what the
+    event says of it: by which versions, whether the source's limit binds, and the moment of receipt where it moved."""
     ticket, ref = change.ticket, change.ref
     policy_id, policy = deadlines.policy_for(ref, ticket)
     binding = ticket.source_due_at is not None and ref.sources[ticket.source_id].binds_due
@@ -164,8 +166,8 @@ def _judge_again(change: Change, received_before: datetime) -> None:
         if target == "complete" and binding and ticket.source_due_at is not None:
             row.limit, row.basis, row.provisional = None, "source", False
             if row.due_at != ticket.source_due_at:
-                change.moves.append(Moved(target, row.due_at, ticket.source_due_at))
-                row.due_at = ticket.source_due_at
+                old, row.due_at = row.due_at, ticket.source_due_at
+                change.moves.append(Moved.to_where(row, old))
                 row.revision += 1
         elif limit is None:
             change.cancel(target)
@@ -183,6 +185,12 @@ def _judge_again(change: Change, received_before: datetime) -> None:
     moved = [move.target for move in change.moves]
     if moved:
         change.resolve(moved, "deadline_moved")
+    return {
+        "policy": policy_id,
+        "calendar": ref.calendar_for(ticket.unit_id)[0],
+        "bound": True if binding else None,
+        "received_at": stamp(ticket.received_at) if ticket.received_at != received_before else None,
+    }
 
 
 def _relink(change: Change, parents: tuple[str | None, str | None]) -> None:

@@ -15,6 +15,7 @@ from sqlmodel import Session, col
 
 from app.domain.limits import Due, Limit, due
 from app.domain.policies import Policy, choose
+from app.domain.workcalendar import WorkCalendar
 from app.models import Deadline, Suspension, Ticket
 from app.services.log import stamp
 from app.services.reference import Reference
@@ -33,16 +34,27 @@ _SUSPENSIONS = (
 
 @dataclass(frozen=True, slots=True)
 class Moved:
-    """A deadline that was opened (``old`` is none), moved, or ended (``new`` is none)."""
+    """A deadline that was opened (``old`` is none), moved, or ended (``new`` is none), with the versions of the policy
+    and the calendar that it was computed by (none: the source's own limit)."""
 
     target: str
     old: datetime | None
     new: datetime | None
     provisional: bool = False
+    policy_id: int | None = None
+    calendar_id: int | None = None
+
+    @classmethod
+    def to_where(cls, row: Deadline, old: datetime | None) -> Moved:
+        """The move of ``row`` from ``old`` to where it now is."""
+        if row.limit is None:
+            return cls(row.target, old, row.due_at, row.provisional)
+        return cls(row.target, old, row.due_at, row.provisional, row.policy_id, row.calendar_id)
 
 
 def moves_data(moves: Iterable[Moved]) -> dict[str, Any] | None:
-    """The moves as they stand in an event: ``{"complete": {"from": …, "to": …}}``; none where nothing moved."""
+    """The moves as they stand in an event: ``{"complete": {"from": …, "to": …, "policy": 1, "calendar": 1}}``; none
+    where nothing moved. The ids of the versions are what lets ``domain.retold`` compute it again from the log."""
     found: dict[str, Any] = {}
     for move in moves:
         entry: dict[str, Any] = {}
@@ -51,14 +63,18 @@ def moves_data(moves: Iterable[Moved]) -> dict[str, Any] | None:
         entry["to"] = stamp(move.new)
         if move.provisional:
             entry["provisional"] = True
+        if move.policy_id is not None:
+            entry["policy"], entry["calendar"] = move.policy_id, move.calendar_id
         found[move.target] = entry
     return found or None
 
 
 def policy_for(ref: Reference, ticket: Ticket) -> tuple[int, Policy]:
-    """The policy that judges ``ticket``, with the id of its version: the one it pins, else the most specific match."""
-    by_code = {(policy.code, policy.version): key for key, policy in ref.policies}
-    chosen = choose([policy for _, policy in ref.policies], ref.subject(ticket)).policy
+    """The policy that judges ``ticket``, with the id of its version: the most specific match among the versions that
+    were there when the ticket was taken in (``Reference.policies_of``), so that it keeps the version it pins."""
+    known = ref.policies_of(ticket)
+    by_code = {(policy.code, policy.version): key for key, policy in known}
+    chosen = choose([policy for _, policy in known], ref.subject(ticket)).policy
     return by_code[(chosen.code, chosen.version)], chosen
 
 
@@ -78,11 +94,16 @@ def suspensions_of(session: Session, ticket_id: int) -> list[Suspension]:
     return list(session.execute(_SUSPENSIONS, {"ticket": ticket_id}).scalars())
 
 
+def calendar_of(ref: Reference, row: Deadline, unit_id: int | None) -> tuple[int, WorkCalendar]:
+    """The calendar in force for ``row``, with the id of its version: the one its policy names, else the unit's."""
+    return ref.calendar_under(ref.policy(row.policy_id), unit_id)
+
+
 def compute(
     ref: Reference, row: Deadline, unit_id: int | None, spans: Sequence[tuple[datetime, datetime | None]]
 ) -> Due:
     """When ``row`` is due under the calendar in force for ``unit_id``; a limit of the upstream's own stays as it is."""
-    _, calendar = ref.calendar_for(unit_id)
+    _, calendar = calendar_of(ref, row, unit_id)
     if row.limit is None:
         return Due(row.due_at, row.provisional)
     extension = [Limit("working_days", row.extended_days)] if row.extended_days else []
@@ -93,17 +114,21 @@ def compute(
 def open_target(
     session: Session, ref: Reference, ticket: Ticket, rows: list[Deadline], target: str, start: datetime
 ) -> Moved | None:
-    """Open the deadline ``target`` of ``ticket`` from ``start``, in place of the one in force; none where the policy
-    sets no such limit. A fresh one gets the next round where its key is taken."""
+    """Open the deadline ``target`` of ``ticket`` from ``start``, in place of the one that still runs. Where the policy
+    sets no such limit, none is opened, and one that still runs ends. A fresh one gets the next round where its key is
+    taken."""
     policy_id, policy = policy_for(ref, ticket)
     limit = policy.limits.get(target)
-    if limit is None:
-        return None
     before = in_force(rows, target)
-    calendar_id, calendar = ref.calendar_for(ticket.unit_id)
+    if limit is None:
+        ended = cancel(session, rows, [target], start)
+        if ended and target == "complete":
+            ticket.due_at, ticket.provisional = None, False
+        return ended[0] if ended else None
+    calendar_id, calendar = ref.calendar_under(policy, ticket.unit_id)
     binding = target == "complete" and ticket.source_due_at is not None and ref.sources[ticket.source_id].binds_due
     answer = Due(ticket.source_due_at, False) if binding and ticket.source_due_at else due(calendar, start, limit)
-    if before is not None and before.round == ticket.round and before.met_at is None:
+    if before is not None and before.met_at is None:
         row, old = before, before.due_at
         if row.due_at != answer.due_at:
             row.revision += 1
@@ -123,7 +148,7 @@ def open_target(
     if target == "complete":
         ticket.due_at, ticket.provisional = row.due_at, row.provisional
         ticket.policy_id, ticket.calendar_id = policy_id, calendar_id
-    return Moved(target, old, row.due_at, row.provisional)
+    return Moved.to_where(row, old)
 
 
 def meet(session: Session, rows: Iterable[Deadline], target: str, at: datetime) -> bool:
@@ -159,12 +184,11 @@ def recompute(
         if row is None or row.met_at is not None:
             continue
         answer = compute(ref, row, ticket.unit_id, spans)
-        row.calendar_id = ref.calendar_for(ticket.unit_id)[0]
-        if answer.due_at != row.due_at:
-            moves.append(Moved(target, row.due_at, answer.due_at, answer.provisional))
-            row.due_at = answer.due_at
+        row.calendar_id = calendar_of(ref, row, ticket.unit_id)[0]
+        old, row.due_at, row.provisional = row.due_at, answer.due_at, answer.provisional
+        if old != row.due_at:
+            moves.append(Moved.to_where(row, old))
             row.revision += 1
-        row.provisional = answer.provisional
         session.add(row)
         if target == "complete":
             ticket.due_at, ticket.provisional = row.due_at, row.provisional

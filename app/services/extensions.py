@@ -69,7 +69,9 @@ def rule(
     if who.role not in RULERS:
         raise Forbidden("当前角色不能审批延期", "this role may not rule on extensions")
     if found.asked_by == who.actor:
-        raise Forbidden("延期须由申请人以外的人员审批", "another person than the one who asked must rule on an extension")
+        raise Forbidden(
+            "延期须由申请人以外的人员审批", "another person than the one who asked must rule on an extension"
+        )
     if found.state != "pending":
         raise Conflict("该延期申请已有结论", f"this request is {found.state} already")
     change = Change(session, ref, who, ticket, params, now, now, deadlines.of_ticket(session, ticket.id))
@@ -88,7 +90,11 @@ def rule(
         ticket.extensions += 1
         alerts.resolve(session, ticket, ["complete"], resolution="extended", now=now)
     change.log(
-        "extension_approved" if approve else "extension_refused", extension=found.id, days=found.days, note=found.note
+        "extension_approved" if approve else "extension_refused",
+        extension=found.id,
+        days=found.days,
+        note=found.note,
+        calendar=ref.calendar_for(ticket.unit_id)[0] if approve else None,
     )
     finish(change, None)
     return found, ticket

@@ -274,7 +274,8 @@ def open_deadlines(
             row["due_at"], row["provisional"] = one.due_at, one.provisional
             row["policy_id"], row["calendar_id"] = plan.policy_id, plan.calendar_id
     row["next_check_at"] = opening.first_check
-    return {one.target: one.entry for one in opening.deadlines}
+    since = {} if start == row["received_at"] else {"start": stamp(start)}
+    return {one.target: {**one.entry, **since} if since else one.entry for one in opening.deadlines}
 
 
 _BLANK: dict[str, Any] = {
@@ -299,14 +300,17 @@ def stored(session: Session, keys: Iterable[tuple[int, str]]) -> dict[tuple[int,
     }
 
 
-def write(session: Session, prepared: Sequence[Prepared]) -> list[Outcome]:
+def write(session: Session, prepared: Sequence[Prepared], *, mostly_new: bool = False) -> list[Outcome]:
     """Store the tickets that are not there yet, in one transaction, and say of each what became of it.
 
     A key that comes twice in ``prepared`` is stored once: the first wins. Another process that stores the same key at
-    the same moment wins or loses whole: its ticket or ours is there, once.
+    the same moment wins or loses whole: its ticket or ours is there, once. ``mostly_new``: do not ask first which are
+    there, where the insert itself can tell.
     """
     keys = [(p.ticket["source_id"], p.ticket["external_id"]) for p in prepared]
-    known = stored(session, keys)
+    # A ticket that names a parent is counted there before it is written, and must be known to be new before that.
+    blindly = mostly_new and _insert_can_tell(session) and not any(p.ticket["parent_external_id"] for p in prepared)
+    known = {} if blindly else stored(session, keys)
     fresh: dict[tuple[int, str], Prepared] = {}
     for key, item in zip(keys, prepared, strict=True):
         if key not in known:
@@ -327,6 +331,11 @@ def write(session: Session, prepared: Sequence[Prepared]) -> list[Outcome]:
         same = fingerprint == item.ticket["fingerprint"]
         outcomes.append(Outcome("unchanged" if same else "differs", ticket_id))
     return outcomes
+
+
+def _insert_can_tell(session: Session) -> bool:
+    """Whether a row whose key is there is left out by the insert, and named; on SQLite it is an error."""
+    return session.get_bind().dialect.name == "postgresql"
 
 
 def _insert(session: Session, fresh: Sequence[Prepared]) -> set[int]:

@@ -114,10 +114,10 @@ def refuse_reply(
     refused = {"trigger": "refused", "at": log.stamp(now), "actor": principal.actor, "term": order.term,
                "reply": order.reply, "replied_by": order.replied_by, "ruling": ruling}  # fmt: skip
     order.triggers = [*order.triggers, refused]
-    next_term(session, ref, ticket, of_ticket(session, ticket.id), order, now)
+    by = next_term(session, ref, ticket, of_ticket(session, ticket.id), order, now)
     order.version += 1
     session.add(order)
-    tell(session, ticket, order, "supervision_order_refused", principal.actor, now, now, ruling=ruling)
+    tell(session, ticket, order, "supervision_order_refused", principal.actor, now, now, ruling=ruling, **by)
     alerts.reschedule(session, ref, ticket, now)
     return order
 

@@ -302,7 +302,7 @@ def test_a_raised_priority_brings_the_deadline_forward_and_the_event_tells_both_
     after = correct(service, {"priority": "emergency"})
     assert after["due_at"] == at("2026-03-02 12:00")
     moves = service.get(f"/tickets/{ticket['id']}/events")["items"][-1]["data"]["deadlines"]
-    assert moves["complete"] == {"from": "2026-03-09T09:30:00Z", "to": "2026-03-02T04:00:00Z"}
+    assert moves["complete"].items() >= {"from": "2026-03-09T09:30:00Z", "to": "2026-03-02T04:00:00Z"}.items()
     assert set(moves) == {"accept", "contact", "complete"}
 
 
