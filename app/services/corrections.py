@@ -187,7 +187,7 @@ def _judge_again(change: Change, received_before: datetime) -> dict[str, Any]:
         change.resolve(moved, "deadline_moved")
     return {
         "policy": policy_id,
-        "calendar": ref.calendar_for(ticket.unit_id)[0],
+        "calendars": deadlines.calendars_of(change.rows, _TARGETS),
         "bound": True if binding else None,
         "received_at": stamp(ticket.received_at) if ticket.received_at != received_before else None,
     }

@@ -173,6 +173,18 @@ def cancel(session: Session, rows: Iterable[Deadline], targets: Iterable[str], a
     return ended
 
 
+def calendars_of(rows: Iterable[Deadline], targets: Iterable[str] = UNIT_CLOCK) -> dict[str, int]:
+    """The versions of the calendar by which the running deadlines of ``targets`` stand, for the event of a recompute
+    that may have moved none of them."""
+    found = {}
+    listed = list(rows)
+    for target in targets:
+        row = in_force(listed, target)
+        if row is not None and row.met_at is None and row.limit is not None and row.calendar_id is not None:
+            found[target] = row.calendar_id
+    return found
+
+
 def recompute(
     session: Session, ref: Reference, ticket: Ticket, rows: Iterable[Deadline], *, targets: Iterable[str] = UNIT_CLOCK
 ) -> list[Moved]:

@@ -94,7 +94,7 @@ def rule(
         extension=found.id,
         days=found.days,
         note=found.note,
-        calendar=ref.calendar_for(ticket.unit_id)[0] if approve else None,
+        calendars=deadlines.calendars_of(change.rows, ["complete"]) if approve else None,
     )
     finish(change, None)
     return found, ticket

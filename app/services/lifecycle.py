@@ -187,7 +187,7 @@ def _resume(change: Change) -> None:
     moved = [move.target for move in change.moves]
     if moved:
         change.resolve(moved, "deadline_moved")
-    change.log("resumed", calendar=change.ref.calendar_for(change.ticket.unit_id)[0])
+    change.log("resumed", calendars=deadlines.calendars_of(change.rows))
 
 
 def _extend(change: Change) -> None:
