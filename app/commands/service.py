@@ -8,6 +8,8 @@ from typing import Annotated, Any
 
 import typer
 import uvicorn
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from app import clock
 from app.commands.common import JsonFlag, opened, parse_time, print_json, say
@@ -65,7 +67,7 @@ def serve(
         password = first_administrator(runtime)
         if with_demo and demo.is_empty(runtime):
             say("正在生成示例数据……", "making sample data …")
-            demo.fill(runtime, clock.now())
+            _told(runtime)
     application = create_app(get_settings())
     address = f"http://{'127.0.0.1' if host in ('0.0.0.0', '::') else host}:{port}/"
     say(f"督办 Duban 已启动：{address}", f"Duban is at {address}")
@@ -97,12 +99,23 @@ def fill_demo(as_json: JsonFlag = False) -> None:
             raise Conflict(
                 "数据库非空，示例数据只能写入空库", "the database is not empty; sample data goes into an empty one only"
             )
-        counts = demo.fill(runtime, clock.now())
+        counts = _told(runtime)
     if as_json:
         print_json(counts)
         return
     for name, count in counts.items():
         typer.echo(f"{name}\t{count}")
+
+
+def _told(runtime: Runtime) -> dict[str, int]:
+    """Make the sample data, with a bar on a terminal (on stderr, since stdout is the answer); the counts."""
+    console = Console(stderr=True)
+    columns = (BarColumn(), TextColumn("{task.percentage:>3.0f} %"), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("", total=None)
+        return demo.fill(
+            runtime, clock.now(), progress=lambda done, total: bar.update(task, completed=done, total=total)
+        )
 
 
 def run_sweep(

@@ -33,7 +33,7 @@ from app.models import (
 from app.services import catalogue
 from app.services.demo.matters import categories
 from app.services.demo.places import grids, units
-from app.services.demo.story import MATTERS, SOURCES, quarter
+from app.services.demo.story import DAYS, SOURCES, quarter
 from app.services.demo.tell import Host, Progress, tell
 from app.services.reference import DEFAULT_CALENDAR
 from app.services.seals import seal_all
@@ -64,8 +64,10 @@ def is_empty(host: Host) -> bool:
         return not any(_count(session, table) for table in (Ticket, Unit, Grid, Category, Source))
 
 
-def fill(host: Host, now: datetime, seed: int = SEED, progress: Progress | None = None) -> dict[str, int]:
-    """Write the quarter that ends at ``now`` (aware) into an empty database; how many rows there are of each kind.
+def fill(
+    host: Host, now: datetime, seed: int = SEED, progress: Progress | None = None, *, days: int = DAYS
+) -> dict[str, int]:
+    """Write the ``days`` days that end at ``now`` (aware) into an empty database; how many rows there are of each kind.
 
     ``progress`` is called with how many steps are told, of how many.
     """
@@ -73,7 +75,7 @@ def fill(host: Host, now: datetime, seed: int = SEED, progress: Progress | None 
         _furnish(session)
     with host.database.read() as session:
         ref = host.reference.get(session)
-    lives = quarter(seed, now, ref.calendars[DEFAULT_CALENDAR][1], tuple(policy for _, policy in ref.policies))
+    lives = quarter(seed, now, ref.calendars[DEFAULT_CALENDAR][1], tuple(policy for _, policy in ref.policies), days)
     tell(host, lives, now, progress)
     seal_all(host.database, now, full=True)
     with host.database.read() as session:
@@ -86,7 +88,7 @@ def _furnish(session: Session) -> None:
         catalogue.create_node(session, Unit, fields)
     for fields in grids():
         catalogue.create_node(session, Grid, fields)
-    for fields in categories(MATTERS):
+    for fields in categories():
         catalogue.create_node(session, Category, fields)
     for code, name, english, *_ in SOURCES:
         catalogue.create_source(session, {"code": code, "name": name, "name_en": english})

@@ -14,7 +14,7 @@ from typing import Any
 from app.domain.limits import Limit, due, elapsed
 from app.domain.policies import Policy, Subject, choose
 from app.domain.workcalendar import WorkCalendar
-from app.services.demo.matters import Matter
+from app.services.demo.matters import Case, Matter
 from app.services.demo.people import Citizen
 from app.services.demo.places import Place
 
@@ -60,7 +60,7 @@ class Step:
 
 @dataclass(slots=True)
 class Life:
-    """One ticket, from its receipt through its steps in order. ``case``: which of its matter's titles it is."""
+    """One ticket, from its receipt through its steps in order."""
 
     source: str
     pushed: Pushed
@@ -68,15 +68,8 @@ class Life:
     place: Place
     person: Citizen
     parent: Life | None
-    case: int | None
+    case: Case
     steps: list[Step] = field(default_factory=list)
-
-
-def begin(
-    source: str, pushed: Pushed, matter: Matter, where: Place, person: Citizen, parent: Life | None, case: int | None
-) -> Life:
-    """A life without any step yet."""
-    return Life(source, pushed, matter, where, person, parent, case)
 
 
 @dataclass(frozen=True, slots=True)

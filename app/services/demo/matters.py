@@ -1,26 +1,37 @@
-"""What citizens report: the category tree, and how each matter is put into words.
-
-Texts are templates with slots, filled by ``fill``: ``{t}`` township, ``{r}`` road, ``{q}`` estate or village, ``{n}`` a
-small number, ``{d}`` days, ``{h}`` an hour of the evening, ``{m}`` an amount of money, ``{s}`` a shop.
-"""
+"""What citizens report: the category tree, and how each matter is put into words (``matters.toml``)."""
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from pathlib import Path
 from random import Random
+from typing import Any
 
 from app.services.demo.places import Fields, Place
 
-SHOPS = ("超市", "烧烤店", "美容院", "健身房", "培训机构", "手机店", "家电卖场", "早餐店", "洗车店", "水果店", "棋牌室", "奶茶店")
+VENUES = ("烧烤店", "棋牌室", "歌厅", "大排档", "健身房", "台球室", "奶茶店")
+SHOPS = ("美容院", "健身房", "洗车店", "理发店", "摄影工作室", "瑜伽馆", "儿童乐园")
+FOOD = ("小超市", "烧烤店", "早餐店", "水果店", "火锅店", "面包店", "快餐店")
+EMPLOYERS = ("家具厂", "制衣厂", "餐饮公司", "物流公司", "培训机构", "电子厂", "装饰公司", "保安公司")
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One thing that goes wrong: how it is called, what is said of it, how it ends."""
+
+    titles: tuple[str, ...]
+    details: tuple[str, ...]
+    results: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Matter:
     """One category of the lowest level. ``kinds`` weighs the kinds it comes as; ``unit`` is a unit's code, ``station``
     or ``town`` (those of the place); ``other`` is where it goes when the first unit returns it. ``crises`` are titles
-    with details that make a ticket an emergency. ``fits`` says for each title which details and results go with it, by
-    their numbers: ``02/1`` (none given: all)."""
+    with details that make a ticket an emergency; ``urban``: it happens in the sub-districts only; ``personal``: only the
+    person concerned reports it."""
 
     code: str
     name: str
@@ -31,37 +42,37 @@ class Matter:
     kinds: Mapping[str, float]
     unit: str
     other: str
-    titles: tuple[str, ...]
-    details: tuple[str, ...]
     asks: tuple[str, ...]
-    results: tuple[str, ...]
-    crises: tuple[tuple[str, str], ...] = field(default=())
-    fits: tuple[str, ...] = field(default=())
-
-    def details_of(self, case: int) -> tuple[str, ...]:
-        """The details that go with the title ``case``."""
-        chosen = [self.details[int(digit)] for digit in self._fit(case)[0]]
-        return tuple(chosen) or self.details
-
-    def results_of(self, case: int | None) -> tuple[str, ...]:
-        """The results that go with the title ``case`` (none: an emergency)."""
-        if case is None:
-            return AFTER_CRISIS
-        chosen = [self.results[int(digit)] for digit in self._fit(case)[1]]
-        return tuple(chosen) or self.results
-
-    def _fit(self, case: int) -> tuple[str, str]:
-        details, _, results = (self.fits[case] if self.fits else "/").partition("/")
-        return details, results
+    cases: tuple[Case, ...]
+    crises: tuple[tuple[str, str], ...] = ()
+    urban: bool = False
+    personal: bool = False
 
 
-AFTER_CRISIS = (
-    "接报后立即组织力量到场处置，险情已排除，无人员伤亡。",
-    "现场设置警戒区，抢修人员连续作业，已恢复正常。",
-    "民警与专业抢险队同步到场，妥善处置完毕，已安抚周边群众。",
+CRISIS = Case(
+    (),
+    ("情况紧急，周边群众已聚集。",),
+    (
+        "接报后立即组织力量到场处置，险情已排除，无人员伤亡。",
+        "现场设置警戒区，抢修人员连续作业，已恢复正常。",
+        "民警与专业抢险队同步到场，妥善处置完毕，已安抚周边群众。",
+    ),
 )
+"""How emergencies end."""
 
 
+def _matter(table: dict[str, Any]) -> Matter:
+    cases = tuple(Case(*(tuple(part.split("|")) for part in case)) for case in table.pop("cases"))
+    crises = tuple((title, detail) for title, detail in table.pop("crises", ()))
+    return Matter(**{**table, "asks": tuple(table["asks"]), "cases": cases, "crises": crises})
+
+
+def _read() -> tuple[Matter, ...]:
+    text = Path(__file__).with_name("matters.toml").read_text("utf-8")
+    return tuple(_matter(table) for table in tomllib.loads(text)["matter"])
+
+
+MATTERS: tuple[Matter, ...] = _read()
 GROUPS = (
     ("ZA", "治安与邻里", "Public order and neighbours"),
     ("JT", "交通出行", "Traffic and roads"),
@@ -74,16 +85,16 @@ GROUPS = (
 )
 
 
-def categories(matters: tuple[Matter, ...]) -> Iterator[Fields]:
+def categories() -> Iterator[Fields]:
     """The category tree as ``catalogue.create_node`` takes it, parents first."""
     for code, name, english in GROUPS:
         yield {"code": code, "name": name, "name_en": english, "parent": None}
-    for m in matters:
+    for m in MATTERS:
         yield {"code": m.code, "name": m.name, "name_en": m.name_en, "parent": m.parent, "practical": m.practical}
 
 
 def fill(template: str, rng: Random, place: Place) -> str:
-    """The template with its slots filled from the place and by chance."""
+    """The template with its slots (``matters.toml`` lists them) filled from the place and by chance."""
     return template.format(
         t=place.town.name,
         r=place.road,
@@ -92,7 +103,10 @@ def fill(template: str, rng: Random, place: Place) -> str:
         d=rng.choice((3, 4, 5, 7, 10, 15, 20, 30)),
         h=rng.choice((10, 11, 12)),
         m=rng.choice((380, 680, 1200, 1980, 2600, 3600, 5800, 8000, 12500, 18000)),
-        s=rng.choice(SHOPS),
+        v=rng.choice(VENUES),
+        c=rng.choice(SHOPS),
+        f=rng.choice(FOOD),
+        k=rng.choice(EMPLOYERS),
     )
 
 
@@ -115,7 +129,14 @@ AGAIN = (
     "该问题已是多次反映，希望引起重视。",
     "对上次处理结果不认可，再次来电。",
 )
-CLOSINGS = ("已将办理情况告知来电人。", "群众表示知晓。", "已电话回复，群众认可。", "后续将加强巡查。", "已纳入日常巡查点位。", "")
+CLOSINGS = (
+    "已将办理情况告知来电人。",
+    "群众表示知晓。",
+    "已电话回复，群众认可。",
+    "后续将加强巡查。",
+    "已纳入日常巡查点位。",
+    "",
+)
 RETURNS = (
     "经核实，该事项不属于我单位职责范围，建议转主管部门办理。",
     "现场核实，该路段养护权属不在我单位，申请退单。",
@@ -138,7 +159,12 @@ SUSPENSIONS = (
 )
 VOIDS = ("与在办工单为同一诉求，重复录入，作废。", "来电人主动撤回诉求。", "反映地点不在本县范围，已告知拨打当地热线。",
          "内容无法识别，三次联系未果。")  # fmt: skip
-URGES = ("群众再次来电询问进度，请尽快办理。", "来电催办，希望今日能有答复。", "群众反映至今无人联系。", "询问办理进展，已安抚。")
+URGES = (
+    "群众再次来电询问进度，请尽快办理。",
+    "来电催办，希望今日能有答复。",
+    "群众反映至今无人联系。",
+    "询问办理进展，已安抚。",
+)
 CONTACTS = (
     "已电话联系，核实具体位置和诉求。",
     "已与反映人取得联系，约定上门时间。",
@@ -154,7 +180,11 @@ CROSS = (
     "互相推诿，没有给明确说法。",
     "对处理结果不认可，要求重新办理。",
 )
-DEMANDS = ("请主要负责同志亲自过问，限期办结并书面报告。", "同一诉求多次反映，请举一反三，彻底解决。", "请牵头单位会同属地现场办公，拿出整改方案。")
+DEMANDS = (
+    "请主要负责同志亲自过问，限期办结并书面报告。",
+    "同一诉求多次反映，请举一反三，彻底解决。",
+    "请牵头单位会同属地现场办公，拿出整改方案。",
+)
 REPLIES = (
     "我单位高度重视，分管负责人已到现场督办，预计两日内办结。",
     "已约谈责任人员，正在按整改方案推进。",

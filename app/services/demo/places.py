@@ -129,9 +129,10 @@ class Place:
     grid: str | None
 
 
-def place(rng: Random) -> Place:
-    """Somewhere in the county; the sub-districts have most of the tickets."""
-    town = rng.choices(TOWNSHIPS, [t.weight for t in TOWNSHIPS])[0]
+def place(rng: Random, *, urban: bool = False) -> Place:
+    """Somewhere in the county, or in its sub-districts (``urban``), which have most of the tickets."""
+    towns = [town for town in TOWNSHIPS if town.urban or not urban]
+    town = rng.choices(towns, [t.weight for t in towns])[0]
     index = rng.randrange(len(town.quarters))
     quarter = town.quarters[index]
     road = rng.choice(town.roads)

@@ -173,7 +173,9 @@ class _Plot:
                  demand=self.rng.choice(texts.DEMANDS))  # fmt: skip
 
     def extension(self, turn: str) -> None:
-        asked = max(self.world.between(self.start, self.due, self.rng.uniform(0.5, 0.75)), self.world.after(self.t, 0.1, 0.4))
+        asked = max(
+            self.world.between(self.start, self.due, self.rng.uniform(0.5, 0.75)), self.world.after(self.t, 0.1, 0.4)
+        )
         days = self.rng.choice((3, 5, 5, 7, 10))
         if asked >= self.due:
             return
@@ -213,7 +215,9 @@ class _Plot:
                      ruling=self.rng.choice(texts.RULINGS_BAD))  # fmt: skip
 
     def acknowledge(self) -> None:
-        at = self.due + timedelta(minutes=self.rng.uniform(2, 40)) if self.crisis else self.world.after(self.due, 0.1, 2)
+        at = (
+            self.due + timedelta(minutes=self.rng.uniform(2, 40)) if self.crisis else self.world.after(self.due, 0.1, 2)
+        )
         self.steps.append(Step(at, "ack", "supervisor"))
 
     def finish(self) -> None:
@@ -248,7 +252,7 @@ class _Plot:
         return at
 
     def complete(self, at: datetime) -> None:
-        result = fill(self.rng.choice(self.life.matter.results_of(self.life.case)), self.rng, self.life.place)
+        result = fill(self.rng.choice(self.life.case.results), self.rng, self.life.place)
         self.add(at, "complete", "unit", result=result + self.rng.choice(texts.CLOSINGS))
 
     def call_back(self, attempt: int) -> None:
@@ -303,7 +307,9 @@ class _Plot:
         """Reopened: the unit goes there again, inside the limit of the supervision order."""
         began = self.t
         self.add(self.world.after(began, 0.3, 3), "contact", "unit", note=self.rng.choice(texts.CONTACTS))
-        at = self.world.between(began, self.world.due(began, self.policy.limits["supervise"]), self.rng.uniform(0.3, 0.85))
+        at = self.world.between(
+            began, self.world.due(began, self.policy.limits["supervise"]), self.rng.uniform(0.3, 0.85)
+        )
         self.complete(max(at, self.world.after(self.t, 0.2, 1)))
         self.call_back(attempt + 1)
 

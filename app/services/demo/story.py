@@ -15,16 +15,13 @@ from random import Random
 from app.domain.limits import Limit, shift
 from app.domain.policies import Policy
 from app.domain.workcalendar import WorkCalendar
-from app.services.demo.life import Life, Pushed, World, begin
-from app.services.demo.matters import AGAIN, OPENINGS, Matter, fill, unit_of
+from app.services.demo.life import Life, Pushed, World
+from app.services.demo.matters import AGAIN, CRISIS, MATTERS, OPENINGS, Matter, fill, unit_of
 from app.services.demo.people import Citizen, citizen
-from app.services.demo.people_matters import PEOPLE_MATTERS
 from app.services.demo.places import STRAINED, Place, place
 from app.services.demo.plot import TURNS, Plan, live
-from app.services.demo.town_matters import TOWN_MATTERS
 
 DAYS = 91
-MATTERS = TOWN_MATTERS + PEOPLE_MATTERS
 SOURCES = (
     ("12345", "12345 政务服务热线", "12345 hotline", "RX", 52.0),
     ("sulaiban", "速来办", "Sulaiban", "SLB", 21.0),
@@ -38,21 +35,21 @@ WEEK = (1.17, 1.08, 1.04, 1.0, 0.98, 0.79, 0.72)
 HOURS = (5, 3, 2, 1, 1, 2, 6, 18, 44, 72, 70, 52, 30, 38, 60, 66, 62, 50, 34, 36, 40, 30, 20, 11)
 """Receipts by hour of the day: two peaks of office hours, and one after supper, when neighbours are at home."""
 OPEN_FROM, OPEN_UNTIL = 9, 17
-PER_DAY = 20.0
+PER_DAY = 19.0
 AGAIN_SHARE = 0.055
-DAY_LIMIT = 0.9
 
 
-def quarter(seed: int, now: datetime, calendar: WorkCalendar, policies: tuple[Policy, ...]) -> list[Life]:
-    """Every life of the quarter that ends at ``now``, in order of receipt, with its external ids."""
-    rng = Random(f"duban-demo-{seed}")
+def quarter(
+    seed: int, now: datetime, calendar: WorkCalendar, policies: tuple[Policy, ...], days: int = DAYS
+) -> list[Life]:
+    """Every life of the ``days`` days that end at ``now``, in order of receipt, with its external ids."""
+    rng = Random(f"duban-demo-{seed}")  # noqa: S311 - a story, no secret
     world = World(rng, calendar, policies, now)
     lives: list[Life] = []
     today = now.astimezone(calendar.zone).date()
-    for back in range(DAYS - 1, -1, -1):
-        for received in _receipts(rng, calendar, today - timedelta(days=back)):
-            if received <= now:
-                lives.append(_one(world, received, 1 - back / DAYS))
+    for back in range(days - 1, -1, -1):
+        receipts = _receipts(rng, calendar, today - timedelta(days=back))
+        lives += [_one(world, received, 1 - back / days) for received in receipts if received <= now]
     lives += [again for life in lives for again in _again(world, life)]
     lives += cast(world)
     lives.sort(key=lambda life: life.pushed.received_at)
@@ -77,8 +74,8 @@ def _one(world: World, received: datetime, progress: float) -> Life:
     """An ordinary life: received by chance, on its way by chance. ``progress``: 0 at the quarter's start, 1 at its end."""
     rng = world.rng
     matter = rng.choices(MATTERS, [m.weight for m in MATTERS])[0]
-    where = place(rng)
-    source = _source(rng, received.astimezone(world.calendar.zone))
+    where = place(rng, urban=matter.urban)
+    source = _source(rng, matter, received.astimezone(world.calendar.zone))
     life = _begin(world, matter, where, source, citizen(rng), received)
     turn = rng.choices([turn.name for turn in TURNS], [turn.weight for turn in TURNS])[0]
     strain = STRAINED.get(unit_of(matter, where), 0.75) * (1.35 - 0.7 * progress)  # the quarter grows better
@@ -86,12 +83,12 @@ def _one(world: World, received: datetime, progress: float) -> Life:
     return life
 
 
-def _source(rng: Random, local: datetime) -> str:
+def _source(rng: Random, matter: Matter, local: datetime) -> str:
     """A window is open in office hours only, and building heads sleep at night."""
     weights = [share for *_, share in SOURCES]
     if local.weekday() > 4 or not OPEN_FROM <= local.hour < OPEN_UNTIL:
         weights[4] = 0.0
-    if not 7 <= local.hour < 22:
+    if matter.personal or not 7 <= local.hour < 22:
         weights[2] = weights[3] = 0.0
     return rng.choices([code for code, *_ in SOURCES], weights)[0]
 
@@ -104,23 +101,22 @@ def _begin(
     rng = world.rng
     kind = rng.choices(list(matter.kinds), list(matter.kinds.values()))[0]
     severity = rng.choices(("ordinary", "major", "grave"), (78, 17, 5))[0] if kind == "dispute" else None
-    crisis = bool(matter.crises) and (priority == "emergency" or (parent is None and rng.random() < 0.09))
+    crisis = bool(matter.crises) and (
+        priority == "emergency" or (parent is None and priority is None and rng.random() < 0.09)
+    )
+    case = parent.case if parent is not None else CRISIS if crisis else rng.choice(matter.cases)
     if parent is not None:
-        title, detail = parent.pushed.title, fill(rng.choice(matter.details), rng, where)
+        title, detail = parent.pushed.title, fill(rng.choice(case.details), rng, where)
         title = rng.choice(("再次反映：", "多次反映：", "【重复】", "")) + title
     elif crisis:
         title, detail = (fill(text, rng, where) for text in rng.choice(matter.crises))
         kind, severity = "help", None
     else:
-        index = rng.randrange(len(matter.titles))
-        title = fill(matter.titles[index], rng, where)
-        detail = fill(rng.choice(matter.details_of(index)), rng, where)
-        life_result = index
-    result_of = parent.case if parent is not None else None if crisis else life_result
+        title, detail = (fill(rng.choice(texts), rng, where) for texts in (case.titles, case.details))
     body = rng.choice(OPENINGS[source]) + _sentence(where, title, detail, rng)
     if parent is not None:
         body += rng.choice(AGAIN)
-    body += fill(rng.choice(matter.asks), rng, where)
+    body += "请立即派人处置。" if crisis else fill(rng.choice(matter.asks), rng, where)
     if priority is None:
         priority = "emergency" if crisis else "urgent" if rng.random() < 0.05 else "normal"
     knows_unit = source == "louzhang" or (source == "sulaiban" and rng.random() < 0.4)
@@ -138,12 +134,14 @@ def _begin(
         unit=unit_of(matter, where) if knows_unit else None,
         attributes={"channel": rng.choice(("热线", "小程序", "公众号"))} if source == "sulaiban" else None,
     )
-    return begin(source, pushed, matter, where, person, parent, result_of)
+    return Life(source, pushed, matter, where, person, parent, case)
 
 
 def _sentence(where: Place, title: str, detail: str, rng: Random) -> str:
-    bare = title.split("：")[-1].removeprefix("【重复】")
-    return rng.choice((f"{where.address}，{bare}，{detail}", f"{bare}。{detail}", f"在{where.address}，{bare}。{detail}"))
+    bare = title.rsplit("：", maxsplit=1)[-1].removeprefix("【重复】")
+    return rng.choice(
+        (f"{where.address}，{bare}，{detail}", f"{bare}。{detail}", f"在{where.address}，{bare}。{detail}")
+    )
 
 
 def _again(world: World, life: Life) -> Iterator[Life]:
@@ -160,7 +158,9 @@ def _again(world: World, life: Life) -> Iterator[Life]:
         if received > world.now:
             return
         again = _begin(world, life.matter, life.place, life.source, life.person, received, parent=life)
-        live(world, again, Plan("plain", late=rng.random() < 0.05, cross=rng.random() < 0.05, ordered=rng.random() < 0.3))
+        live(
+            world, again, Plan("plain", late=rng.random() < 0.05, cross=rng.random() < 0.05, ordered=rng.random() < 0.3)
+        )
         yield again
 
 
@@ -168,9 +168,11 @@ CAST = (
     # turn, working days before now, how many
     ("late_open", 6.6, 2), ("late_open", 7.3, 2), ("late_open", 6.2, 1), ("late_replied", 8.4, 2), ("late_twice", 11.5, 2),
     ("late_refused", 9.3, 1), ("due_soon", 4.3, 3), ("due_soon", 4.7, 3), ("due_soon", 5.1, 4), ("cross_open", 5.2, 2),
-    ("cross_open", 4.4, 1), ("suspended_open", 4.5, 2), ("suspended_open", 9.0, 1), ("returned_open", 1.2, 2),
-    ("asked_open", 3.8, 4), ("unaccepted", 2.2, 3), ("unanswered", 3.6, 4), ("uncalled", 6.0, 3), ("undispatched", 0.02, 3),
+    ("cross_open", 4.4, 1), ("suspended_open", 4.5, 2), ("suspended_open", 9.0, 1), ("returned_open", 2.2, 3),
+    ("asked_open", 4.6, 4), ("unaccepted", 2.2, 3), ("unanswered", 3.6, 4), ("uncalled", 6.0, 3), ("undispatched", 0.02, 3),
     ("undispatched", 0.05, 2), ("crisis_open", 0.1, 1), ("leader_open", 3.2, 2),
+    ("late_twice", 19.3, 2), ("late_twice", 28.6, 2), ("late_twice", 41.4, 1), ("late_twice", 52.5, 1),
+    ("suspended_open", 33.4, 1), ("suspended_open", 55.7, 1),
 )  # fmt: skip
 
 
@@ -185,7 +187,8 @@ def cast(world: World) -> Iterator[Life]:
             received = _before(world, days, rng)
             priority = "emergency" if turn == "crisis_open" else "normal"
             source = rng.choice(("12345", "12345", "sulaiban", "wechat"))
-            life = _begin(world, matter, place(rng), source, citizen(rng), received, priority=priority)
+            life = _begin(world, matter, place(rng, urban=matter.urban), source, citizen(rng), received,
+                          priority=priority)  # fmt: skip
             life.pushed = replace(life.pushed, unit=None, kind="complaint" if turn != "crisis_open" else "help")
             live(world, life, Plan(turn))
             yield life

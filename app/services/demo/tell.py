@@ -88,6 +88,7 @@ class Teller:
         self.host, self.lives, self.now, self.progress = host, lives, now, progress
         self.ids = host.ids.take(len(lives))  # in a transaction of its own, so before ours
         self.watch = _Watch()
+        self.holder: dict[int, int] = {}
         self.received = 0
         steps = [(step.at, n, step) for n, life in enumerate(lives) for step in life.steps]
         self.steps = sorted(steps, key=lambda entry: entry[:2])
@@ -145,7 +146,10 @@ class Teller:
             self.received += 1
         intake.write(session, batch)
         for prepared in batch:
-            self.watch.put(prepared.ticket["id"], prepared.ticket["next_check_at"])
+            row = prepared.ticket
+            self.watch.put(row["id"], row["next_check_at"])
+            if row["unit_id"] is not None:
+                self.holder[row["id"]] = row["unit_id"]
 
     def _sweep(self, at: datetime) -> None:
         looked_at = self.watch.take(at)
@@ -158,7 +162,7 @@ class Teller:
     def _play(self, session: Session, ref: Reference, n: int, step: Step) -> None:
         """One step, through the service that takes it."""
         ticket_id, at, params = self.ids[n], step.at, dict(step.params)
-        who = self._who(session, ref, ticket_id, step.by)
+        who = self._who(ref, ticket_id, step.by)
         if step.action == "ack":
             _acknowledge(session, who, ticket_id, at)
             return
@@ -174,13 +178,13 @@ class Teller:
         else:
             ticket = lifecycle.act(session, ref, who, ticket_id, step.action, params, at=None, now=at)
         self.watch.put(ticket_id, ticket.next_check_at)
+        if ticket.unit_id is not None:
+            self.holder[ticket_id] = ticket.unit_id
 
-    def _who(self, session: Session, ref: Reference, ticket_id: int, role: str) -> Principal:
+    def _who(self, ref: Reference, ticket_id: int, role: str) -> Principal:
         """One of the people of the office, always the same for a ticket; or the unit that has it."""
         if role == "unit":
-            ticket = session.get(Ticket, ticket_id)
-            assert ticket is not None and ticket.unit_id is not None, f"ticket {ticket_id} is with a unit"
-            unit = ref.units[ticket.unit_id]
+            unit = ref.units[self.holder[ticket_id]]
             return Principal(f"user:{unit.name}经办人", unit.name, "unit", unit.id, unit.path)
         code, title, count = PEOPLE[role]
         name = f"{title}{ticket_id % count + 1:02d}" if count > 1 else title
@@ -203,7 +207,8 @@ def _order(
                      signatory=params["signatory"], now=at)  # fmt: skip
     else:
         live = orders.find_live(session, ticket_id)
-        assert live is not None and live.id is not None, f"ticket {ticket_id} has a live order"
+        assert live is not None, f"ticket {ticket_id} has a live order"
+        assert live.id is not None, "it was written before"
         if action == "reply":
             orders.reply(session, ref, who, live.id, params["text"], now=at)
         elif action == "accept_reply":
