@@ -34,12 +34,13 @@ MAY: Mapping[str, frozenset[str]] = {
     "orders.issue": frozenset({"admin", "supervisor", "leader"}),
     "orders.reply": frozenset({"admin", "unit"}),
     "orders.rule": frozenset({"admin", "supervisor"}),
-    "reports.see": _PEOPLE,
+    "reports.see": _PEOPLE - {"caller"},
     "reports.make": frozenset({"admin", "supervisor", "leader", "dispatcher"}),
-    "clear_out.see": _PEOPLE,
+    "clear_out.see": _PEOPLE - {"caller"},
     "clear_out.edit": frozenset({"admin", "supervisor", "leader"}),
     "accounts.manage": frozenset({"admin"}),
     "reference.edit": frozenset({"admin"}),
+    "deadlines.edit": frozenset({"admin", "dispatcher"}),
     "reporter.reveal": frozenset({"admin", "dispatcher", "supervisor", "caller", "unit"}),
 }
 """What is not a step of a ticket's life, and the roles that may do it."""

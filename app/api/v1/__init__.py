@@ -7,14 +7,18 @@ from app.api.v1 import (
     accounts,
     alerts,
     batch,
+    calendars,
     catalogue,
+    clear_out,
+    deadlines,
     intake,
     rejects,
+    reports,
     supervision_orders,
     tickets,
 )
 
 router = APIRouter(prefix="/api/v1")
 # Fixed paths below /tickets and /alerts come before those with a parameter in the same place.
-for part in (intake, batch, rejects, supervision_orders, stream, alerts, catalogue, accounts, tickets):
+for part in (intake, batch, rejects, supervision_orders, stream, alerts, catalogue, calendars, deadlines, accounts, reports, clear_out, tickets):
     router.include_router(part.router)
