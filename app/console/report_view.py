@@ -119,7 +119,7 @@ def cell(definition: Definition, figures: Mapping[str, Figure], earlier: Mapping
         key=definition.key,
         label=definition.label(t.lang),
         about=definition.about(t.lang),
-        value=shown(figure, definition),
+        value=_with_unit(shown(figure, definition), definition, t),
         of=stands_on(figure),
         change=text,
         tone=tone,
@@ -127,15 +127,19 @@ def cell(definition: Definition, figures: Mapping[str, Figure], earlier: Mapping
     )
 
 
+def _with_unit(value: str, definition: Definition, t: Texts) -> str:
+    return t("report.hours", n=value) if definition.kind == "percentile" and value != NOTHING else value
+
+
 def figure_groups(document: Mapping[str, Any], t: Texts) -> list[tuple[str, list[Cell]]]:
-    """Every figure of the document, in the registry's groups and order."""
+    """Every figure of the document, in the registry's groups and order; not the shares, which of the whole are 100 %."""
     earlier = (document.get("compare") or {}).get("previous")
     found = []
     for group, names in GROUPS.items():
         cells = [
             cell(definition, document["figures"], earlier, t)
             for definition in REGISTRY
-            if definition.group == group and definition.key in document["figures"]
+            if definition.group == group and definition.key in document["figures"] and not definition.of_whole
         ]
         if cells:
             found.append((names[1 if t.lang == "en" else 0], cells))

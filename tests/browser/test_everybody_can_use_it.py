@@ -8,6 +8,10 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
+from app import clock
+from app.security.principal import Principal
+from reports import service
+from reports.period import last_ended
 from tests.browser.server import Site
 
 SignIn = Callable[..., Page]
@@ -78,8 +82,16 @@ def pages(site: Site) -> list[str]:
     site.sweep()
     site.act(ticket, "complete", result="已约谈施工方。")
     site.call("POST", f"/tickets/{ticket}/callbacks", json={"outcome": "reached", "satisfaction": "dissatisfied"})
-    return ["/", "/?card=yellow", "/?wall=1", "/tickets", "/tickets?unit=GA", "/tickets?q=nothing", f"/tickets/{ticket}",
-            f"/tickets/{other}", "/password", "/nowhere"]  # fmt: skip
+    chen, now = Principal("user:chen", "陈督办", "supervisor"), clock.now()
+    month, day = (last_ended(kind, now, "Asia/Shanghai").key for kind in ("monthly", "daily"))
+    report = service.produce(site.runtime, chen, "daily", day, now=now).id
+    service.produce(site.runtime, chen, "clear-out", month, now=now)
+    return [
+        "/", "/?card=yellow", "/?wall=1", "/password", "/nowhere",
+        "/tickets", "/tickets?unit=GA", "/tickets?q=nothing", f"/tickets/{ticket}", f"/tickets/{other}",
+        "/reports", f"/reports/{report}", f"/reports/{report}/tickets?figure=open",
+        f"/clear-out/{month}", "/clear-out/2020-01",
+    ]  # fmt: skip
 
 
 def open_all(page: Page) -> None:
