@@ -98,9 +98,11 @@ class Database:
             yield session
 
     @contextmanager
-    def write(self) -> Iterator[Session]:
-        """A session whose work is committed if the block ends well, and undone whole if it does not."""
-        with Session(self.writer, expire_on_commit=False) as session:
+    def write(self, connection: Connection | None = None) -> Iterator[Session]:
+        """A session whose work is committed if the block ends well, and undone whole if it does not.
+
+        ``connection``: one of ``writer`` that the caller keeps, in place of one from the pool."""
+        with Session(connection if connection is not None else self.writer, expire_on_commit=False) as session:
             yield session
             for finish in session.info.pop(_AT_END, ()):
                 finish(session)

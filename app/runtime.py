@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from sqlalchemy import Connection
 from sqlmodel import Session
 
 from app.config import Settings
@@ -44,9 +45,10 @@ class Runtime:
             yield session, self.reference.get(session)
 
     @contextmanager
-    def writing(self) -> Iterator[tuple[Session, Reference]]:
-        """A writing session, committed if the block ends well, with the reference data in force."""
-        with self.database.write() as session:
+    def writing(self, connection: Connection | None = None) -> Iterator[tuple[Session, Reference]]:
+        """A writing session, committed if the block ends well, with the reference data in force (``connection``: see
+        ``Database.write``)."""
+        with self.database.write(connection) as session:
             yield session, self.reference.get(session)
 
     def close(self) -> None:

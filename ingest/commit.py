@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
+import sys
 from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -22,9 +23,11 @@ from types import SimpleNamespace, TracebackType
 from typing import Any, Self, cast
 
 import orjson
+from sqlalchemy import Connection
 from sqlmodel import Session
 
 from app import clock
+from app.db import Database
 from app.domain.errors import Busy, DubanError, FieldProblem, Invalid
 from app.models import Ticket
 from app.runtime import Runtime
@@ -41,6 +44,9 @@ from ingest.schema import TicketIn, fingerprint
 log = logging.getLogger("duban.intake")
 CLEAN_EVERY = 600.0
 """Seconds between two looks for answers to idempotent requests that need not be kept any longer."""
+SWITCH = 0.0005
+"""Seconds after which a thread that computes lets another one go on (Python's own: 0.005). The commit thread waits for
+that long after each answer of the database while the event loop is busy with the next requests."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,29 +90,52 @@ Outcome = Answer | Exception
 """An answer, or why there is none: a DubanError for the caller, anything else for the log."""
 
 
-def take_in(runtime: Runtime, pushes: Sequence[Push], now: datetime) -> list[Outcome]:
+class Line:
+    """The connection that one thread commits on, kept from group to group: to fetch it from the pool each time, and to
+    have it tried there, would cost as many round trips as a group itself. It is dropped after any error."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._connection: Connection | None = None
+
+    def connection(self) -> Connection:
+        """The connection held, or a fresh one."""
+        if self._connection is None:
+            self._connection = self._database.writer.connect()
+        return self._connection
+
+    def drop(self) -> None:
+        """Let go of it; harmless where none is held."""
+        held, self._connection = self._connection, None
+        if held is not None:
+            held.close()
+
+
+def take_in(runtime: Runtime, pushes: Sequence[Push], now: datetime, line: Line | None = None) -> list[Outcome]:
     """Take a group of pushes in, in one transaction; of each the answer, or why it is refused.
 
-    Blocks; to be called from a worker thread. Never raises for what is wrong with a row or with the database.
+    Blocks; to be called from a worker thread, whose ``line`` is kept. Never raises for what is wrong with a row or with
+    the database.
     """
-    # In one order in all processes, so that two of them that are given the same tickets never wait for each other.
-    order = sorted(range(len(pushes)), key=lambda n: (pushes[n].source_code, pushes[n].incoming.external_id))
-    outcomes = _settle(runtime, [pushes[n] for n in order], [], now)
-    found: list[Outcome] = list(outcomes)
-    for place, outcome in zip(order, outcomes, strict=True):
-        found[place] = outcome
-    return found
+    if line is not None:
+        return _settle(runtime, line, pushes, [], now)
+    line = Line(runtime.database)
+    try:
+        return _settle(runtime, line, pushes, [], now)
+    finally:
+        line.drop()
 
 
-def _settle(runtime: Runtime, pushes: Sequence[Push], ids: list[int], now: datetime) -> list[Outcome]:
-    """``take_in`` for pushes in order; ``ids`` are those of an attempt before, so that a ticket which that attempt
-    stored after all is known as created."""
+def _settle(runtime: Runtime, line: Line, pushes: Sequence[Push], ids: list[int], now: datetime) -> list[Outcome]:
+    """``take_in`` itself; ``ids`` are those of an attempt before, so that a ticket which that attempt stored after all
+    is known as created."""
     for attempt in (1, 2):
         try:
             if not ids:
                 ids = runtime.ids.take(len(pushes))
-            return _Group(runtime, pushes, ids, now).commit()
+            return _Group(runtime, pushes, ids, now).commit(line)
         except Exception as error:  # noqa: BLE001 - told apart below; what is a bug is logged by _refusal
+            line.drop()
             if attempt == 1 and trouble.may_pass(error):
                 log.warning("a group is committed again", extra={"error": type(error).__name__, "size": len(pushes)})
                 continue
@@ -117,7 +146,10 @@ def _settle(runtime: Runtime, pushes: Sequence[Push], ids: list[int], now: datet
                 return [_refusal(error)]
             break
     half = len(pushes) // 2
-    return [*_settle(runtime, pushes[:half], ids[:half], now), *_settle(runtime, pushes[half:], ids[half:], now)]
+    return [
+        *_settle(runtime, line, pushes[:half], ids[:half], now),
+        *_settle(runtime, line, pushes[half:], ids[half:], now),
+    ]
 
 
 def _away() -> Busy:
@@ -146,10 +178,10 @@ class _Group:
         self.prints = [fingerprint(push.incoming) for push in pushes]
         self.found: list[Outcome | None] = [None] * len(pushes)
 
-    def commit(self) -> list[Outcome]:
+    def commit(self, line: Line) -> list[Outcome]:
         """Do it. Raises what the database raises; then nothing was stored, as far as is known."""
         keyed = {n: _request_of(push, self.prints[n]) for n, push in enumerate(self.pushes) if push.key is not None}
-        with self.runtime.writing() as (session, ref):
+        with self.runtime.writing(line.connection()) as (session, ref):
             fresh = self._replay(session, keyed) if keyed else {}
             waiting = [n for n in range(len(self.pushes)) if self.found[n] is None and n not in fresh]
             self._write(session, ref, waiting)
@@ -180,7 +212,8 @@ class _Group:
         if not prepared:
             return
         there: list[tuple[int, intake.Outcome]] = []
-        for (n, row), outcome in zip(prepared, intake.write(session, [row for _, row in prepared]), strict=True):
+        outcomes = intake.write(session, [row for _, row in prepared], mostly_new=True)
+        for (n, row), outcome in zip(prepared, outcomes, strict=True):
             if outcome.status == "created":
                 self.found[n] = self._created(ref, row)
             else:
@@ -290,6 +323,7 @@ class Intake:
         self._task: asyncio.Task[None] | None = None
         self._closing = False
         self._cleaned = float("-inf")
+        self._line = Line(runtime.database)
         self.keys = KeyCache(self._authenticate)
 
     def _authenticate(self, token: str) -> Principal:
@@ -308,6 +342,7 @@ class Intake:
         return None if source is None else source.code
 
     async def __aenter__(self) -> Self:
+        sys.setswitchinterval(SWITCH)
         self._task = asyncio.create_task(self._run())
         return self
 
@@ -319,6 +354,7 @@ class Intake:
         if self._task is not None:
             await self._task  # what was accepted into the queue is committed and answered first
         self._thread.shutdown(wait=True)
+        self._line.drop()
 
     async def push(self, push: Push) -> Answer:
         """Take one ticket in; returns after its commit. Raises Busy when the queue is full or the database away, or
@@ -351,7 +387,7 @@ class Intake:
             return
         pushes = [push for push, _ in group]
         try:
-            outcomes = await loop.run_in_executor(self._thread, take_in, self._runtime, pushes, clock.now())
+            outcomes = await loop.run_in_executor(self._thread, take_in, self._runtime, pushes, clock.now(), self._line)
         except Exception as error:
             log.exception("a group could not be committed", extra={"size": size})
             outcomes = [error] * len(group)

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, tzinfo
+from functools import lru_cache
 from typing import Any
 
 from app.models import Callback, Deadline, Extension, Ticket, TicketEvent
@@ -16,7 +17,13 @@ from app.services.reference import Node, Reference
 
 def moment(value: datetime | None, zone: tzinfo) -> str | None:
     """A moment in RFC 3339, in ``zone``, with its offset."""
-    return None if value is None else value.astimezone(zone).isoformat()
+    return None if value is None else _written(value, zone)
+
+
+@lru_cache(maxsize=8192)
+def _written(value: datetime, zone: tzinfo) -> str:
+    """Kept, since one ticket tells the same few moments many times, and a day's tickets share their deadlines."""
+    return value.astimezone(zone).isoformat()
 
 
 def _code(nodes: Any, key: int | None) -> str | None:
