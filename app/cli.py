@@ -11,7 +11,7 @@ import typer
 from pydantic import ValidationError
 from sqlalchemy.exc import OperationalError
 
-from app.commands import accounts, audit, imports, reports, service
+from app.commands import accounts, audit, deadline, imports, reports, service
 from app.config import get_settings
 from app.domain.errors import DubanError, Invalid
 
@@ -22,7 +22,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for part in (service, imports, reports, accounts, audit):
+for part in (service, imports, reports, accounts, audit, deadline):
     part.register(app)
 
 

@@ -82,6 +82,10 @@ class Invalid(DubanError):
         """The common case: one thing wrong at one place."""
         return cls([FieldProblem(pointer, zh, en)])
 
+    def under(self, pointer: str) -> Invalid:
+        """The same, of a part that stands at ``pointer`` of the whole."""
+        return Invalid(FieldProblem(pointer + p.pointer, p.zh, p.en, p.code) for p in self.problems)
+
 
 class BadRequest(DubanError):
     """The request cannot be read."""

@@ -12,6 +12,7 @@ from app.api.v1 import (
     clear_out,
     deadlines,
     intake,
+    policies,
     rejects,
     reports,
     supervision_orders,
@@ -20,5 +21,20 @@ from app.api.v1 import (
 
 router = APIRouter(prefix="/api/v1")
 # Fixed paths below /tickets and /alerts come before those with a parameter in the same place.
-for part in (intake, batch, rejects, supervision_orders, stream, alerts, catalogue, calendars, deadlines, accounts, reports, clear_out, tickets):
+for part in (
+    intake,
+    batch,
+    rejects,
+    supervision_orders,
+    stream,
+    alerts,
+    catalogue,
+    calendars,
+    deadlines,
+    policies,
+    accounts,
+    reports,
+    clear_out,
+    tickets,
+):
     router.include_router(part.router)
