@@ -3,6 +3,7 @@
 from sqlmodel import SQLModel
 
 from app.models.access import ApiKey, Disclosure, User, UserSession
+from app.models.feed import Feed, FeedPull, FeedRecord
 from app.models.intake import IdempotentAnswer, ImportRun, Reject
 from app.models.operation import JobRun, Lease, Seal, SealEntry, SweepRun
 from app.models.oversight import Alert, AlertFeed, SupervisionOrder
@@ -34,6 +35,9 @@ __all__ = [
     "Deadline",
     "Disclosure",
     "Extension",
+    "Feed",
+    "FeedPull",
+    "FeedRecord",
     "Grid",
     "IdempotentAnswer",
     "ImportRun",
