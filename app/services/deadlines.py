@@ -126,7 +126,9 @@ def open_target(
             ticket.due_at, ticket.provisional = None, False
         return ended[0] if ended else None
     calendar_id, calendar = ref.calendar_under(policy, ticket.unit_id)
-    binding = target == "complete" and ticket.source_due_at is not None and ref.sources[ticket.source_id].binds_due
+    # the upstream's limit is about its own report: a reopened ticket has a fresh deadline, by the policy
+    binding = target == "complete" and ticket.round == 1 and ref.sources[ticket.source_id].binds_due
+    binding = binding and ticket.source_due_at is not None
     answer = Due(ticket.source_due_at, False) if binding and ticket.source_due_at else due(calendar, start, limit)
     if before is not None and before.met_at is None:
         row, old = before, before.due_at

@@ -255,3 +255,20 @@ def test_each_filter_finds_what_it_says(service: Service) -> None:
         == "/received_from"
     )
     assert service.get("/tickets", limit=501, expect=422)["errors"][0]["pointer"] == "/limit"
+
+
+def test_a_returned_ticket_asks_its_unit_for_no_contact_any_more(service: Service) -> None:
+    ticket = life(service, "dispatch")
+    service.act(ticket["id"], "return", reason="非本单位职责", at=at("2026-03-03 09:00"))
+    states = {row["target"]: row["state"] for row in service.get(f"/tickets/{ticket['id']}/deadlines")["items"]}
+    assert states == {"accept": "cancelled", "contact": "cancelled", "complete": "overdue"}
+
+
+def test_a_binding_limit_of_the_source_holds_until_the_ticket_is_reopened(service: Service) -> None:
+    service.key("integrator")
+    service.call("PATCH", "/sources/hotline", json={"binds_due": True})
+    ticket = life(service, "dispatch", "accept", source_due_at=at("2026-03-05 12:00"))
+    assert due(ticket) == "2026-03-05 12:00"
+    service.act(ticket["id"], "complete", result="已修复", at=at("2026-03-04 10:00"))
+    ticket = service.act(ticket["id"], "reopen", reason="仍有问题", at=at("2026-03-06 10:00"))
+    assert due(ticket) == "2026-03-13 17:30", "a fresh deadline, by the policy"
