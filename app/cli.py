@@ -6,24 +6,50 @@ Exit codes: 0 done, 1 refused or failed (one line on stderr says why), 2 wrong u
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
+from importlib import import_module
 
 import typer
 from pydantic import ValidationError
 from sqlalchemy.exc import OperationalError
 
-from app.commands import accounts, audit, deadline, imports, reports, service
 from app.config import get_settings
 from app.domain.errors import DubanError, Invalid
 
-app = typer.Typer(
-    name="duban",
-    help="督办 Duban: supervise citizens' work orders to completion.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-)
-for part in (service, imports, reports, accounts, audit, deadline):
-    part.register(app)
+MODULES = {
+    "serve": "service",
+    "openapi": "service",
+    "demo": "operation",
+    "sweep": "operation",
+    "config": "settings",
+    "import": "imports",
+    "profiles": "imports",
+    "report": "reports",
+    "user": "accounts",
+    "key": "accounts",
+    "calendar": "deadline",
+    "policy": "deadline",
+    "deadline": "deadline",
+    "audit": "audit",
+}
+"""Which module of ``app.commands`` has a command. Only the one asked for is loaded: a sweep by cron need not wait for
+the spreadsheet libraries."""
+
+
+def build(arguments: Sequence[str]) -> typer.Typer:
+    """The command line for ``arguments``: with the command they name, or with all where they name none."""
+    app = typer.Typer(
+        name="duban",
+        help="督办 Duban: supervise citizens' work orders to completion.",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+    )
+    app.callback()(lambda: None)  # always a group, even with a single command loaded
+    named = next((MODULES[word] for word in arguments[:1] if word in MODULES), None)
+    for name in [named] if named else dict.fromkeys(MODULES.values()):
+        import_module(f"app.commands.{name}").register(app)
+    return app
 
 
 def _language() -> str:
@@ -36,7 +62,7 @@ def _language() -> str:
 def main() -> None:
     """The ``duban`` command: runs it, and turns every refusal into one line on stderr and exit code 1."""
     try:
-        app(prog_name="duban")
+        build(sys.argv[1:])(prog_name="duban")
     except Invalid as error:
         lang = _language()
         lines = "; ".join(f"{p.pointer or '/'}: {p.text(lang)}" for p in error.problems[:5])

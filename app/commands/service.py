@@ -1,25 +1,25 @@
-"""``duban serve``, ``demo``, ``sweep``, ``config``, ``openapi``."""
+"""``duban serve`` and ``duban openapi``."""
 
 from __future__ import annotations
 
 import socket
 from types import FrameType
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 import uvicorn
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from sqlalchemy import select
+from sqlmodel import col
 
 from app import clock
-from app.commands.common import JsonFlag, opened, parse_time, print_json, say
-from app.config import Settings, get_settings
+from app.commands.common import opened, print_json, say
+from app.commands.operation import fill_shown
+from app.config import get_settings
 from app.domain.errors import Conflict
 from app.main import create_app
 from app.models import User
 from app.runtime import Runtime
 from app.services import accounts, demo
-from app.services.sweep import sweep
 
 ADMINISTRATOR = "admin"
 GRACE_SECONDS = 5
@@ -29,19 +29,22 @@ GRACE_SECONDS = 5
 def register(app: typer.Typer) -> None:
     """Add the commands of this module."""
     app.command("serve")(serve)
-    app.command("demo")(fill_demo)
-    app.command("sweep")(run_sweep)
-    app.command("config")(show_config)
     app.command("openapi")(show_openapi)
 
 
 def first_administrator(runtime: Runtime) -> str | None:
-    """Make the account ``admin`` where there is no account at all; its one-time password, or None."""
+    """A one-time password for the account ``admin``, or None where somebody has signed in to it already.
+
+    The account is made where there is no account at all; one that was never used gets a new password at each start, so
+    that nobody is locked out by a line that scrolled away."""
     with runtime.database.write() as session:
-        if session.query(User).first() is not None:
+        first = session.execute(select(User).order_by(col(User.id)).limit(1)).scalar_one_or_none()
+        if first is None:
+            made = accounts.create_user(session, ADMINISTRATOR, "admin", None, None, "系统管理员", now=clock.now())
+            return made[1]
+        if first.id is None or first.name != ADMINISTRATOR or not first.must_change_password:
             return None
-        _, password = accounts.create_user(session, ADMINISTRATOR, "admin", None, None, "系统管理员", now=clock.now())
-        return password
+        return accounts.change_user(session, first.id, reset_password=True, now=clock.now())
 
 
 def _check_free(host: str, port: int) -> None:
@@ -67,7 +70,7 @@ def serve(
         password = first_administrator(runtime)
         if with_demo and demo.is_empty(runtime):
             say("正在生成示例数据……", "making sample data …")
-            _told(runtime)
+            fill_shown(runtime)
     application = create_app(get_settings())
     address = f"http://{'127.0.0.1' if host in ('0.0.0.0', '::') else host}:{port}/"
     say(f"督办 Duban 已启动：{address}", f"Duban is at {address}")
@@ -90,74 +93,6 @@ class _Server(uvicorn.Server):
         if broadcaster is not None:
             broadcaster.stop()
         super().handle_exit(sig, frame)
-
-
-def fill_demo(as_json: JsonFlag = False) -> None:
-    """Fill an empty database with sample tickets and units; refuses one that is not empty."""
-    with opened() as runtime:
-        if not demo.is_empty(runtime):
-            raise Conflict(
-                "数据库非空，示例数据只能写入空库", "the database is not empty; sample data goes into an empty one only"
-            )
-        counts = _told(runtime)
-    if as_json:
-        print_json(counts)
-        return
-    for name, count in counts.items():
-        typer.echo(f"{name}\t{count}")
-
-
-def _told(runtime: Runtime) -> dict[str, int]:
-    """Make the sample data, with a bar on a terminal (on stderr, since stdout is the answer); the counts."""
-    console = Console(stderr=True)
-    columns = (BarColumn(), TextColumn("{task.percentage:>3.0f} %"), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task("", total=None)
-        return demo.fill(
-            runtime, clock.now(), progress=lambda done, total: bar.update(task, completed=done, total=total)
-        )
-
-
-def run_sweep(
-    at: Annotated[str | None, typer.Option("--at", help="the moment to sweep as of; default: now")] = None,
-    as_json: JsonFlag = False,
-) -> None:
-    """One sweep: raise what is due. For cron, and for tests."""
-    now = parse_time(at) or clock.now()
-    with opened() as runtime:
-        result = sweep(runtime.database, runtime.reference, now, batch=runtime.settings.sweep_batch)
-    figures = result.to_json()
-    if as_json:
-        print_json(figures)
-        return
-    typer.echo("  ".join(f"{name}={value}" for name, value in figures.items()))
-
-
-def show_config(as_json: JsonFlag = False) -> None:
-    """The settings in force, secrets masked."""
-    settings = get_settings()
-    shown: dict[str, Any] = {}
-    for name in Settings.model_fields:
-        value = getattr(settings, name)
-        shown[f"DUBAN_{name.upper()}"] = masked_url(settings) if name == "database_url" else value
-    if as_json:
-        print_json(
-            {key: value if isinstance(value, bool | int | float) else str(value) for key, value in shown.items()}
-        )
-        return
-    for key, value in shown.items():
-        typer.echo(f"{key}={value}")
-
-
-def masked_url(settings: Settings) -> str:
-    """The database URL in force, its password masked."""
-    from_url = settings.url
-    head, at, tail = from_url.rpartition("@")
-    if not at:
-        return from_url
-    scheme, _, login = head.partition("://")
-    name, colon, _ = login.partition(":")
-    return f"{scheme}://{name}{':***' if colon else ''}@{tail}"
 
 
 def show_openapi() -> None:
