@@ -5,21 +5,23 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import cache
 from typing import Any
 
 import pandas as pd
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlmodel import Session, col
 
-from app.models import Report
+from app.models import Report, Ticket
 from app.services.reference import Node, Reference
 from reports import editions
 from reports.counting import Figure, Figures
 from reports.editions import RUNNING, Draft
 from reports.facts import gather, names_of
+from reports.facts_schema import empty
 from reports.figures import Past, Point, compute, figures_of
 from reports.metrics import definitions_version
-from reports.period import Period, as_old_as
+from reports.period import Period, as_old_as, last_ended
 
 _NEAR = 30
 """A sealed edition stands in for an earlier period's figures where its ``as_of`` is off by this part of it at most."""
@@ -49,6 +51,19 @@ def make(
     return draft
 
 
+@cache
+def _nothing() -> pd.DataFrame:
+    """The facts of a period without a ticket: the same frame for all of them."""
+    return empty()
+
+
+@cache
+def _no_figures() -> Figures:
+    """What is counted where there is nothing, whichever the period."""
+    moment = datetime(2000, 1, 1, tzinfo=UTC)
+    return figures_of(_nothing(), last_ended("daily", moment, "UTC"), moment)
+
+
 class _Past:
     """Earlier periods as they stood when they were as old as this one is: read from sealed editions where there are
     such, else worked out; each once."""
@@ -59,10 +74,13 @@ class _Past:
         self.session, self.ref, self.this, self.as_of, self.unit = session, ref, this, as_of, unit
         self.relapse_days = relapse_days
         self._held: dict[str, Past] = {}
+        self._begins = session.execute(select(func.min(col(Ticket.received_at)))).scalar_one()
         self._sealed = self._editions([*this.series(), this.previous(), this.last_year()])
 
     def gather(self, period: Period, as_of: datetime) -> pd.DataFrame:
         """The facts of a period within the scope."""
+        if self._begins is None or self._begins >= period.end.astimezone(UTC):
+            return _nothing()  # a young service has many periods without a ticket, and thirteen questions each
         return gather(
             self.session, self.ref, period, as_of, zone_name=period.zone, relapse_days=self.relapse_days,
             unit_id=self.unit.id if self.unit else None,
@@ -89,6 +107,8 @@ class _Past:
             query = select(col(Report.body)).where(col(Report.id) == report_id)
             return Point(period, as_of, _figures(self.session.execute(query).scalar_one()["figures"]))
         past = self.held_against(period)
+        if past.facts is _nothing():
+            return Point(period, past.as_of, _no_figures())
         return Point(period, past.as_of, figures_of(past.facts, period, past.as_of))
 
     def _editions(self, periods: list[Period]) -> dict[str, list[tuple[int, datetime]]]:

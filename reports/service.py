@@ -83,9 +83,7 @@ def produce(
         root = _unit(ref, unit)
         if kind == "clear-out":
             return _clear_out_list(runtime, session, ref, asked, root, now, as_of, who)
-        draft = make(
-            session, ref, asked, as_of or now, unit=root, relapse_days=runtime.settings.relapse_days
-        )  # fmt: skip
+        draft = make(session, ref, asked, as_of or now, unit=root, relapse_days=runtime.settings.relapse_days)
     with runtime.database.write() as session:
         report, created = publish(session, draft, now, who.actor)
         return _published(report, created)
