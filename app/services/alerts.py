@@ -153,6 +153,29 @@ def resolve(
     return settled
 
 
+def resolve_since(
+    session: Session, ticket: Ticket, targets: Iterable[str], since: datetime, *, now: datetime
+) -> list[Alert]:
+    """Settle the alerts of ``targets`` whose moment lies after ``since``, when the ticket was suspended as it turns out."""
+    with session.no_autoflush:
+        standing = session.execute(_STANDING, {"ticket": ticket.id}).scalars().all()
+    wanted = set(targets)
+    early = [alert for alert in standing if alert.target in wanted and alert.breach_at > since]
+    card: str | None = None
+    for alert in standing:
+        if alert not in early:
+            card = higher_card(card, alert.card)
+            continue
+        alert.state, alert.resolved_at, alert.resolution = "resolved", now, "suspended"
+        session.add(alert)
+        assert alert.id is not None
+        note(session, alert.id, "resolved", now)
+    if early:
+        ticket.card = card
+        session.add(ticket)
+    return early
+
+
 def acknowledge(session: Session, principal: Principal, alert_id: int, now: datetime) -> Alert:
     """Say who has taken notice of an alert. The same person again: nothing changes; a resolved alert refuses.
 

@@ -8,9 +8,10 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path
 from pydantic import BaseModel, ConfigDict, Field
 
+from app import clock
 from app.api.deps import Cursor, Limit, Run, Who, decode_cursor, encode_cursor, need_role
 from app.models import Category, Grid, Unit
-from app.services import catalogue
+from app.services import calendars, catalogue, recompute
 from app.services.reference import Node
 
 router = APIRouter(tags=["reference data"])
@@ -141,13 +142,19 @@ def create_unit(run: Run, who: Who, body: UnitIn) -> dict[str, Any]:
 
 @router.patch("/units/{code}")
 def change_unit(run: Run, who: Who, code: CodePath, body: UnitChange) -> dict[str, Any]:
-    """Change a unit; a new parent moves its whole subtree."""
-    return _write(
+    """Change a unit; a new parent moves its whole subtree. Open deadlines that come under another calendar move, and are
+    listed as ``moved``."""
+    view = _write(
         run,
         who,
         lambda session, ref: catalogue.change_node(session, Unit, code, _unit_fields(body, ref)),
-        lambda ref, key: catalogue.unit_view(ref.units[key], ref.units),
+        lambda ref, key: {**catalogue.unit_view(ref.units[key], ref.units), "at": ref.units[key].path},
     )
+    path = view.pop("at")
+    if {"calendar", "parent"} & body.model_fields_set:
+        tally = recompute.after_unit(run.database, run.reference, path, who.actor, clock.now())
+        view |= calendars.moves_view(tally, run.settings.zone)
+    return view
 
 
 @router.get("/grids")
