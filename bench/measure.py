@@ -20,11 +20,20 @@ class Row:
     goal: str
 
 
-def seconds_in_turn(work: Callable[[], object], reference: Callable[[], object], times: int = 3) -> tuple[float, float]:
-    """The median seconds of ``work`` and of ``reference``, run alternately so that a busy machine touches both."""
+def seconds_in_turn(
+    work: Callable[[], object],
+    reference: Callable[[], object],
+    times: int = 3,
+    between: Callable[[], object] | None = None,
+) -> tuple[float, float]:
+    """The median seconds of ``work`` and of ``reference``, run alternately so that a busy machine touches both.
+
+    ``between`` is done before each of them, and not measured: it clears away what the one before has left."""
     taken: tuple[list[float], list[float]] = ([], [])
     for _ in range(times):
         for run, times_taken in zip((work, reference), taken, strict=True):
+            if between is not None:
+                between()
             start = time.perf_counter()
             run()
             times_taken.append(time.perf_counter() - start)

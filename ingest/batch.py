@@ -13,6 +13,7 @@ from app.domain.errors import BadRequest, DubanError, FieldProblem, Invalid, Too
 from app.runtime import Runtime
 from app.services.rejects import Place
 from ingest.chunks import Door, Fate, Line, Tally, take_in
+from ingest.garbage import held_off
 from ingest.problems import problem
 from ingest.schema import TicketIn, parse_json, validate_ticket
 
@@ -58,14 +59,16 @@ def take_batch(
     Blocks. Raises BadRequest for what is no JSON array (with its place; a broken line of NDJSON is a reject instead)
     and TooLarge beyond ``MOST_ROWS`` rows, before anything is stored.
     """
-    lines = [_line(number, raw, now) for number, raw in enumerate(_rows(body, kind), 1)]
     door = Door(Place("batch", source_id), source_code, actor)
     tally = Tally()
     fates: list[Fate] = []
-    for start in range(0, len(lines), CHUNK):
-        for _, done in take_in(runtime, door, lines[start : start + CHUNK], now):
-            tally = tally.count(done)
-            fates += done
+    with held_off():
+        rows = _rows(body, kind)
+        for start in range(0, len(rows), CHUNK):
+            lines = [_line(number, raw, now) for number, raw in enumerate(rows[start : start + CHUNK], start + 1)]
+            for _, done in take_in(runtime, door, lines, now):
+                tally = tally.count(done)
+                fates += done
     return Batch(tally, fates)
 
 

@@ -31,7 +31,7 @@ from ingest.schema import HistoricalTicket, Named, TicketIn, fingerprint
 
 log = logging.getLogger("duban.intake")
 
-Status = Literal["created", "unchanged", "rejected"]
+Status = Literal["created", "unchanged", "rejected", "corrected"]
 _LIFE = (
     "status", "dispatched_at", "accepted_at", "completed_at", "closed_at", "voided_at", "source_flag", "source_verdict",
     "result", "satisfaction",
@@ -60,6 +60,10 @@ class Fate:
     errors: Sequence[FieldProblem] = ()
 
 
+Follow = Callable[[Session, Reference, int, TicketIn, datetime], Fate]
+"""Brings a stored ticket to what its source says now; the ticket's id, what it says, and the moment."""
+
+
 @dataclass(frozen=True, slots=True)
 class Door:
     """How rows come in here. ``history``: they are tickets of the past, and what they name is made where missing;
@@ -70,6 +74,8 @@ class Door:
     actor: str
     history: bool = False
     live: bool = False
+    follow: Follow | None = None
+    """What is done about a ticket that is there and reads otherwise now; none: the row is refused."""
 
 
 @dataclass
@@ -79,10 +85,11 @@ class Tally:
     created: int = 0
     unchanged: int = 0
     rejected: int = 0
+    corrected: int = 0
 
     def count(self, fates: Iterable[Fate]) -> Tally:
         """This tally and those fates."""
-        made = Tally(self.created, self.unchanged, self.rejected)
+        made = Tally(self.created, self.unchanged, self.rejected, self.corrected)
         for fate in fates:
             setattr(made, fate.status, getattr(made, fate.status) + 1)
         return made
@@ -228,6 +235,12 @@ class _Part:
         return prepare
 
     def _refuse_differing(self, differing: Sequence[tuple[int, int]]) -> None:
+        if self.door.follow is not None:
+            for n, ticket_id in differing:
+                said = self.lines[n].ticket
+                assert said is not None, "only lines with a ticket were written"
+                self.found[n] = self.door.follow(self.session, self.ref, ticket_id, said, self.now)
+            return
         there: dict[int, Ticket] = {}
         for start in range(0, len(differing), _PARAMETERS):
             wanted = [ticket_id for _, ticket_id in differing[start : start + _PARAMETERS]]

@@ -25,6 +25,7 @@ from app.services import rejects
 from app.services.reference import touch
 from app.store import reference as reference_store
 from ingest.chunks import Door, Fate, Line, Tally, take_in
+from ingest.garbage import held_off, sweep_young
 from ingest.pipeline import Mapped, MappedFile, Rejected, map_rows, open_mapped
 from ingest.profile import Profile
 from ingest.sources.base import raw_text
@@ -77,11 +78,13 @@ def import_file(
         place = rejects.Place("import", run.source_id, run.id, profile.name, earlier)
         door = Door(place, source_code or profile.source.code, f"import:{profile.name}", history=True, live=live)
         state = _State(run.id, run.position, Tally(run.created, run.unchanged, run.rejected))
+        stack.enter_context(held_off())
         for lines in _chunks(_lines(file, now, after=run.position), chunk):
             for part, fates in take_in(runtime, door, lines, now, state.advance):
                 state.committed(part, fates)
                 if on_progress is not None:
                     on_progress(Progress(file.file.consumed, file.file.total, state.position, state.tally))
+            sweep_young()
         with runtime.database.write() as session:
             session.execute(update(ImportRun).where(col(ImportRun.id) == run.id).values(state="done", finished_at=now))
     return Imported(run.id, state.tally, run.position)

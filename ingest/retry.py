@@ -17,6 +17,7 @@ from app.security.principal import Principal
 from app.services import rejects
 from app.services.reference import SourceInfo
 from ingest.chunks import Door, Fate, Line, write_lines
+from ingest.feed_updates import FEED, feed_profile, following
 from ingest.mapping import Mapper
 from ingest.profile import Profile, load_profile
 from ingest.schema import HistoricalTicket, TicketIn, future_problem, parse_json, validate_ticket
@@ -97,6 +98,8 @@ def _line(runtime: Runtime, reject: Reject, content: Mapping[str, Any] | str, no
 
 
 def _profile(runtime: Runtime, name: str) -> Profile:
+    if name.startswith(FEED):
+        return feed_profile(runtime, name.removeprefix(FEED))
     try:
         return load_profile(name, own_profiles(runtime))
     except NotFound as error:
@@ -137,7 +140,9 @@ def _write(
         raise Invalid.at("/source", "该行没有来源，无法接收", "the row has no source to be taken in from")
     run = session.get(ImportRun, reject.run_id) if reject.run_id is not None else None
     history = reject.profile is not None
-    actor = f"import:{reject.profile}" if history else who.actor
+    of_feed = reject.profile is not None and reject.profile.startswith(FEED)
+    actor = (reject.profile if of_feed else f"import:{reject.profile}") if history else who.actor
+    live = run.live if run else of_feed
     place = rejects.Place(reject.door, source.id, reject.run_id, reject.profile)
-    door = Door(place, source.code, actor, history=history, live=run.live if run else False)
+    door = Door(place, source.code, actor, history=history, live=live, follow=following(actor) if of_feed else None)
     return write_lines(runtime, session, door, [line], list(ids), now)[0]

@@ -82,14 +82,25 @@ def _attributes(value: dict[str, Any]) -> dict[str, Any] | None:
     """The attributes unchanged, none where empty; refused where JSON in a database could not hold them."""
     if not value:
         return None
-    for key, inner in value.items():
-        if type(inner) is str and inner.isascii() and key.isascii() and "\0" not in inner and "\0" not in key:
-            continue  # what nearly every attribute is
-        _check_attribute({key: inner}, [], ATTRIBUTES_DEPTH)
-    size = len(orjson.dumps(value))
+    size = _size_of_texts(value)
+    if size is None:
+        for key, inner in value.items():
+            _check_attribute({key: inner}, [], ATTRIBUTES_DEPTH)
+        size = len(orjson.dumps(value))
     if size > ATTRIBUTES_BYTES:
         raise refusal("attributes_size", limit=ATTRIBUTES_BYTES, actual=size)
     return value
+
+
+def _size_of_texts(value: dict[str, Any]) -> int | None:
+    """The length of attributes as JSON where all of them are storable texts, which nearly all are; none otherwise."""
+    for key, inner in value.items():
+        if type(inner) is not str or type(key) is not str or "\0" in inner or "\0" in key:
+            return None
+    try:
+        return len(orjson.dumps(value))
+    except orjson.JSONEncodeError:
+        return None  # a lone surrogate: the patient way says where
 
 
 def _check_attribute(value: Any, at: list[str | int], levels: int) -> None:
@@ -296,19 +307,24 @@ def canonical(ticket: TicketIn) -> dict[str, Any]:
     """The content of ``ticket`` as a flat object of what was said: no nulls, no defaults, moments as UTC text, the
     reporter's parts as ``reporter.phone`` and so on. Two tickets with equal canonical content are the same content."""
     flat: dict[str, Any] = {}
+    said = ticket.__dict__
     for name in _CONTENT_FIELDS:
-        value = getattr(ticket, name)
-        if value is None or (name == "priority" and value == "normal"):
+        value = said[name]
+        if value is None or (value == "normal" and name == "priority"):
             continue
         if isinstance(value, datetime):
             flat[name] = value.isoformat()
         elif isinstance(value, Reporter):
-            flat.update({f"reporter.{part}": said for part, said in value if said is not None})
+            parts = value.__dict__
+            for part in _REPORTER_FIELDS:
+                if parts[part] is not None:
+                    flat[f"reporter.{part}"] = parts[part]
         else:
             flat[name] = value
     return flat
 
 
+_REPORTER_FIELDS: Sequence[str] = tuple(Reporter.model_fields)
 _CONTENT_FIELDS: Sequence[str] = tuple(TicketIn.model_fields)
 
 

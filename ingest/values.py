@@ -149,7 +149,7 @@ def _reader(written: str) -> _Wall:
 
 
 def _read_iso(text: str) -> datetime | None:
-    if len(text) == 19 and text[4] == "-" and text[10] == " ":
+    if len(text) in (19, 25) and text[4] == "-" and text[10] in " T":  # with or without an offset: nearly all
         try:
             return datetime.fromisoformat(text)
         except ValueError:
