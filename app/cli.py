@@ -30,6 +30,7 @@ MODULES = {
     "calendar": "deadline",
     "policy": "deadline",
     "deadline": "deadline",
+    "deadlines": "deadlines",
     "audit": "audit",
 }
 """Which module of ``app.commands`` has a command. Only the one asked for is loaded: a sweep by cron need not wait for

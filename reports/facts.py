@@ -18,7 +18,7 @@ from sqlalchemy.orm import aliased
 from sqlmodel import Session, col
 
 from app.domain.lifecycle import OPEN
-from app.domain.replay import Life, life_until
+from app.domain.replay import Life, as_known, life_until
 from app.domain.workcalendar import WorkCalendar
 from app.models import Callback, Deadline, Suspension, Ticket, TicketEvent
 from app.models.types import from_micros, to_micros
@@ -189,15 +189,17 @@ def _state_at(raw: pd.DataFrame, moment: int, *, included: bool) -> pd.Series:
 
 
 def _dues(session: Session, window: Window) -> dict[str, pd.Series]:
-    """The deadlines in force of accept, contact and callback, by ticket."""
+    """The deadlines in force of accept, contact and callback, by ticket: the latest, unless it was cancelled. (An
+    earlier one does not come into force again: what it asked for, the reopening has asked for anew.)"""
     d = Deadline
     query = (
-        select(col(d.ticket_id), col(d.target), col(d.round), _micros(session, d.due_at))
+        select(col(d.ticket_id), col(d.target), col(d.round), _micros(session, d.due_at), col(d.cancelled_at))
         .join(Ticket, col(Ticket.id) == col(d.ticket_id))
-        .where(_touched(window), col(d.cancelled_at).is_(None), col(d.target).in_(["accept", "contact", "callback"]))
+        .where(_touched(window), col(d.target).in_(["accept", "contact", "callback"]))
     )
-    rows = _read(session, query, ("id", "target", "round", "due"), ("id", "round", "due"))
+    rows = _read(session, query, ("id", "target", "round", "due", "ended"), ("id", "round", "due"))
     rows = rows.sort_values("round").drop_duplicates(["id", "target"], keep="last")
+    rows = rows[rows["ended"].isna()]
     return {str(target): group.set_index("id")["due"] for target, group in rows.groupby("target")}
 
 
@@ -279,8 +281,9 @@ def _replace(frame: pd.DataFrame, told: Mapping[int, list[Any]], ref: Reference,
         if life.state == "absent":
             continue
         row = _row_of(life, ref)
-        row["start_state"] = life_until(events, start, included=False).state
-        at_end = life_until(events, end, included=window.as_of < window.end)
+        known = as_known(events, life)
+        row["start_state"] = life_until(known, start, included=False).state
+        at_end = life_until(known, end, included=window.as_of < window.end)
         row["end_state"] = at_end.state
         row["end_completed_at"] = _us(at_end.completed_at)
         rows[ticket_id] = row

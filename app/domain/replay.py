@@ -32,15 +32,33 @@ _MOVES: Mapping[str, str] = {
     "voided": "void",
 }
 """The state that an event leads to; events that are not named change none."""
+STEPS = tuple(sorted({*_MOVES, "contacted", "called_back"} - {"received", "dispatched"}))
+"""Events after which no step can be told that happened before them. Receipt and dispatch are left out: a correction may
+move them, and the ticket knows where to."""
 
 
 def _moment(text: str | None) -> datetime | None:
     return None if text is None else datetime.fromisoformat(text).astimezone(UTC)
 
 
+def _known(at: datetime, data: Mapping[str, Any]) -> datetime | None:
+    return None if data.get("moment") == "unknown" else at
+
+
+@dataclass(slots=True)
+class Spell:
+    """A time in which a unit had the ticket, from ``since`` to ``until`` (none: it has it still)."""
+
+    unit: str
+    since: datetime
+    until: datetime | None = None
+
+
 @dataclass
 class Life:
-    """What the events so far say. Moments are aware; ``due`` holds the deadline in force of each target."""
+    """What the events so far say. Moments are aware; ``due`` holds the deadline in force of each target. A step of
+    imported history whose moment nobody knows (``"moment": "unknown"``) changes the state, and leaves its moment empty.
+    """
 
     status: str = ""
     kind: str | None = None
@@ -63,7 +81,9 @@ class Life:
     suspended_at: datetime | None = None
     due: dict[str, datetime] = field(default_factory=dict)
     suspensions: list[tuple[datetime, datetime]] = field(default_factory=list)
-    holds: list[tuple[str, datetime]] = field(default_factory=list)
+    spells: list[Spell] = field(default_factory=list)
+    began_at: datetime | None = None
+    """When the unit clock last began: dispatch, reassignment, reopening."""
     attempts: int = 0
     reached: bool = False
     satisfaction: str | None = None
@@ -99,11 +119,22 @@ class Life:
         if teller is not None:
             teller(self, at, data)
 
+    def suspended_spans(self, until: datetime) -> list[tuple[datetime, datetime]]:
+        """The suspensions in order; one that is still open reaches to ``until``."""
+        still = [] if self.suspended_at is None else [(self.suspended_at, max(until, self.suspended_at))]
+        return [*self.suspensions, *still]
+
+    def _release(self, at: datetime) -> None:
+        if self.spells and self.spells[-1].until is None:
+            self.spells[-1].until = at
+
     def _hold(self, unit: str | None, at: datetime) -> None:
+        self._release(at)
         self.unit = unit
+        self.began_at = at
         if unit is not None:
             self.first_unit = self.first_unit or unit
-            self.holds.append((unit, at))
+            self.spells.append(Spell(unit, at))
 
     def _received(self, at: datetime, data: Mapping[str, Any]) -> None:
         self.received_at = at
@@ -113,17 +144,23 @@ class Life:
 
     def _dispatched(self, at: datetime, data: Mapping[str, Any]) -> None:
         self._hold(data.get("unit"), at)
-        self.dispatched_at = at
+        self.dispatched_at = _known(at, data)
         self.accepted_at = self.contacted_at = None
 
     def _accepted(self, at: datetime, data: Mapping[str, Any]) -> None:
-        self.accepted_at = at
+        self.accepted_at = _known(at, data)
 
     def _contacted(self, at: datetime, data: Mapping[str, Any]) -> None:
         self.contacted_at = self.contacted_at or at
 
     def _returned(self, at: datetime, data: Mapping[str, Any]) -> None:
         self.returns += 1
+        self._release(at)
+
+    def _return_refused(self, at: datetime, data: Mapping[str, Any]) -> None:
+        """The unit had it all the time: its clock was not stopped."""
+        if self.spells:
+            self.spells[-1].until = None
 
     def _suspended(self, at: datetime, data: Mapping[str, Any]) -> None:
         self.suspended_at = at
@@ -135,20 +172,22 @@ class Life:
         self.suspended_at = None
 
     def _completed(self, at: datetime, data: Mapping[str, Any]) -> None:
-        if not data.get("undated"):
-            self.completed_at = at
-            self.first_completed_at = self.first_completed_at or at
+        self._release(at)
+        self.completed_at = _known(at, data)
+        self.first_completed_at = self.first_completed_at or self.completed_at
         self.source_verdict = data.get("source_verdict", self.source_verdict)
 
     def _closed(self, at: datetime, data: Mapping[str, Any]) -> None:
-        self.closed_at = at
+        self.closed_at = _known(at, data)
 
     def _reopened(self, at: datetime, data: Mapping[str, Any]) -> None:
         self.reopens += 1
+        self._hold(self.unit, at)
         self.completed_at = self.closed_at = self.contacted_at = None
 
     def _voided(self, at: datetime, data: Mapping[str, Any]) -> None:
         self._resumed(at, data)
+        self._release(at)
         self.voided_at = at
 
     def _called_back(self, at: datetime, data: Mapping[str, Any]) -> None:
@@ -169,6 +208,15 @@ class Life:
         self.stage = data.get("to", self.stage)
 
     def _corrected(self, at: datetime, data: Mapping[str, Any]) -> None:
+        moved = _moment(data.get("received_at"))
+        if moved is not None:
+            if self.dispatched_at is not None and self.dispatched_at == self.received_at:  # by the source itself
+                self.dispatched_at = moved
+                if self.spells:
+                    self.spells[0].since = moved
+                if self.began_at == self.received_at:
+                    self.began_at = moved
+            self.received_at = moved
         for name, change in (data.get("changes") or {}).items():
             if name in ("kind", "category", "priority", "severity", "grid") and isinstance(change, Mapping):
                 setattr(self, name, change.get("to") or ("normal" if name == "priority" else None))
@@ -181,6 +229,7 @@ _TELLERS = {
     "accepted": Life._accepted,
     "contacted": Life._contacted,
     "returned": Life._returned,
+    "return_refused": Life._return_refused,
     "suspended": Life._suspended,
     "resumed": Life._resumed,
     "completed": Life._completed,
@@ -205,3 +254,17 @@ def life_until(events: Iterable[Event], until: datetime, *, included: bool) -> L
         if at < until or (included and at == until):
             life.take(event_type, at, data)
     return life
+
+
+def as_known(events: Iterable[Event], life: Life) -> list[Event]:
+    """The events with the receipt, and a dispatch in the same moment, where ``life`` knows them by a later correction:
+    how a moment before the correction is seen after it."""
+    listed = list(events)
+    said = next((at for event_type, at, _ in listed if event_type == "received"), None)
+    if said is None or life.received_at is None or said == life.received_at:
+        return listed
+    known = life.received_at
+    return [
+        (event_type, known if at == said and event_type in ("received", "dispatched") else at, data)
+        for event_type, at, data in listed
+    ]

@@ -154,7 +154,7 @@ def _judge_again(change: Change, received_before: datetime) -> dict[str, Any]:
     event says of it: by which versions, whether the source's limit binds, and the moment of receipt where it moved."""
     ticket, ref = change.ticket, change.ref
     policy_id, policy = deadlines.policy_for(ref, ticket)
-    binding = ticket.source_due_at is not None and ref.sources[ticket.source_id].binds_due
+    binding = ticket.source_due_at is not None and ticket.round == 1 and ref.sources[ticket.source_id].binds_due
     judged: list[str] = []
     for target in _TARGETS:
         row = deadlines.in_force(change.rows, target)

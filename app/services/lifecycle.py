@@ -13,6 +13,7 @@ from sqlmodel import Session
 from app.domain.errors import Conflict, Forbidden, Invalid, NotFound, Stale
 from app.domain.lifecycle import check_moment, check_return, step
 from app.domain.limits import Limit, shift
+from app.domain.replay import STEPS
 from app.models import Deadline, Extension, Suspension, Ticket
 from app.security.principal import Principal
 from app.services import alerts, deadlines, orders
@@ -84,14 +85,16 @@ class Change:
         )
 
 
-def latest_step(ticket: Ticket, suspensions: Iterable[Suspension]) -> datetime:
-    """The moment of the ticket's latest step, before which no later step can have happened."""
-    moments = [ticket.received_at, ticket.dispatched_at, ticket.accepted_at, ticket.contacted_at, ticket.completed_at,
-               ticket.closed_at, ticket.suspended_at, *(s.to_at for s in suspensions)]  # fmt: skip
+def latest_step(session: Session, ticket: Ticket) -> datetime:
+    """The moment of the ticket's latest step, before which no later step can have happened. The log is asked, since the
+    ticket forgets some of its moments (a return, a reopening, an unanswered callback)."""
+    moments = (ticket.received_at, ticket.dispatched_at, store.latest_event(session, ticket.id, STEPS))
     return max(m for m in moments if m is not None)
 
 
 def _assign(change: Change, unit: Node) -> None:
+    if change.ticket.dispatched_at is not None:
+        _withdraw_extensions(change)  # the other unit has time of its own; reads, so before anything is changed
     change.ticket.unit_id = unit.id
     if change.ticket.first_unit_id is None:
         change.ticket.first_unit_id = unit.id
@@ -136,8 +139,8 @@ def _return(change: Change) -> None:
             f"{calendar.local(last):%Y-%m-%d %H:%M}",
         )
     ticket.returns += 1
-    change.cancel("accept")
-    change.resolve(["accept"], "returned")
+    change.cancel("accept", "contact")
+    change.resolve(["accept", "contact"], "returned")
     change.log("returned", reason=reason, unit=change.ref.units[ticket.unit_id].code if ticket.unit_id else None)
 
 
@@ -172,6 +175,8 @@ def _suspend(change: Change) -> None:
         )
     )
     change.ticket.suspended_at = change.at
+    # told of later: what was raised since then had no breach to it, for nobody is overdue while suspended
+    alerts.resolve_since(change.session, change.ticket, deadlines.UNIT_CLOCK, change.at, now=change.now)
     change.log("suspended", reason=reason, until=stamp(until))
 
 
@@ -275,6 +280,7 @@ def _void(change: Change) -> None:
         for span in deadlines.suspensions_of(change.session, change.ticket.id):
             span.to_at = span.to_at or change.at
     change.cancel("accept", "contact", "complete", "callback", "supervise")
+    change.ticket.due_at = None if change.ticket.completed_at is None else change.ticket.due_at
     _withdraw_extensions(change)
     change.log("voided", reason=reason)
     orders.cancel_on_void(change.session, change.ref, change.ticket, change.who, change.at, change.now)
@@ -329,9 +335,9 @@ def begin(
             f"the ticket is at version {ticket.version}, the request was made on version {if_match}; read it again",
         )
     row = step(action, ticket.status, who.role)
-    spans = deadlines.suspensions_of(session, ticket_id)
-    check_moment(at or now, now, latest_step(ticket, spans), who.role, given=at is not None)
-    moment = at if at is not None else max(now, latest_step(ticket, spans) if _skewed(ticket, now) else now)
+    if at is not None:
+        check_moment(at, now, latest_step(session, ticket), who.role, given=True)
+    moment = at if at is not None else max(now, ticket.received_at if _skewed(ticket, now) else now)
     change = Change(session, ref, who, ticket, params, moment, now, deadlines.of_ticket(session, ticket_id))
     return change, row.to
 

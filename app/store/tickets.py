@@ -128,6 +128,13 @@ def deadlines_of(session: Session, ticket_ids: Sequence[int]) -> dict[int, list[
     return found
 
 
+def latest_event(session: Session, ticket_id: int, types: Sequence[str]) -> datetime | None:
+    """The latest moment of the ticket's events of these types, or None."""
+    e: Any = TicketEvent
+    query = select(func.max(e.at)).where(e.ticket_id == ticket_id, e.type.in_(types))
+    return session.execute(query).scalar()
+
+
 def extensions_of(session: Session, ticket_id: int) -> list[Extension]:
     """The ticket's requests for extension, in order."""
     return list(session.execute(_EXTENSIONS, {"ticket": ticket_id}).scalars())

@@ -1,0 +1,124 @@
+"""``duban deadlines verify``."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+from app import clock
+from app.commands.common import JsonFlag, opened, print_json
+from app.config import get_settings
+from app.services.verify import Checked, Difference, verify
+
+ACTOR = "system:verify"
+_EVERY = 2.0
+"""Seconds between two plain lines of progress."""
+_SHOWN = 1000
+"""Differences that are printed for a person; ``--json`` prints all."""
+
+deadlines = typer.Typer(help="every deadline, held against the event log", no_args_is_help=True)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this module."""
+    app.add_typer(deadlines, name="deadlines")
+
+
+@deadlines.command("verify")
+def verify_deadlines(
+    mend: Annotated[bool, typer.Option("--mend", help="write the right ones, each with an event")] = False,
+    live: Annotated[bool, typer.Option("--live", help="leave out tickets that are closed or void")] = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """Compute every deadline again from the event log, and list those that differ from what is stored.
+
+    Exit code 1 where any differ and were not mended, 0 else.
+    """
+    checked = Checked()
+    listed: list[dict[str, Any]] = []
+    shown = 0
+    with opened() as runtime, _progress(as_json) as report:
+
+        def on_progress(done: Checked) -> None:
+            nonlocal checked
+            checked = done
+            report(done)
+
+        for difference in verify(
+            runtime.database, runtime.reference, now=clock.now(), mend_by=ACTOR if mend else None, live_only=live,
+            on_progress=on_progress,
+        ):  # fmt: skip
+            if as_json:
+                listed.append(difference.to_json())
+            elif shown < _SHOWN:
+                typer.echo(_line(difference))
+            shown += 1
+    if as_json:
+        print_json({"tickets": checked.tickets, "deadlines": checked.deadlines, "differing": shown,
+                    "mended": checked.mended, "differences": listed})  # fmt: skip
+    else:
+        _conclude(checked, shown, mend)
+    if shown and not mend:
+        raise typer.Exit(1)
+
+
+def _line(difference: Difference) -> str:
+    zone = get_settings().zone
+
+    def moment(value: Any) -> str:
+        return "-" if value is None else value.astimezone(zone).isoformat()
+
+    english = get_settings().lang == "en"
+    stored, right = ("stored", "recomputed") if english else ("现存", "重算")
+    return (
+        f"{difference.number}\t{difference.target}\t{difference.what}\t"
+        f"{stored} {moment(difference.stored)}\t{right} {moment(difference.recomputed)}"
+    )
+
+
+def _conclude(checked: Checked, differing: int, mend: bool) -> None:
+    english = get_settings().lang == "en"
+    if differing > _SHOWN:
+        typer.echo(
+            f"… {differing - _SHOWN} more; --json lists all"
+            if english
+            else f"……另有 {differing - _SHOWN} 项，--json 可全部列出"
+        )
+    if english:
+        rest = f"; {checked.mended} mended" if mend else "; --mend writes the right ones" if differing else ""
+        typer.echo(f"{checked.tickets} tickets, {checked.deadlines} deadlines: {differing} differ{rest}")
+        return
+    rest = f"，已修复 {checked.mended} 项" if mend else "，可用 --mend 修复" if differing else ""
+    typer.echo(f"工单 {checked.tickets} 件、时限 {checked.deadlines} 项：不一致 {differing} 项{rest}")
+
+
+@contextmanager
+def _progress(quiet: bool) -> Iterator[Callable[[Checked], None]]:
+    """A progress bar on a terminal, and plain lines elsewhere; on stderr, since stdout is the answer."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield _plain_lines(quiet)
+        return
+    columns = (BarColumn(), TextColumn("{task.completed}/{task.total}"), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task("", total=None)
+        yield lambda done: bar.update(task, total=done.total, completed=done.tickets)
+
+
+def _plain_lines(quiet: bool) -> Callable[[Checked], None]:
+    last = time.monotonic()
+
+    def show(done: Checked) -> None:
+        nonlocal last
+        if not quiet and time.monotonic() - last >= _EVERY:
+            last = time.monotonic()
+            print(f"{done.tickets} / {done.total}", file=sys.stderr, flush=True)
+
+    return show
