@@ -4,10 +4,21 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from app.console.pages import account, board, clear_out, missing, reports, ticket, ticket_actions, tickets
+from app.console.pages import (
+    account,
+    board,
+    calendar,
+    clear_out,
+    missing,
+    receipt,
+    reports,
+    ticket,
+    ticket_actions,
+    tickets,
+)
 
 router = APIRouter(include_in_schema=False)
-for _page in (account, board, tickets, ticket, ticket_actions, reports, clear_out):
+for _page in (account, board, tickets, ticket, ticket_actions, reports, clear_out, calendar, receipt):
     router.include_router(_page.router)
 fallback = missing.router
 

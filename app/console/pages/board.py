@@ -17,7 +17,7 @@ from app.domain.words import TARGET
 from app.models import Alert, Ticket
 from app.security.permissions import may
 from app.security.principal import Principal
-from app.services import accounts, alerts, board
+from app.services import accounts, alerts, board, calendars
 from app.services.board import COLUMNS, BoardFilter
 from app.services.reference import Reference
 
@@ -91,10 +91,11 @@ def show_board(
         f = BoardFilter(node.id if node else None, target, state if state in ("open", "acked") else None)
         values = _content(session, ref, looking.who, f, card, before, lang)
         units = unit_choices(ref, looking.who, lang)
+        unpublished = calendars.unpublished_warning(ref, clock.now())
     template = "board_columns.html" if wants_fragment(request) else "board.html"
     return page(
         request, template, units=units, asked={"unit": node.code if node else None, "target": target, "state": f.state},
-        card=card, wall=wall, targets=list(TARGET), refusal=None,
+        card=card, wall=wall, targets=list(TARGET), refusal=None, unpublished=unpublished,
         can_acknowledge=may(looking.who, "alerts.acknowledge"), **values,
     )  # fmt: skip
 

@@ -1,0 +1,169 @@
+"""The calendar: a year at a glance, a day edited, a file loaded, the versions; and after a change, what it moved."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Path, Query, Request, Response
+from starlette.datastructures import UploadFile
+
+from app import clock
+from app.console.calendar_view import hours_text, read_hours, year_of
+from app.console.i18n import texts
+from app.console.web import Checked, Form, Looking, PageRoute, Run, Visitor, language, page
+from app.console.wording import actor_name
+from app.domain.errors import DubanError, Invalid, NotFound
+from app.domain.timeline import FIRST_YEAR, LAST_YEAR
+from app.domain.workcalendar import WorkCalendar
+from app.runtime import Runtime
+from app.security.permissions import require
+from app.services import accounts, calendars, recompute
+from app.services.reference import DEFAULT_CALENDAR
+from ingest.calendar_files import apply_edit, read_calendar_file
+
+router = APIRouter(route_class=PageRoute)
+Code = Annotated[str, Path(max_length=64)]
+SHOWN_VERSIONS = 20
+SHOWN_MOVES = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a form did: the deadlines it moved, that nothing changed, or why it was refused."""
+
+    tally: recompute.Tally | None = None
+    changed: bool = False
+    refused: str | None = None
+    status: int = 200
+
+
+@router.get("/calendar")
+def show_calendar(
+    request: Request,
+    run: Run,
+    looking: Looking,
+    code: str = DEFAULT_CALENDAR,
+    year: Annotated[int | None, Query(ge=FIRST_YEAR, le=LAST_YEAR)] = None,
+    day: date | None = None,
+) -> Response:
+    """A year of a calendar; ``day``: with the form to edit that day."""
+    return _show(request, run, looking, code, day.year if day else year, day=day)
+
+
+def _show(
+    request: Request, run: Runtime, looking: Visitor, code: str, year: int | None, *,
+    day: date | None = None, outcome: Outcome | None = None, typed: Form | None = None,
+) -> Response:  # fmt: skip
+    now, lang = clock.now(), language(request)
+    t = texts(lang)
+    with run.reading() as (session, ref):
+        if code not in ref.calendars:
+            raise NotFound(f"没有日历 {code!r}", f"no calendar {code!r}")
+        _, found = ref.calendars[code]
+        today = found.local(now).date()
+        rows = calendars.versions(session, code)[:SHOWN_VERSIONS]
+        names = accounts.display_names(session, {row.created_by for row in rows})
+        missing = [one for one in calendars.unpublished_warning(ref, now) if one.code == code]
+        codes = sorted(ref.calendars)
+    shown = year or today.year
+    kind, name = found.kind_of_day(day) if day else ("", "")
+    return page(
+        request, "calendar.html", status=outcome.status if outcome else 200, now=now,
+        code=code, codes=codes, calendar=found, year=shown, months=year_of(found, shown, today), today=today,
+        published=found.is_published(shown), missing=missing, versions=rows, day=day, day_kind=kind, day_name=name,
+        day_hours=hours_text(found.hours(day)) if day else "", usual=hours_text(found.usual_hours),
+        dated=day in found.days if day else False, outcome=outcome, most=SHOWN_MOVES, typed=typed or {},
+        actor=lambda actor: actor_name(actor, names, t), last_year=LAST_YEAR,
+    )  # fmt: skip
+
+
+def _save(
+    run: Runtime, looking: Visitor, code: str, note: str, lang: str, change: Callable[[WorkCalendar], WorkCalendar]
+) -> Outcome:
+    require(looking.who, "deadlines.edit")
+    now = clock.now()
+    try:
+        with run.database.write() as session:
+            saved = calendars.save(
+                session, looking.who, code, lambda held: change(calendars.existing(held, code)),
+                now=now, note=note.strip()[:400],
+            )  # fmt: skip
+    except Invalid as wrong:
+        return Outcome(refused="；".join(p.text(lang) for p in wrong.problems[:5]), status=wrong.status)
+    if not saved.changed:
+        return Outcome()
+    return Outcome(recompute.after_calendar(run.database, run.reference, code, looking.who.actor, now), changed=True)
+
+
+@router.post("/calendar/{code}/days/{day}")
+def edit_day(request: Request, run: Run, looking: Looking, fields: Checked, code: Code, day: date) -> Response:
+    """Make a day off, give it hours, or let it be as the week has it."""
+
+    def change(held: WorkCalendar) -> WorkCalendar:
+        kind = fields.get("kind")
+        if kind not in ("off", "hours", "normal"):
+            raise Invalid.at("/kind", "请选择休息、上班或恢复", "choose off, working or as the week has it")
+        hours = () if kind == "off" else None if kind == "normal" else read_hours(fields.get("hours", ""))
+        return held.with_days(
+            {day: hours}, names={day: "" if kind == "normal" else fields.get("name", "").strip()[:100]}
+        )
+
+    outcome = _save(run, looking, code, fields.get("note", ""), language(request), change)
+    form_again = outcome.refused is not None
+    return _show(
+        request, run, looking, code, day.year, day=day if form_again else None, outcome=outcome,
+        typed=fields if form_again else None,
+    )  # fmt: skip
+
+
+@router.post("/calendar/{code}/years/{year}")
+def publish_year(
+    request: Request,
+    run: Run,
+    looking: Looking,
+    fields: Checked,
+    code: Code,
+    year: Annotated[int, Path(ge=FIRST_YEAR, le=LAST_YEAR)],
+) -> Response:
+    """Say that the days off of a year are known as they stand."""
+    outcome = _save(
+        run, looking, code, fields.get("note", ""), language(request), lambda held: held.with_days({}, publish=[year])
+    )
+    return _show(request, run, looking, code, year, outcome=outcome)
+
+
+async def uploaded(request: Request, fields: Checked) -> tuple[str, bytes]:
+    """The file of a form that was made for this session: its name and content."""
+    found = (await request.form()).get("file")
+    if not isinstance(found, UploadFile) or not found.filename:
+        return "", b""
+    return found.filename, await found.read()
+
+
+@router.post("/calendar/{code}/load")
+def load_file(
+    request: Request,
+    run: Run,
+    looking: Looking,
+    fields: Checked,
+    file: Annotated[tuple[str, bytes], Depends(uploaded)],
+    code: Code,
+) -> Response:
+    """Load a holiday file: JSON of the holiday-cn shape, ICS or CSV."""
+    require(looking.who, "deadlines.edit")
+    name, content = file
+    lang = language(request)
+    try:
+        if not name:
+            raise Invalid.at("/file", "请选择文件", "choose a file")
+        edit = read_calendar_file(content, name)
+    except DubanError as wrong:
+        problems = [p.text(lang) for p in wrong.problems[:5]] if isinstance(wrong, Invalid) else [wrong.text(lang)]
+        return _show(
+            request, run, looking, code, None, outcome=Outcome(refused="；".join(problems), status=wrong.status)
+        )
+    outcome = _save(run, looking, code, fields.get("note") or name, lang, lambda held: apply_edit(held, edit))
+    return _show(request, run, looking, code, max(edit.publishes, default=None), outcome=outcome)
