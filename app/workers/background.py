@@ -7,7 +7,7 @@ import secrets
 import socket
 
 from app.runtime import Runtime
-from app.workers import reports, seal
+from app.workers import recompute, reports, seal
 from app.workers.leadership import Leadership
 from app.workers.scheduler import JOBS, Scheduler
 from app.workers.sweeper import Sweeper
@@ -26,7 +26,7 @@ class Background:
         self.sweeper = Sweeper(runtime, holder)
         self.leadership = Leadership(runtime.database, holder)
         self.scheduler = Scheduler(runtime, self.leadership)
-        assert {seal.SEAL_JOB.name, *(job.name for job in reports.REPORT_JOBS.values())} <= set(JOBS)
+        assert {seal.SEAL_JOB.name, recompute.JOB.name, *(job.name for job in reports.REPORT_JOBS.values())} <= set(JOBS)
         self._started = False
 
     def start(self) -> None:

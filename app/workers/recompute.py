@@ -1,0 +1,19 @@
+"""The job that finishes a recompute of deadlines which was interrupted, and catches what was taken in meanwhile."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from app.runtime import Runtime
+from app.security.principal import SYSTEM
+from app.services.recompute import catch_up
+from app.workers.scheduler import Job, register
+
+EVERY_SECONDS = 3600
+
+
+def _run(runtime: Runtime, period: str, now: datetime) -> None:
+    catch_up(runtime.database, runtime.reference, SYSTEM.actor, now)
+
+
+JOB = register(Job("recompute", EVERY_SECONDS, _run))
