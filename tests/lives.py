@@ -437,8 +437,10 @@ def unused(worlds: Sequence[World]) -> set[str]:
 # -- as many as asked for ----------------------------------------------------------------------------------------------
 
 
-def _chunk(job: tuple[int, int]) -> tuple[int, Counter[str], Counter[str], list[str]]:
-    n, seed = job
+def _chunk(job: tuple[int, int, float]) -> tuple[int, Counter[str], Counter[str], list[str]]:
+    n, seed, until = job
+    if time.monotonic() > until:
+        return 0, Counter(), Counter(), []
     with tempfile.TemporaryDirectory(dir=MEMORY if MEMORY.is_dir() else None) as folder:
         world = World.open(f"sqlite:///{Path(folder, 'lives.db').as_posix()}")
         try:
@@ -467,15 +469,15 @@ def main() -> None:
     chosen = parser.parse_args()
     began = time.monotonic()
 
-    def jobs() -> Iterator[tuple[int, int]]:
-        for number, start in enumerate(range(0, chosen.lives, chosen.chunk)):
-            if time.monotonic() - began > chosen.seconds:
-                return
-            yield min(chosen.chunk, chosen.lives - start), chosen.seed * 1_000_000 + number
-
+    jobs = [
+        (min(chosen.chunk, chosen.lives - start), chosen.seed * 1_000_000 + number, began + chosen.seconds)
+        for number, start in enumerate(range(0, chosen.lives, chosen.chunk))
+    ]
     told, steps, refused, wrong = 0, Counter[str](), Counter[str](), list[str]()
     with multiprocessing.get_context("spawn").Pool(chosen.processes) as pool:
-        for n, taken, denied, found in pool.imap_unordered(_chunk, jobs()):
+        for n, taken, denied, found in pool.imap_unordered(_chunk, jobs):
+            if n == 0:
+                continue
             told, wrong = told + n, wrong + found
             steps.update(taken)
             refused.update(denied)

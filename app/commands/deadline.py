@@ -10,6 +10,7 @@ import typer
 
 from app import clock
 from app.commands.common import JsonFlag, opened, parse_time, print_json, say
+from app.commands.deadlines import replay_file
 from app.config import get_settings
 from app.domain.errors import Invalid, NotFound
 from app.domain.limit import ENDS, Limit
@@ -29,6 +30,7 @@ CalendarCode = Annotated[str, typer.Option("--code", help="of the calendar")]
 def register(app: typer.Typer) -> None:
     """Add the commands of this module."""
     app.add_typer(calendar, name="calendar")
+    policy.command("replay")(replay_file)
     app.add_typer(policy, name="policy")
     app.command("deadline")(show_deadline)
 

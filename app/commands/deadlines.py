@@ -1,11 +1,15 @@
-"""``duban deadlines verify``."""
+"""``duban deadlines verify`` and ``duban policy replay``."""
 
 from __future__ import annotations
 
+import json
 import sys
 import time
+import tomllib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -13,8 +17,11 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from app import clock
-from app.commands.common import JsonFlag, opened, print_json
+from app.commands.common import JsonFlag, opened, parse_time, print_json
 from app.config import get_settings
+from app.domain.errors import Invalid
+from app.services.policy_replay import Proposal, replay
+from app.services.reference import DEFAULT_CALENDAR
 from app.services.verify import Checked, Difference, verify
 
 ACTOR = "system:verify"
@@ -67,6 +74,56 @@ def verify_deadlines(
         _conclude(checked, shown, mend)
     if shown and not mend:
         raise typer.Exit(1)
+
+
+def replay_file(
+    file: Annotated[Path, typer.Argument(help="policies as TOML, or JSON with policy, policies or calendar")],
+    since: Annotated[str, typer.Option("--from", help="tickets received from then on; a date or a time")],
+    until: Annotated[str, typer.Option("--to", help="until before then")],
+    unit: Annotated[str | None, typer.Option("--unit", help="of its subtree only")] = None,
+    calendar: Annotated[str, typer.Option("--calendar", help="code of the calendar replaced")] = DEFAULT_CALENDAR,
+    as_json: JsonFlag = False,
+) -> None:
+    """Judge past tickets under proposed policies or a proposed calendar: overdue by unit, before and after.
+
+    Nothing is written.
+    """
+    given = _proposal_of(file)
+    begin, end = (_needed(parse_time(text, name)) for text, name in ((since, "--from"), (until, "--to")))
+    with opened() as runtime, runtime.reading() as (session, ref):
+        proposal = Proposal.read(given.get("policies", []), given.get("calendar"), calendar, ref)
+        unit_id = ref.need_unit(unit, "--unit").id if unit is not None else None
+        answer = replay(session, ref, proposal, begin, end, now=clock.now(), unit_id=unit_id).to_json(ref)
+    if as_json:
+        print_json(answer)
+        return
+    english = get_settings().lang == "en"
+    header = ("unit", "tickets", "overdue before", "overdue after") if english else ("单位", "工单", "原超期", "拟超期")
+    typer.echo("\t".join(header))
+    for row in [*answer["by_unit"], {"code": "", "name": "total" if english else "合计", **answer["total"]}]:
+        name = (row.get("name_en") or row["name"] if english else row["name"]) or row["code"] or "-"
+        typer.echo(f"{name}\t{row['tickets']}\t{row['overdue_before']}\t{row['overdue_after']}")
+
+
+def _needed(moment: datetime | None) -> datetime:
+    assert moment is not None, "the option is required"
+    return moment
+
+
+def _proposal_of(file: Path) -> dict[str, Any]:
+    """What the file proposes: ``policies`` and ``calendar``. Raises Invalid."""
+    text = file.read_text("utf-8-sig")
+    try:
+        found = tomllib.loads(text) if file.suffix == ".toml" else json.loads(text)
+    except ValueError as error:
+        raise Invalid.at(file.name, f"无法读取：{error}", f"cannot be read: {error}") from error
+    if not isinstance(found, dict):
+        raise Invalid.at(file.name, "应为对象", "an object is needed, with policy, policies or calendar")
+    one = found.get("policy")
+    listed = one if isinstance(one, list) else [one] if one is not None else found.get("policies", [])
+    if not isinstance(listed, list):
+        raise Invalid.at(f"{file.name}/policies", "应为列表", "must be a list")
+    return {"policies": listed, "calendar": found.get("calendar")}
 
 
 def _line(difference: Difference) -> str:
