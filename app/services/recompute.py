@@ -202,7 +202,9 @@ def _always(ref: Reference, ticket: Ticket, row: Deadline, spans: Spans) -> bool
 def catch_up(database: Database, references: ReferenceCache, actor: str, now: datetime) -> Tally:
     """Finish what an interrupted run left of all calendars, and what was taken in with an older version while it ran;
     nothing where every open deadline stands by the version in force, or by one that says the same of its time."""
-    query = select(col(Deadline.calendar_id)).where(col(Deadline.met_at).is_(None), col(Deadline.cancelled_at).is_(None))
+    query = select(col(Deadline.calendar_id)).where(
+        col(Deadline.met_at).is_(None), col(Deadline.cancelled_at).is_(None)
+    )
     with database.read() as session:
         ref = references.get(session)
         held = set(session.execute(query.distinct()).scalars())

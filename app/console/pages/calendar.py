@@ -140,7 +140,10 @@ async def uploaded(request: Request, fields: Checked) -> tuple[str, bytes]:
     found = (await request.form()).get("file")
     if not isinstance(found, UploadFile) or not found.filename:
         return "", b""
-    return found.filename, await found.read()
+    try:
+        return found.filename, await found.read()
+    finally:
+        await found.close()
 
 
 @router.post("/calendar/{code}/load")
