@@ -448,9 +448,11 @@ def _chunk(job: tuple[int, int, float]) -> tuple[int, Counter[str], Counter[str]
             wrong = list(contradictions(world))
             for as_of, month in ((PHASES[0], "2026-02"), (PHASES[2] + timedelta(hours=9), "2026-03")):
                 wrong += facts_that_differ(world, as_of, month)
-            return n, world.steps, world.refused, wrong
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is told with its seed, and the others go on
+            wrong = [f"raised {type(error).__name__}: {str(error)[:500]}"]
         finally:
             world.runtime.close()
+    return n, world.steps, world.refused, [f"seed {seed}: {line}" for line in wrong]
 
 
 def _say(line: str) -> None:
@@ -479,6 +481,8 @@ def main() -> None:
             if n == 0:
                 continue
             told, wrong = told + n, wrong + found
+            for line in found[:10]:
+                _say(line)
             steps.update(taken)
             refused.update(denied)
             _say(f"{told} lives, {steps.total()} steps, {len(wrong)} contradictions")
@@ -488,8 +492,6 @@ def main() -> None:
     _say(f"{told} lives, {steps.total()} steps taken, {refused.total()} refused, {seconds:.0f} s")
     _say(f"taken: {dict(steps.most_common())}")
     _say(f"refused: {dict(refused.most_common())}")
-    for line in wrong[:20]:
-        _say(line)
     sys.exit(1 if wrong else 0)
 
 

@@ -210,13 +210,11 @@ class Life:
     def _corrected(self, at: datetime, data: Mapping[str, Any]) -> None:
         moved = _moment(data.get("received_at"))
         if moved is not None:
-            if self.dispatched_at is not None and self.dispatched_at == self.received_at:  # by the source itself
-                self.dispatched_at = moved
-                if self.spells:
-                    self.spells[0].since = moved
-                if self.began_at == self.received_at:
-                    self.began_at = moved
-            self.received_at = moved
+            said, self.received_at = self.received_at, moved
+            if self.spells and self.spells[0].since == said:  # dispatched by the source itself
+                self.spells[0].since = moved
+            self.dispatched_at = moved if self.dispatched_at == said else self.dispatched_at
+            self.began_at = moved if self.began_at == said else self.began_at
         for name, change in (data.get("changes") or {}).items():
             if name in ("kind", "category", "priority", "severity", "grid") and isinstance(change, Mapping):
                 setattr(self, name, change.get("to") or ("normal" if name == "priority" else None))

@@ -17,6 +17,7 @@ from sqlalchemy import select, update
 from sqlmodel import Session, col
 
 from app.domain.errors import Conflict, FieldProblem, Invalid
+from app.domain.replay import STEPS
 from app.models import Ticket
 from app.security.principal import Principal
 from app.services import deadlines
@@ -26,6 +27,7 @@ from app.services.lifecycle import Change, finish
 from app.services.lifecycle import begin as begin_step
 from app.services.log import stamp
 from app.services.reference import Node, Reference
+from app.store import tickets as store
 
 JUDGED_BY = frozenset({"kind", "category", "priority", "severity", "received_at", "source_due_at"})
 """Fields that a deadline hangs on."""
@@ -134,10 +136,15 @@ def _move_receipt(change: Change, moment: datetime) -> None:
     """Move the receipt, and with it a dispatch that the source made in the same moment."""
     ticket = change.ticket
     by_source = ticket.dispatched_at == ticket.received_at
-    spans = deadlines.suspensions_of(change.session, ticket.id)
-    steps = [None if by_source else ticket.dispatched_at, ticket.accepted_at, ticket.contacted_at,
-             ticket.first_completed_at, ticket.suspended_at, *(span.from_at for span in spans)]  # fmt: skip
-    first = min((step for step in steps if step is not None), default=None)
+    # the log is asked: of several dispatches, returns and the like, the ticket itself knows the latest alone
+    first = min(
+        (
+            event.at
+            for event in store.events_of(change.session, ticket.id)
+            if event.type in STEPS or (event.type == "dispatched" and event.data.get("by") != "source")
+        ),
+        default=None,
+    )
     if first is not None and moment > first:
         raise Invalid.at(
             "/received_at",

@@ -412,12 +412,17 @@ def follow(
     """Let the ``standing`` alerts of ``ticket`` follow the deadlines of ``targets`` that moved.
 
     One whose moment has come under the new time too is carried over to the new revision, with its new moment: it is the
-    same warning, and nobody is told of it twice. Any other is resolved: its breach is no longer.
+    same warning, and nobody is told of it twice. Any other is resolved: its breach is no longer. A warning of an earlier
+    term of the same limit (an order that was given a new one) stands as it is, beside the one of the latest.
     """
+    latest: dict[tuple[str, int, str], int] = {}
+    for alert in standing:
+        key = (alert.target, alert.round, alert.rung)
+        latest[key] = max(alert.revision, latest.get(key, 0))
     _, calendar = ref.calendar_for(ticket.unit_id)
     card: str | None = None
     for alert in standing:
-        if alert.target in targets:
+        if alert.target in targets and alert.revision == latest[alert.target, alert.round, alert.rung]:
             row = in_force(rows, alert.target)
             rung = ref.ladder.rung(alert.rung)
             moment = None
