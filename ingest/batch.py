@@ -21,7 +21,7 @@ MOST_ROWS = 10_000
 MOST_BYTES = 32 * 1024 * 1024
 NDJSON = "application/x-ndjson"
 JSON = "application/json"
-CHUNK = 1_000
+CHUNK = 2_500
 """Rows of one transaction: a push that comes meanwhile waits for one of them, not for the whole batch."""
 
 

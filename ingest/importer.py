@@ -30,7 +30,7 @@ from ingest.pipeline import Mapped, MappedFile, Rejected, map_rows, open_mapped
 from ingest.profile import Profile
 from ingest.sources.base import raw_text
 
-CHUNK = 2_000
+CHUNK = 2_500
 """Rows of one transaction: enough that a commit costs nothing, few enough that a push waits for a tenth of a second."""
 _PAGE = 1_000
 _READ = 1 << 20

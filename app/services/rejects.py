@@ -133,7 +133,7 @@ def _known(session: Session, place: Place, digests: Sequence[str]) -> dict[tuple
         )
         if place.door == "import":
             query = query.where(col(Reject.run_id).in_(place.rerun_of))
-        else:
+        elif place.door != "feed":  # a feed's pulls overlap: what somebody has settled comes again, and is settled
             query = query.where(col(Reject.state) == "open")
         for reject in session.execute(query).scalars():
             found[(reject.digest, reject.row if place.door == "import" else None)] = reject
@@ -219,12 +219,17 @@ def reject_view(reject: Reject, who: Principal, ref: Reference, lang: str, zone:
         "profile": reject.profile,
         "reason": reject.reason,
         "errors": errors_view(reject.errors, lang),
-        "raw": reject.raw if may(who, "reporter.reveal") else masked_raw(reject.raw),
+        "raw": reject.raw if may(who, "reporter.reveal") else _masked(reject),
         "ticket_id": reject.ticket_id,
         "created_at": moment(reject.created_at, zone),
         "settled_at": moment(reject.settled_at, zone),
         "settled_by": reject.settled_by,
     }
+
+
+def _masked(reject: Reject) -> str | None:
+    """A feed's record has its upstream's own names for the reporter: nobody can tell here which they are."""
+    return None if reject.door == "feed" else masked_raw(reject.raw)
 
 
 def masked_raw(raw: str) -> str | None:

@@ -44,16 +44,6 @@ class Rows:
     deadlines: Sequence[Row]
     callbacks: Sequence[Row] = ()
 
-    def of_tickets(self, ids: set[int]) -> Rows:
-        """The rows of these tickets alone."""
-        return Rows(
-            [row for row in self.tickets if row["id"] in ids],
-            *(
-                [row for row in rows if row["ticket_id"] in ids]
-                for rows in (self.events, self.deadlines, self.callbacks)
-            ),
-        )
-
 
 @dataclass(frozen=True, slots=True)
 class _Shape:
@@ -104,8 +94,7 @@ def insert_tickets(session: Session, rows: Rows) -> set[int]:
         sorted(rows.tickets, key=itemgetter("source_id", "external_id")), rows.events, rows.deadlines, rows.callbacks
     )
     if session.get_bind().dialect.name != "postgresql":
-        _executemany(session, _shape(Ticket), ordered.tickets)  # nobody else writes meanwhile: no key can be lost
-        _insert_what_hangs_on(session, ordered)
+        _insert_on_sqlite(session, ordered)  # nobody else writes meanwhile: no key can be lost
         return set()
     if len(rows.tickets) < COPY_FROM:
         return _insert_by_one_statement(session, ordered)
@@ -114,25 +103,15 @@ def insert_tickets(session: Session, rows: Rows) -> set[int]:
 
 def insert_rejects(session: Session, rows: Sequence[Row]) -> None:
     """Store rejects."""
-    if rows:
-        session.flush()
-        _insert(session, _shape(Reject, "id"), rows)
-
-
-def _insert_what_hangs_on(session: Session, rows: Rows) -> None:
-    _insert(session, _shape(TicketEvent), rows.events)
-    _insert(session, _shape(Deadline), rows.deadlines)
-    _insert(session, _shape(Callback, "id"), rows.callbacks)
-
-
-def _insert(session: Session, shape: _Shape, rows: Sequence[Row]) -> None:
     if not rows:
         return
+    session.flush()
+    shape = _shape(Reject, "id")
     if session.get_bind().dialect.name == "postgresql":
         with _cursor(session) as cursor:
             _copy(cursor, shape, rows)
     else:
-        _executemany(session, shape, rows)
+        _executemany(session, shape, rows, {})
 
 
 def _columns(shape: _Shape, rows: Sequence[Row]) -> tuple[list[str], list[Sequence[Any]]]:
@@ -149,11 +128,19 @@ def _columns(shape: _Shape, rows: Sequence[Row]) -> tuple[list[str], list[Sequen
 # -- SQLite ------------------------------------------------------------------------------------------------------------
 
 
-def _executemany(session: Session, shape: _Shape, rows: Sequence[Row]) -> None:
+def _insert_on_sqlite(session: Session, rows: Rows) -> None:
+    known: dict[datetime, int] = {}  # most moments of a ticket stand in all of its tables
+    _executemany(session, _shape(Ticket), rows.tickets, known)
+    _executemany(session, _shape(TicketEvent), rows.events, known)
+    _executemany(session, _shape(Deadline), rows.deadlines, known)
+    _executemany(session, _shape(Callback, "id"), rows.callbacks, known)
+
+
+def _executemany(session: Session, shape: _Shape, rows: Sequence[Row], known: dict[datetime, int]) -> None:
+    """Insert; ``known`` are the microseconds of moments met so far."""
     if not rows:
         return
     names, columns = _columns(shape, rows)
-    known: dict[datetime, int] = {}
     written: dict[int, str] = {}
     ready: list[Sequence[Any]] = []
     for name, values in zip(names, columns, strict=True):
@@ -227,7 +214,13 @@ def _copy_tickets(session: Session, rows: Rows) -> set[int]:
             cursor.execute("ROLLBACK TO SAVEPOINT duban_copy")
             return _insert_by_one_statement(session, rows)
         cursor.execute("RELEASE SAVEPOINT duban_copy")
-    _insert_what_hangs_on(session, rows)
+        for shape, hanging in (
+            (_shape(TicketEvent), rows.events),
+            (_shape(Deadline), rows.deadlines),
+            (_shape(Callback, "id"), rows.callbacks),
+        ):
+            if hanging:
+                _copy(cursor, shape, hanging)
     return set()
 
 

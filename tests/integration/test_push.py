@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
-import httpx
+import httpx2
 import psycopg
 import pytest
 from sqlalchemy import event, func, select
@@ -23,7 +23,8 @@ from app.models import IdempotentAnswer, Ticket, TicketEvent
 from app.services import accounts, intake
 from app.services.key_cache import STALE
 from app.services.seals import verify
-from ingest.commit import Answer, Intake, Push, take_in
+from ingest.commit import Intake
+from ingest.group import Answer, Push, take_in
 from ingest.schema import validate_ticket
 from tests.support import Service, at
 
@@ -35,7 +36,7 @@ FULL: dict[str, Any] = {
 }  # fmt: skip
 
 
-def post(service: Service, body: Any, *, role: str = "integrator", query: str = "", **headers: str) -> httpx.Response:
+def post(service: Service, body: Any, *, role: str = "integrator", query: str = "", **headers: str) -> httpx2.Response:
     options: dict[str, Any] = {"content": body} if isinstance(body, bytes) else {"json": body}
     if isinstance(body, bytes):
         headers.setdefault("Content-Type", "application/json")
@@ -487,7 +488,7 @@ def test_a_database_that_is_locked_or_away_answers_503_to_all_who_wait_and_recov
     post(service, FULL)
     key = service.key("integrator")
 
-    def push(n: int) -> httpx.Response:
+    def push(n: int) -> httpx2.Response:
         return service.call("POST", "/tickets", key=key, json={"external_id": f"W-{n}", "title": "x"})
 
     with _away(service.runtime.database), ThreadPoolExecutor(8) as pool:

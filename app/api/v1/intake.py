@@ -20,7 +20,8 @@ from app.services.catalogue import ensure_source
 from app.services.views import ticket_view
 from app.store import tickets as store
 from ingest import stored
-from ingest.commit import Intake, Push
+from ingest.commit import Intake
+from ingest.group import Push
 from ingest.schema import TicketIn, parse_json, validate_ticket
 
 router = APIRouter(tags=["intake"])
