@@ -139,10 +139,12 @@ def _write(
     if source is None:
         raise Invalid.at("/source", "该行没有来源，无法接收", "the row has no source to be taken in from")
     run = session.get(ImportRun, reject.run_id) if reject.run_id is not None else None
-    history = reject.profile is not None
-    of_feed = reject.profile is not None and reject.profile.startswith(FEED)
-    actor = (reject.profile if of_feed else f"import:{reject.profile}") if history else who.actor
+    profile = reject.profile
+    of_feed = profile is not None and profile.startswith(FEED)
+    actor = who.actor if profile is None else profile if of_feed else f"import:{profile}"
     live = run.live if run else of_feed
-    place = rejects.Place(reject.door, source.id, reject.run_id, reject.profile)
-    door = Door(place, source.code, actor, history=history, live=live, follow=following(actor) if of_feed else None)
+    place = rejects.Place(reject.door, source.id, reject.run_id, profile)
+    door = Door(
+        place, source.code, actor, history=profile is not None, live=live, follow=following(actor) if of_feed else None
+    )
     return write_lines(runtime, session, door, [line], list(ids), now)[0]

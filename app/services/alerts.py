@@ -32,9 +32,7 @@ LIVE = ("open", "acked")
 FEED_COUNTER = "alert_feed"
 _PENDING = "alert_feed"
 _STANDING = (
-    select(Alert)
-    .where(col(Alert.ticket_id) == bindparam("ticket"), col(Alert.state).in_(LIVE))
-    .order_by(col(Alert.id))
+    select(Alert).where(col(Alert.ticket_id) == bindparam("ticket"), col(Alert.state).in_(LIVE)).order_by(col(Alert.id))
 )
 
 

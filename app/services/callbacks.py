@@ -47,7 +47,9 @@ def check(params: Mapping[str, Any]) -> None:
     if outcome in ("no_answer", "refused") and answers:
         found.append(
             FieldProblem(
-                f"/{answers[0]}", "未接通或拒绝回访时不能填写评价", "there can be no answer where the citizen was not reached"
+                f"/{answers[0]}",
+                "未接通或拒绝回访时不能填写评价",
+                "there can be no answer where the citizen was not reached",
             )
         )
     if found:

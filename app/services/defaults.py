@@ -31,13 +31,15 @@ def ensure_defaults(session: Session, now: datetime) -> bool:
     )
     for policy in DEFAULT_POLICIES:
         session.add(
-            PolicyVersion(
-                code=policy.code, version=1, spec=policy.to_spec(), created_by="system:duban", created_at=now
-            )
+            PolicyVersion(code=policy.code, version=1, spec=policy.to_spec(), created_by="system:duban", created_at=now)
         )
     session.add(
         LadderVersion(
-            code=DEFAULT_LADDER.code, version=1, spec=DEFAULT_LADDER.to_spec(), created_by="system:duban", created_at=now
+            code=DEFAULT_LADDER.code,
+            version=1,
+            spec=DEFAULT_LADDER.to_spec(),
+            created_by="system:duban",
+            created_at=now,
         )
     )
     session.flush()

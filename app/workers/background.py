@@ -26,7 +26,9 @@ class Background:
         self.sweeper = Sweeper(runtime, holder)
         self.leadership = Leadership(runtime.database, holder)
         self.scheduler = Scheduler(runtime, self.leadership)
-        assert {seal.SEAL_JOB.name, recompute.JOB.name, *(job.name for job in reports.REPORT_JOBS.values())} <= set(JOBS)
+        assert {seal.SEAL_JOB.name, recompute.JOB.name, *(job.name for job in reports.REPORT_JOBS.values())} <= set(
+            JOBS
+        )
         self._started = False
 
     def start(self) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from app.domain.receipts import Receipt
 from app.domain.workcalendar import WorkCalendar
 from app.models import CalendarVersion, Deadline, PolicyVersion, TicketEvent, Unit
 from app.security.principal import SYSTEM
@@ -42,6 +43,13 @@ def edit_year(
 def told(office: Office, ticket: int, target: str = "complete") -> explained.Explained:
     with office.runtime.reading() as (session, ref):
         return explained.explain(session, ref, office.get(ticket), target, now=NOON)
+
+
+def receipt(office: Office, ticket: int) -> Receipt:
+    """The receipt of the ticket's complete-deadline."""
+    found = told(office, ticket).receipt
+    assert found is not None
+    return found
 
 
 def same_as_told(office: Office, *tickets: int) -> None:
@@ -206,7 +214,7 @@ def test_on_demand_open_tickets_come_under_the_new_version(office: Office) -> No
     event = office.all(TicketEvent, ticket)[-1]
     assert (event.data["because"], event.data["policy_code"], event.data["policy_version"]) == ("policy", "default", 2)
     same_as_told(office, ticket)
-    assert told(office, ticket).receipt.to_json()["policy"] == {"code": "default", "version": 2}
+    assert receipt(office, ticket).to_json()["policy"] == {"code": "default", "version": 2}
     with office.runtime.writing() as (session, ref):
         office_act(
             session, ref, ticket, "reassign", at=moment("03-04 10:00"), now=moment("03-04 10:00"), unit="CG", reason="x"
@@ -240,7 +248,7 @@ def test_a_policy_may_name_its_calendar(office: Office) -> None:
     change_policy(office, "default", {"calendar": "night"}, START)
     ticket = office.ticket(start=START + timedelta(minutes=5))
     assert office.get(ticket).due_at == moment("03-10 06:00")
-    assert told(office, ticket).receipt.to_json()["calendar"]["code"] == "night"
+    assert receipt(office, ticket).to_json()["calendar"]["code"] == "night"
     same_as_told(office, ticket)
 
 
@@ -252,7 +260,7 @@ def test_an_interrupted_recompute_is_finished_by_the_next_and_a_second_finds_not
             lambda held: calendars.with_year(calendars.existing(held, "cn"), 2026, {"2026-03-05": []}, {}), now=NOON,
         )  # fmt: skip
     real = recompute._Batch.run
-    ran = []
+    ran: list[Any] = []
 
     def dies_at_the_third(batch: Any, ids: list[int], wanted: Any) -> Any:
         if len(ran) == 2:

@@ -46,7 +46,7 @@ def scheduler(office: Office, holder: str = "one", now: datetime = MONDAY) -> Sc
 def editions_of(office: Office, kind: str) -> list[tuple[str, int]]:
     with office.database.read() as session:
         query = select(col(Report.period), col(Report.edition)).where(col(Report.kind) == kind).order_by(col(Report.id))
-        return [tuple(row) for row in session.execute(query)]  # type: ignore[misc]
+        return [tuple(row) for row in session.execute(query)]
 
 
 def test_every_kind_of_report_has_its_job() -> None:

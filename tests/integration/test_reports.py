@@ -220,8 +220,10 @@ def test_what_cannot_be_reported_on_is_refused_where_it_is_wrong(
 
 def test_a_report_is_held_against_earlier_ones_as_they_stood_when_they_were_as_old(march: Service) -> None:
     early = march.push(received_at=at("2024-02-05 10:00"))["id"]
-    for action, params in (("dispatch", {"unit": "CG"}), ("accept", {}), ("complete", {"result": "好"})):
-        march.act(early, action, at=at("2024-03-02 10:00"), **params)
+    when = at("2024-03-02 10:00")
+    march.act(early, "dispatch", at=when, unit="CG")
+    march.act(early, "accept", at=when)
+    march.act(early, "complete", at=when, result="好")
     report = made(march).document
     assert report["compared_with"]["previous"] == {"period": "2024-02", "as_of": "2024-03-01T00:05:00+08:00"}
     assert report["compare"]["previous"]["received"] == {"value": 1}

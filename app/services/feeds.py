@@ -1,0 +1,151 @@
+"""Feeds as they are kept and looked at: added, switched, and shown with their last pulls, lag, counts and errors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta, tzinfo
+from typing import Any
+
+from sqlmodel import Session
+
+from app.domain.errors import Conflict, NotFound
+from app.models import Feed, FeedPull, Source
+from app.services.reference import touch
+from app.services.views import moment
+from app.store import feeds as store
+from app.store import reference as reference_store
+
+PULLS_SHOWN = 20
+
+
+def add(
+    session: Session, name: str, kind: str, spec: Mapping[str, Any], source: Mapping[str, str], *, actor: str,
+    now: datetime, replace: bool = False,
+) -> Feed:  # fmt: skip
+    """Keep a feed, making its source where it is missing. ``replace``: put a new definition on one that is there; its
+    cursor stays. Raises Conflict where the name is taken."""
+    row = reference_store.by_code(session, Source, source["code"])
+    if row is None:
+        row = Source(code=source["code"], name=source["zh"], name_en=source["en"])
+        session.add(row)
+        session.flush()
+        touch(session)
+    assert row.id is not None, "it has been flushed"
+    feed = store.by_name(session, name)
+    if feed is not None and not replace:
+        raise Conflict(
+            f"已有名为 {name} 的接入源；更换配置请加 --replace",
+            f"there is a feed {name!r} already; --replace puts a new definition on it",
+        )
+    if feed is None:
+        feed = Feed(name=name, source_id=row.id, kind=kind, spec={}, position={}, added_at=now, added_by=actor)
+    elif feed.source_id != row.id:
+        raise Conflict("接入源的来源不能更换", "the source of a feed cannot be changed")
+    feed.kind, feed.spec, feed.active = kind, dict(spec), True
+    feed.failures, feed.open_until = 0, None
+    session.add(feed)
+    session.flush()
+    return feed
+
+
+def need(session: Session, name: str) -> Feed:
+    """The feed called ``name``; raises NotFound."""
+    feed = store.by_name(session, name)
+    if feed is None:
+        raise NotFound(f"没有名为 {name} 的接入源", f"there is no feed {name!r}")
+    return feed
+
+
+def due(session: Session, now: datetime) -> list[str]:
+    """The names of the feeds whose interval has passed and whose breaker is not open, the longest waiting first."""
+    found = []
+    for feed in store.all_feeds(session):
+        every = timedelta(seconds=int(feed.spec.get("limits", {}).get("every_seconds", 300)))
+        last = feed.last_started_at
+        if not feed.active or (feed.open_until is not None and feed.open_until > now):
+            continue
+        if last is None or last + every <= now:
+            found.append((last.timestamp() if last else 0.0, feed.name))
+    return [name for _, name in sorted(found)]
+
+
+def state_of(feed: Feed, now: datetime) -> str:
+    """``off``, ``pulling``, ``waiting`` (the breaker is open), ``failing``, ``new`` or ``ok``."""
+    if not feed.active:
+        return "off"
+    if feed.lease_until is not None and feed.lease_until > now:
+        return "pulling"
+    if feed.open_until is not None and feed.open_until > now:
+        return "waiting"
+    if feed.failures:
+        return "failing"
+    return "ok" if feed.last_done_at else "new"
+
+
+def feed_view(session: Session, feed: Feed, now: datetime, zone: tzinfo, lang: str) -> dict[str, Any]:
+    """A feed as read. ``lag_seconds``: since everything the upstream had was here; none before the first whole pull."""
+    source = session.get(Source, feed.source_id)
+    title = feed.spec.get("title", {})
+    lag = None if feed.last_done_at is None else max(0, int((now - feed.last_done_at).total_seconds()))
+    return {
+        "name": feed.name,
+        "title": title.get("en" if lang == "en" else "zh", feed.name),
+        "kind": feed.kind,
+        "source": source.code if source else None,
+        "state": state_of(feed, now),
+        "active": feed.active,
+        "base_url": feed.spec.get("base_url") or feed.spec.get("folder", {}).get("path"),
+        "every_seconds": feed.spec.get("limits", {}).get("every_seconds"),
+        "last_started_at": moment(feed.last_started_at, zone),
+        "last_done_at": moment(feed.last_done_at, zone),
+        "lag_seconds": lag,
+        "newest_at": moment(feed.newest_at, zone),
+        "skew_seconds": feed.skew_seconds,
+        "failures": feed.failures,
+        "open_until": moment(feed.open_until, zone),
+        "error": error_text(feed.last_error, lang),
+        "created": feed.created,
+        "corrected": feed.corrected,
+        "unchanged": feed.unchanged,
+        "rejected": feed.rejected,
+        "open_rejects": store.open_rejects(session, feed.source_id),
+        "position": feed.position,
+    }
+
+
+def pull_view(row: FeedPull, zone: tzinfo, lang: str) -> dict[str, Any]:
+    """One pull as read."""
+    return {
+        "id": row.id,
+        "kind": row.kind,
+        "state": row.state,
+        "started_at": moment(row.started_at, zone),
+        "finished_at": moment(row.finished_at, zone),
+        "pages": row.pages,
+        "retries": row.retries,
+        "created": row.created,
+        "corrected": row.corrected,
+        "unchanged": row.unchanged,
+        "rejected": row.rejected,
+        "error": error_text(row.error, lang),
+        "detail": row.detail,
+        "actor": row.actor,
+    }
+
+
+def error_text(error: Mapping[str, Any] | None, lang: str) -> str | None:
+    """A kept error in ``lang``."""
+    return None if error is None else str(error["en" if lang == "en" else "zh"])
+
+
+def listed(session: Session, now: datetime, zone: tzinfo, lang: str) -> list[dict[str, Any]]:
+    """Every feed, by name."""
+    return [feed_view(session, feed, now, zone, lang) for feed in store.all_feeds(session)]
+
+
+def shown(session: Session, name: str, now: datetime, zone: tzinfo, lang: str) -> dict[str, Any]:
+    """One feed with its latest pulls; raises NotFound."""
+    feed = need(session, name)
+    assert feed.id is not None, "it is stored"
+    pulls = [pull_view(row, zone, lang) for row in store.last_pulls(session, feed.id, PULLS_SHOWN)]
+    return {**feed_view(session, feed, now, zone, lang), "pulls": pulls}

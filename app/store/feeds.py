@@ -1,0 +1,117 @@
+"""Rows of feeds: the lease of whoever pulls, the cursor that moves with the data, what each record last said."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import func, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlmodel import Session, col
+
+from app.models import Feed, FeedPull, FeedRecord, Reject, Ticket
+
+LOOKUP = 500
+
+
+def by_name(session: Session, name: str) -> Feed | None:
+    """The feed called ``name``."""
+    found: Feed | None = session.execute(select(Feed).where(col(Feed.name) == name)).scalar_one_or_none()
+    return found
+
+
+def all_feeds(session: Session) -> list[Feed]:
+    """Every feed, by name."""
+    return list(session.execute(select(Feed).order_by(col(Feed.name))).scalars())
+
+
+def last_pulls(session: Session, feed_id: int, limit: int) -> list[FeedPull]:
+    """The latest pulls of a feed, the newest first."""
+    query = select(FeedPull).where(col(FeedPull.feed_id) == feed_id).order_by(col(FeedPull.id).desc()).limit(limit)
+    return list(session.execute(query).scalars())
+
+
+def open_rejects(session: Session, source_id: int) -> int:
+    """How many rejects of this source wait for somebody."""
+    query = select(func.count()).select_from(Reject).where(
+        col(Reject.source_id) == source_id, col(Reject.door) == "feed", col(Reject.state) == "open"
+    )  # fmt: skip
+    return int(session.execute(query).scalar_one())
+
+
+def take_lease(session: Session, feed: Feed, holder: str, now: datetime, term: timedelta) -> bool:
+    """Take the feed's lease from the holder that ``feed`` was read with; False where another was quicker."""
+    before = col(Feed.lease_holder)
+    unmoved = before.is_(None) if feed.lease_holder is None else before == feed.lease_holder
+    done = session.execute(
+        update(Feed)
+        .where(col(Feed.id) == feed.id, unmoved)
+        .values(lease_holder=holder, lease_until=now + term, last_started_at=now)
+    )
+    return bool(done.rowcount == 1)  # type: ignore[attr-defined]
+
+
+def held(session: Session, feed_id: int, holder: str, values: Mapping[str, Any]) -> bool:
+    """Set ``values`` on the feed if ``holder`` still has its lease; whether it has. The row stays locked."""
+    done = session.execute(
+        update(Feed).where(col(Feed.id) == feed_id, col(Feed.lease_holder) == holder).values(**values)
+    )
+    return bool(done.rowcount == 1)  # type: ignore[attr-defined]
+
+
+def records(session: Session, feed_id: int, external_ids: Iterable[str]) -> dict[str, FeedRecord]:
+    """What the feed last said of these records, of those that are tickets."""
+    wanted = list(dict.fromkeys(external_ids))
+    found: dict[str, FeedRecord] = {}
+    for start in range(0, len(wanted), LOOKUP):
+        query = select(FeedRecord).where(
+            col(FeedRecord.feed_id) == feed_id, col(FeedRecord.external_id).in_(wanted[start : start + LOOKUP])
+        )
+        found |= {row.external_id: row for row in session.execute(query).scalars()}
+    return found
+
+
+def remember(session: Session, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Keep what was said of each record; what was kept of it before is replaced. No record may come twice."""
+    if not rows:
+        return
+    postgres = session.get_bind().dialect.name == "postgresql"
+    for start in range(0, len(rows), LOOKUP):
+        some = list(rows[start : start + LOOKUP])
+        insert: Any = (postgresql.insert if postgres else sqlite.insert)(FeedRecord).values(some)
+        new = {name: insert.excluded[name] for name in ("ticket_id", "updated_at", "digest")}
+        session.execute(insert.on_conflict_do_update(index_elements=["feed_id", "external_id"], set_=new))
+
+
+def settle_rejects(session: Session, source_id: int, taken: Mapping[str, int], actor: str, now: datetime) -> None:
+    """Mark the open rejects of a feed as retried whose very record, by its digest, has become a ticket since."""
+    digests = list(taken)
+    for start in range(0, len(digests), LOOKUP):
+        query = select(Reject).where(
+            col(Reject.source_id) == source_id, col(Reject.digest).in_(digests[start : start + LOOKUP]),
+            col(Reject.door) == "feed", col(Reject.state) == "open",
+        )  # fmt: skip
+        for reject in session.execute(query).scalars():
+            reject.state, reject.ticket_id = "retried", taken[reject.digest]
+            reject.settled_at, reject.settled_by = now, actor
+            session.add(reject)
+
+
+def ids_received(session: Session, source_id: int, since: datetime, until: datetime) -> set[str]:
+    """The external ids of the tickets of a source that were received in a span, its end left out."""
+    query = select(col(Ticket.external_id)).where(
+        col(Ticket.source_id) == source_id, col(Ticket.received_at) >= since, col(Ticket.received_at) < until
+    )
+    return set(session.execute(query).scalars())
+
+
+def ids_known(session: Session, source_id: int, external_ids: Sequence[str]) -> set[str]:
+    """Which of these external ids of a source are tickets, of whatever day."""
+    found: set[str] = set()
+    for start in range(0, len(external_ids), LOOKUP):
+        query = select(col(Ticket.external_id)).where(
+            col(Ticket.source_id) == source_id, col(Ticket.external_id).in_(external_ids[start : start + LOOKUP])
+        )
+        found |= set(session.execute(query).scalars())
+    return found

@@ -1,0 +1,94 @@
+"""Reconciliation (对账): a day's ids here against the upstream's own list; what is missing is pulled, extra is shown."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from app import clock
+from app.domain.errors import Invalid
+from app.runtime import Runtime
+from app.store import feeds as store
+from ingest.pull import Pulled, Work, begin, source_of
+from ingest.sources.http import Pace, Upstream
+from ingest.sources.open311 import Open311Feed
+from ingest.sources.rest import RestFeed
+
+CHUNK = 100
+SHOWN = 1_000
+"""Ids of each kind that the log keeps; the counts are whole."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reconciled:
+    """A day compared: how many the upstream lists and how many are here, what was missing, what of it still is (each
+    has its reject, or is gone upstream), and what only Duban has."""
+
+    day: str
+    upstream: int
+    here: int
+    missing: list[str]
+    still_missing: list[str]
+    extra: list[str]
+    pulled: Pulled
+
+    def view(self, lang: str) -> dict[str, Any]:
+        """As JSON."""
+        return {
+            "day": self.day, "upstream": self.upstream, "here": self.here, "missing": self.missing,
+            "still_missing": self.still_missing, "extra": self.extra, **self.pulled.view(lang),
+        }  # fmt: skip
+
+
+def reconcile(
+    runtime: Runtime, name: str, day: date, *, actor: str = "system:duban", pace: Pace | None = None
+) -> Reconciled:
+    """Compare a local day of the feed with its upstream's list, and pull what is missing; blocks.
+
+    Raises Invalid for a feed that cannot be compared, Conflict while it is being pulled, and ``UpstreamError``.
+    """
+    pace = pace or Pace(clock.now)
+    work = begin(runtime, name, pace, "reconcile", actor, force=True)
+    found: list[Reconciled] = []
+    done = work.run(lambda: found.append(_compare(work, day)))
+    if done.error is not None:
+        raise done.error
+    return found[0]
+
+
+def _compare(work: Work, day: date) -> Reconciled:
+    if work.spec.kind == "folder" or (work.spec.kind == "rest" and work.spec.reconcile is None):
+        raise Invalid.at(
+            "/reconcile", "该接入源没有配置对账清单", "this feed has no list to compare with ([reconcile])"
+        )
+    zone = ZoneInfo(work.spec.profile().time_zone)
+    since, until = (datetime.combine(each, time.min, zone) for each in (day, day + timedelta(days=1)))
+    with Upstream(work.spec, work.pace, work.renew) as upstream:
+        source = source_of(work, upstream)
+        listed = list(dict.fromkeys(_ids(source, work, since, until)))
+        with work.runtime.database.read() as session:
+            there = store.ids_known(session, work.source_id, listed)
+            of_day = store.ids_received(session, work.source_id, since, until)
+        missing = [each for each in listed if each not in there]
+        for start in range(0, len(missing), CHUNK):
+            found = (source.one(each) for each in missing[start : start + CHUNK])
+            work.take([record for record in found if record is not None], None)
+    with work.runtime.database.read() as session:
+        after = store.ids_known(session, work.source_id, missing)
+    still = [each for each in missing if each not in after]
+    extra = sorted(of_day - set(listed))
+    work.detail = {
+        "day": day.isoformat(), "upstream": len(listed), "here": len(of_day), "missing": len(missing),
+        "still_missing": still[:SHOWN], "extra": extra[:SHOWN], "extra_count": len(extra),
+    }  # fmt: skip
+    return Reconciled(day.isoformat(), len(listed), len(of_day), missing, still, extra, work.done)
+
+
+def _ids(source: RestFeed | Open311Feed, work: Work, since: datetime, until: datetime) -> list[str]:
+    if isinstance(source, Open311Feed):
+        return source.ids_between(since, until)
+    reconcile = work.spec.reconcile
+    assert reconcile is not None, "looked at before"
+    return source.ids_of(since.strftime(reconcile.format), until.strftime(reconcile.format))

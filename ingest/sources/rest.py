@@ -1,0 +1,229 @@
+"""Pages of a REST upstream: where to go on (a position), what a page brought, and the position behind it.
+
+A position is a small JSON object that is committed with the page that led to it:
+
+    numbered pages   {"since", "until", "page", "total", "again"}   within a span of change times; then {"since"}
+    a token          {"token"}
+    a span alone     {"since"}
+
+Numbered pages shift when a record leaves the span between two requests, and the first record of the next page would be
+missed. So where the total changes meanwhile, the span is read once more; what is known already costs next to nothing.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from ingest.feed_spec import FeedSpec, Window
+from ingest.sources.http import Unreadable, Upstream, UpstreamError
+
+Position = dict[str, Any]
+Record = Any
+"""What the upstream gives as one record: an object, or whatever else it sends in its place."""
+MOST_PASSES = 5
+MOST_PAGES = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """The records of one page, and the position once they are stored."""
+
+    records: list[Record]
+    position: Position
+
+
+def read_json(body: bytes) -> Any:
+    """The JSON document of an answer. Raises ``Unreadable``."""
+    try:
+        return json.loads(body.decode("utf-8-sig"))
+    except UnicodeDecodeError as error:
+        raise Unreadable(f"not UTF-8 at byte {error.start}") from error
+    except (ValueError, RecursionError) as error:
+        raise Unreadable(f"not JSON: {str(error)[:120]}") from error
+
+
+def member(document: Any, path: str) -> Any:
+    """What stands in ``document`` at the dotted ``path``; the document itself for an empty one, None where nothing."""
+    for step in path.split(".") if path else ():
+        document = document.get(step) if isinstance(document, Mapping) else None
+    return document
+
+
+class RestFeed:
+    """Reads a feed of ``kind = rest``."""
+
+    def __init__(self, spec: FeedSpec, upstream: Upstream) -> None:
+        self.spec = spec
+        self._upstream = upstream
+
+    def pages(self, position: Position, now: datetime) -> Iterator[Page]:
+        """Every page from ``position`` to the upstream's end as of ``now``. The next is asked for only after the
+        caller has taken one. Raises ``UpstreamError``."""
+        if self.spec.paging.style == "token":
+            yield from self._by_token(position)
+            return
+        if self.spec.window is None:
+            yield from self._numbered({}, {}, {})
+            return
+        for since, until in spans(self.spec.window, position, now):
+            begun = position if position.get("since") == since.isoformat() and "until" in position else {}
+            kept = {"since": since.isoformat(), "until": until.isoformat()}
+            after = {"since": until.isoformat(), "through": until.isoformat()}
+            yield from self._numbered({**begun, **kept}, window_params(self.spec.window, since, until), after)
+            position = after
+
+    def one(self, external_id: str) -> Record | None:
+        """The record of one id, for the reconciliation; None where the upstream has none."""
+        reconcile = self.spec.reconcile
+        assert reconcile is not None, "the caller has looked"
+        path = reconcile.detail.replace("{id}", _quoted(external_id))
+        try:
+            return member(self._ask(path, {}), reconcile.detail_item)
+        except UpstreamError as error:
+            if error.http == 404:
+                return None
+            raise
+
+    def ids_of(self, day: str, until: str) -> list[str]:
+        """The upstream's own list of the ids of a day. Raises ``UpstreamError`` where its total disagrees with it."""
+        reconcile = self.spec.reconcile
+        assert reconcile is not None, "the caller has looked"
+        params = {reconcile.date_param: day}
+        if reconcile.until_param:
+            params[reconcile.until_param] = until
+        document = self._ask(reconcile.path, params)
+        found = member(document, reconcile.ids)
+        if not isinstance(found, list):
+            raise UpstreamError("对账清单不是数组", "the list of ids is not an array")
+        ids = [str(member(each, reconcile.id) if reconcile.id else each) for each in found]
+        total = member(document, reconcile.total) if reconcile.total else None
+        if isinstance(total, int) and total != len(ids):
+            raise UpstreamError(
+                f"对账清单有 {len(ids)} 个编号，上游却说有 {total} 个",
+                f"the list has {len(ids)} ids, and the upstream says {total}",
+            )
+        return ids
+
+    def _ask(self, path: str, params: Mapping[str, str]) -> Any:
+        return self._upstream.get(path, params, self._read)
+
+    def _read(self, body: bytes) -> Any:
+        document = read_json(body)
+        for path, good in self.spec.request.success.items():
+            said = member(document, path)
+            if str(said) not in good:
+                raise Unreadable(f"{path} = {str(said)[:80]}")
+        return document
+
+    def _items(self, document: Any) -> list[Record]:
+        items = member(document, self.spec.request.items)
+        if items is None:
+            return []
+        if not isinstance(items, list):
+            path = self.spec.request.items
+            raise UpstreamError(f"{path or '应答'} 不是数组", f"{path or 'the answer'} is not an array")
+        return items
+
+    def _by_token(self, position: Position) -> Iterator[Page]:
+        paging = self.spec.paging
+        assert paging.next is not None, "checked when the spec was read"
+        token = position.get("token")
+        for _ in range(MOST_PAGES):
+            params = self._size() | ({paging.param: token} if token else {})
+            document = self._ask(self.spec.request.path, params)
+            items, following = self._items(document), member(document, paging.next)
+            if following is None or not items or following == token:
+                yield Page(items, {"token": str(following)} if following is not None else dict(position))
+                return
+            token = str(following)
+            position = {"token": token}
+            yield Page(items, position)
+
+    def _numbered(self, begun: Position, params: Mapping[str, str], after: Position) -> Iterator[Page]:
+        paging = self.spec.paging
+        page, total, passes = begun.get("page", paging.first), begun.get("total"), begun.get("again", 0)
+        moved = bool(begun.get("moved"))
+        base: Position = {key: begun[key] for key in ("since", "until") if key in begun}
+        for _ in range(MOST_PAGES):
+            asked = {**params, **self._size()}
+            if paging.style == "number":
+                asked[paging.param] = str(page)
+            document = self._ask(self.spec.request.path, asked)
+            items = self._items(document)
+            told = member(document, paging.total) if paging.total else None
+            moved = moved or (total is not None and told is not None and told != total)
+            total = told if total is None else total
+            if paging.style == "number" and not self._is_last(items, page, told):
+                page += 1
+                yield Page(items, {**base, "page": page, "total": total, "again": passes, "moved": moved})
+                continue
+            if not moved or passes + 1 >= MOST_PASSES:
+                yield Page(items, dict(after))
+                return
+            passes, page, total, moved = passes + 1, paging.first, None, False
+            yield Page(items, {**base, "page": page, "total": None, "again": passes, "moved": False})
+
+    def _is_last(self, items: list[Record], page: int, told: Any) -> bool:
+        paging = self.spec.paging
+        if not items:
+            return True
+        if isinstance(told, int):
+            return (page - paging.first + 1) * paging.size >= told
+        return paging.size_param is not None and len(items) < paging.size
+
+    def _size(self) -> dict[str, str]:
+        paging = self.spec.paging
+        return {paging.size_param: str(paging.size)} if paging.size_param else {}
+
+
+def spans(window: Window, position: Position, now: datetime) -> Iterator[tuple[datetime, datetime]]:
+    """The spans to ask for from ``position`` until ``now``, the one that was begun first. A finished span says where
+    it ended (``through``); the next begins so much before as the overlap has it."""
+    longest = timedelta(days=window.longest_days)
+    if "until" in position:
+        begin, end = _moment(position["since"]), _moment(position["until"])
+        yield begin, end
+        begin = end
+    elif "since" in position:
+        begin = _moment(position["since"]) - timedelta(minutes=window.overlap_minutes)
+    else:
+        begin = now - timedelta(days=window.first_days)
+    while begin < now:
+        end = min(begin + longest, now)
+        yield begin, end
+        begin = end
+
+
+def window_params(window: Window, since: datetime, until: datetime) -> dict[str, str]:
+    """A span as the upstream wants it written, its ends rounded outwards to the second."""
+    found = {window.since: written(since.replace(microsecond=0), window)}
+    if window.until:
+        whole = until.replace(microsecond=0) + timedelta(seconds=1 if until.microsecond else 0)
+        found[window.until] = written(whole, window)
+    return found
+
+
+def written(moment: datetime, window: Window) -> str:
+    """A moment in the window's zone and format."""
+    local = moment.astimezone(ZoneInfo(window.time_zone))
+    if window.format == "iso":
+        return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if window.time_zone == "UTC" else local.isoformat()
+    return local.strftime(window.format)
+
+
+def _moment(text: str) -> datetime:
+    return datetime.fromisoformat(text)
+
+
+def _quoted(external_id: str) -> str:
+    return "".join(
+        c
+        if c.isascii() and (c.isalnum() or c in "-_.~")
+        else "".join(f"%{b:02X}" for b in c.encode("utf-8", "surrogatepass"))
+        for c in external_id
+    )
