@@ -360,7 +360,7 @@ def test_killed_again_and_again_an_import_loses_nothing_and_doubles_nothing(data
     assert [reject["row"] for reject in said["rejects"]] == expected
     with database.read() as session:
         types: Any = select(col(TicketEvent.type), func.count()).group_by(col(TicketEvent.type))
-        events = dict(session.execute(types).tuples())
+        events = dict(session.execute(types).all())
         tickets = session.execute(select(func.count(), func.count(col(Ticket.external_id).distinct()))).one()
         assert session.execute(select(func.count()).select_from(Reject)).scalar() == len(expected)
     assert tuple(tickets) == (rows - len(expected),) * 2
