@@ -11,7 +11,8 @@ from app import clock
 from app.domain.errors import Invalid
 from app.runtime import Runtime
 from app.store import feeds as store
-from ingest.pull import Pulled, Work, begin, source_of
+from ingest.feed_work import Pulled, Work, begin
+from ingest.pull import source_of
 from ingest.sources.http import Pace, Upstream
 from ingest.sources.open311 import Open311Feed
 from ingest.sources.rest import RestFeed

@@ -68,6 +68,11 @@ def digest_of(raw: str) -> str:
     return hashlib.sha256(raw.encode("utf-8", "surrogatepass")).hexdigest()
 
 
+def reason_of(errors: Sequence[FieldProblem]) -> str:
+    """What a reject is grouped by: the code of the first error."""
+    return errors[0].code[:REASON_LENGTH]
+
+
 def errors_json(errors: Sequence[FieldProblem]) -> list[dict[str, Any]]:
     """Reasons as they are kept."""
     return [{"pointer": p.pointer, "code": p.code, "zh": p.zh, "en": p.en} for p in errors]
@@ -95,7 +100,7 @@ def keep(session: Session, refused: Sequence[Refused], place: Place, now: dateti
         else:
             before.run_id, before.row = place.run_id, one.row
             before.errors = errors_json(one.errors)
-            before.reason = one.errors[0].code[:REASON_LENGTH]
+            before.reason = reason_of(one.errors)
             session.add(before)
     bulk.insert_rejects(session, fresh)
 
@@ -106,7 +111,7 @@ def _row(one: Refused, digest: str, place: Place, now: datetime) -> dict[str, An
         "door": place.door,
         "run_id": place.run_id,
         "row": one.row,
-        "reason": one.errors[0].code[:REASON_LENGTH],
+        "reason": reason_of(one.errors),
         "errors": errors_json(one.errors),
         "raw": one.raw,
         "digest": digest,

@@ -84,6 +84,18 @@ def remember(session: Session, rows: Sequence[Mapping[str, Any]]) -> None:
         session.execute(insert.on_conflict_do_update(index_elements=["feed_id", "external_id"], set_=new))
 
 
+def kept_reasons(session: Session, source_id: int, digests: Sequence[str]) -> dict[str, str]:
+    """The reasons of the rejects, settled or not, that records with these digests are, by digest."""
+    found: dict[str, str] = {}
+    for start in range(0, len(digests), LOOKUP):
+        query = select(col(Reject.digest), col(Reject.reason)).where(
+            col(Reject.source_id) == source_id, col(Reject.digest).in_(digests[start : start + LOOKUP]),
+            col(Reject.door) == "feed",
+        )  # fmt: skip
+        found |= {row.digest: row.reason for row in session.execute(query)}
+    return found
+
+
 def settle_rejects(session: Session, source_id: int, taken: Mapping[str, int], actor: str, now: datetime) -> None:
     """Mark the open rejects of a feed as retried whose very record, by its digest, has become a ticket since."""
     digests = list(taken)

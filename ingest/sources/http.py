@@ -174,12 +174,11 @@ class Upstream:
         )
 
     def _retry_after(self, text: str | None) -> float | None:
+        """Seconds to wait: as a number, or until a date; None where the upstream asks for nothing that can be read."""
         if text is None:
             return None
-        try:
-            return max(0.0, float(int(text)))
-        except ValueError:
-            pass
+        if text.strip().isdecimal():
+            return float(text)
         try:
             when = parsedate_to_datetime(text)
         except (TypeError, ValueError):

@@ -19,9 +19,11 @@ from app.models import Deadline, Feed, Reject, Ticket, TicketEvent
 from app.runtime import Runtime
 from app.services import feeds
 from ingest.feed_spec import FeedSpec, load_spec
-from ingest.pull import begin, pull
+from ingest.feed_work import begin
+from ingest.pull import pull
 from ingest.reconcile import reconcile
-from ingest.simulator import BASES, ROUGH, SECRET, SECRET_VARIABLES, Faults, World, serving
+from ingest.simulator.server import BASES, SECRET, SECRET_VARIABLES, serving
+from ingest.simulator.world import ROUGH, Faults, World
 from ingest.sources.http import Pace
 
 
@@ -155,7 +157,7 @@ def test_a_change_of_a_closed_ticket_is_a_reject_with_its_reason(runtime: Runtim
 
 
 def test_an_upstream_that_is_down_opens_the_breaker_and_the_cursor_stays(runtime: Runtime, time: Moving) -> None:
-    world = World(1, time.now, Faults(error=1.0))
+    world = World(1, time.now, Faults(error=1.0, update=0))
     with serving(world) as address:
         add(runtime, no_wait(load_spec("sulaiban", base_url=address + BASES["sulaiban"]), attempts=2))
         world.advance(5)
