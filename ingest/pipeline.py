@@ -14,6 +14,7 @@ from ingest.profile import Profile
 from ingest.schema import HistoricalTicket, future_problem
 from ingest.sources.base import Limits, Row, raw_text
 from ingest.sources.files import RowFile
+from ingest.sources.header import HeaderRule
 
 
 class Mapped(NamedTuple):
@@ -45,7 +46,7 @@ def open_mapped(path: Path, profile: Profile, *, limits: Limits | None = None) -
     with RowFile(
         path,
         wanted=profile.column_names(),
-        is_header=profile.is_header,
+        header=HeaderRule(profile.known_columns),
         encoding=profile.file.encoding,
         delimiter=profile.file.delimiter,
         sheet=profile.file.sheet,

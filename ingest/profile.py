@@ -215,12 +215,14 @@ class Profile(_Part):
         """Every column name that the profile knows, each once."""
         return list(dict.fromkeys(name for place in self.places() for name in place.all_names))
 
-    def is_header(self, names: Sequence[str]) -> bool:
-        """Whether these column names have what no ticket can do without: its identifier and its title."""
+    def known_columns(self, names: Sequence[str]) -> int:
+        """How many of these column names the profile knows; none where they lack what no ticket can do without, its
+        identifier or its title."""
         have = {column_key(name) for name in names}
-        return all(
-            any(column_key(name) in have for name in self.fields[field].all_names) for field in ("external_id", "title")
-        )
+        for field in ("external_id", "title"):
+            if not any(column_key(name) in have for name in self.fields[field].all_names):
+                return 0
+        return len(have & {column_key(name) for name in self.column_names()})
 
 
 def column_key(name: str) -> str:

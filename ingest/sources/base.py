@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, time, timedelta
 from typing import Any, NamedTuple, Protocol
@@ -59,10 +59,6 @@ class RowSource(Protocol):
 
     def rows(self) -> Iterator[Row]:
         """Every row, in order, once."""
-
-
-HeaderTest = Callable[[Sequence[str]], bool]
-"""Says whether these cells are the header looked for; the first row that passes is taken."""
 
 
 def raw_text(row: Row, columns: Sequence[str]) -> str:

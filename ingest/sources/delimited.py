@@ -7,19 +7,20 @@ breaks. Here the swallowed lines are put back: the first is refused, and reading
 from __future__ import annotations
 
 import csv
+import io
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 from typing import TextIO
 
 from app.domain.errors import BadRequest, FieldProblem
 from ingest.problems import problem
-from ingest.sources.base import HeaderTest, Limits, Row, unique_names
+from ingest.sources.base import Limits, Row
+from ingest.sources.header import DEEPEST, HEADER_WITHIN, HeaderRule, find_header
 
 _Record = tuple[list[str], FieldProblem | None, str | None]
 
 DELIMITERS = (",", "\t", ";", "|", "，")
-_HEADER_WITHIN = 20
-"""A header is looked for within this many rows: titles, blank rows and notes may stand above it."""
 _PROBE_LINES = 20
 
 
@@ -70,16 +71,16 @@ class DelimitedRows:
         text: TextIO,
         *,
         delimiter: str | None = None,
-        is_header: HeaderTest | None = None,
+        header: HeaderRule | None = None,
         limits: Limits | None = None,
     ) -> None:
         self._limits = limits or Limits()
         self._lines = _Lines(text, self._limits.record)
         self.delimiter = delimiter or self._find_delimiter()
-        self._records = self._read_records()
+        self._records: Iterator[_Record] = self._read_records(self._lines)
         self._number = 0
         self._width: int | None = None
-        self.columns: Sequence[str] = self._find_header(is_header)
+        self.columns: Sequence[str] = self._find_header(header)
         self._width = len(self.columns)
 
     def rows(self) -> Iterator[Row]:
@@ -112,42 +113,38 @@ class DelimitedRows:
         self._lines.put_back(probe)
         return max(DELIMITERS, key=lambda each: _evenness(probe, each))
 
-    def _find_header(self, is_header: HeaderTest | None) -> list[str]:
-        first: list[str] | None = None
+    def _find_header(self, rule: HeaderRule | None) -> list[str]:
         above: list[_Record] = []
+        came: list[str] = []
+        until: list[int] = []  # where in ``came`` each record ends
         for record in self._records:
-            cells = record[0]
             above.append(record)
-            if any(cell.strip() for cell in cells):
-                first = first or cells
-                if is_header is None or is_header(unique_names(cells)):
-                    return self._checked(cells)
-            if len(above) >= _HEADER_WITHIN:
+            came += self._lines.taken
+            until.append(len(came))
+            if len(above) >= HEADER_WITHIN + DEEPEST - 1 or _cut(record):
                 break
-        if first is None:
+        found = find_header([cells for cells, _, _ in above], rule)
+        if found is None:
             raise BadRequest("文件中没有表头行", "the file has no header row")
-        return self._checked(self._take_first(above))
-
-    def _take_first(self, above: list[_Record]) -> list[str]:
-        """No row is the header looked for: the first that holds anything stands in, and the profile says what it lacks;
-        the rows below it come again."""
-        start = next(i for i, (cells, _, _) in enumerate(above) if any(cell.strip() for cell in cells))
-        rest = iter(above[start + 1 :])
-        tail = self._records
-        self._records = (record for part in (rest, tail) for record in part)
-        return above[start][0]
-
-    def _checked(self, cells: list[str]) -> list[str]:
-        if len(cells) > self._limits.columns:
+        if len(found.names) > self._limits.columns:
             raise BadRequest(
-                f"表头有 {len(cells)} 列，最多 {self._limits.columns} 列",
-                f"the header has {len(cells)} columns, at most {self._limits.columns} are taken",
+                f"表头有 {len(found.names)} 列，最多 {self._limits.columns} 列",
+                f"the header has {len(found.names)} columns, at most {self._limits.columns} are taken",
             )
-        return unique_names(cells)
+        # What stands below the header comes again, to be read now that the width is known; but a record that was cut
+        # off is not there any more to be read, and comes as it was.
+        last = [above.pop()] if _cut(above[-1]) else []
+        again = came[until[found.end - 1] : until[len(above) - 1]]
+        if last:
+            before = self._read_records(_Lines(io.StringIO("".join(again), newline=""), self._limits.record))
+            self._records = chain(before, last, self._records)
+        else:
+            self._lines.put_back(again)
+            self._records = self._read_records(self._lines)
+        return found.names
 
-    def _read_records(self) -> Iterator[_Record]:
+    def _read_records(self, lines: _Lines) -> Iterator[_Record]:
         """Records with, for those that cannot be read, the reason and the physical line refused."""
-        lines = self._lines
         parser = self._parser(lines)
         while True:
             lines.taken.clear()
@@ -159,7 +156,7 @@ class DelimitedRows:
                 return
             except csv.Error:
                 fault = problem("record_unreadable")
-            if fault is None and not self._runs_on(cells):
+            if fault is None and not self._runs_on(cells, lines):
                 yield cells, None, None
                 continue
             if lines.too_long(lines.taken[-1]):
@@ -172,18 +169,19 @@ class DelimitedRows:
             else:
                 first, *swallowed = lines.taken
                 lines.put_back(swallowed)
+                lines.taken = [first]
                 yield self._alone(first)
             parser = self._parser(lines)
 
     def _parser(self, lines: Iterable[str], *, strict: bool = True) -> Iterator[list[str]]:
         return csv.reader(lines, delimiter=self.delimiter, strict=strict)
 
-    def _runs_on(self, cells: list[str]) -> bool:
+    def _runs_on(self, cells: list[str], lines: _Lines) -> bool:
         """The record runs over several lines and does not come out at the header's width, or over a line too long."""
-        taken = self._lines.taken
+        taken = lines.taken
         if len(taken) > 1 and self._width is not None and len(cells) != self._width:
             return True
-        return self._lines.too_long(taken[-1])
+        return lines.too_long(taken[-1])
 
     def _alone(self, line: str) -> _Record:
         """A line that began a record which came to nothing, read by itself: text after a closing quote is let pass,
@@ -195,6 +193,11 @@ class DelimitedRows:
         if line.count('"') % 2:
             return [], problem("quote_unclosed"), line
         return cells, None, None
+
+
+def _cut(record: _Record) -> bool:
+    """Whether part of the record has been let go, so that it cannot be read again."""
+    return record[1] is not None and record[1].code == "record_too_long"
 
 
 def _evenness(probe: Sequence[str], delimiter: str) -> tuple[float, int]:

@@ -13,9 +13,10 @@ from pathlib import Path
 from types import TracebackType
 
 from app.domain.errors import BadRequest, TooLarge
-from ingest.sources.base import HeaderTest, Limits, Row, RowSource
+from ingest.sources.base import Limits, Row, RowSource
 from ingest.sources.delimited import DelimitedRows
 from ingest.sources.encoding import ESCAPE, detect_encoding
+from ingest.sources.header import HeaderRule
 from ingest.sources.jsonrows import JsonRows
 from ingest.sources.sheets import SheetRows
 from ingest.sources.unpack import OLD_EXCEL_MAGIC, ZIP_MAGIC, CountedFile, unpacked_stream
@@ -37,7 +38,7 @@ class RowFile:
         path: Path,
         *,
         wanted: Sequence[str] = (),
-        is_header: HeaderTest | None = None,
+        header: HeaderRule | None = None,
         encoding: str | None = None,
         delimiter: str | None = None,
         sheet: str | None = None,
@@ -55,15 +56,15 @@ class RowFile:
         try:
             if _is_workbook(path):
                 self.format = "xlsx"
-                self._source = SheetRows(path, sheet=sheet, is_header=is_header, limits=self.limits)
+                self._source = SheetRows(path, sheet=sheet, header=header, limits=self.limits)
             else:
-                self._open_text(wanted, is_header, encoding, delimiter)
+                self._open_text(wanted, header, encoding, delimiter)
         except BaseException:
             self.close()
             raise
 
     def _open_text(
-        self, wanted: Sequence[str], is_header: HeaderTest | None, encoding: str | None, delimiter: str | None
+        self, wanted: Sequence[str], header: HeaderRule | None, encoding: str | None, delimiter: str | None
     ) -> None:
         self.encoding = encoding = encoding or self._detected()
         mark = self._open_as(encoding).read(_LOOK).lstrip("\ufeff \t\r\n")[:1]
@@ -75,7 +76,7 @@ class RowFile:
             raise BadRequest("文件是空的", "the file is empty")
         else:
             self.format = "csv"
-            rows = DelimitedRows(text, delimiter=delimiter, is_header=is_header, limits=self.limits)
+            rows = DelimitedRows(text, delimiter=delimiter, header=header, limits=self.limits)
             self.delimiter = rows.delimiter
             self._source = rows
 

@@ -15,10 +15,10 @@ from typing import Any
 import python_calamine as calamine
 
 from app.domain.errors import BadRequest, TooLarge
-from ingest.sources.base import MIB, HeaderTest, Limits, Row, unique_names
+from ingest.sources.base import MIB, Limits, Row
+from ingest.sources.header import DEEPEST, HEADER_WITHIN, HeaderRule, find_header
 from ingest.sources.unpack import damaged
 
-_HEADER_WITHIN = 20
 _CELL = re.compile(rb'\br="([A-Z]{1,3})([0-9]{1,7})"')
 _ROW = re.compile(rb"<(?:\w+:)?row\b")
 _OVERLAP = 64
@@ -32,7 +32,7 @@ class SheetRows:
         path: Path,
         *,
         sheet: str | None = None,
-        is_header: HeaderTest | None = None,
+        header: HeaderRule | None = None,
         limits: Limits | None = None,
     ) -> None:
         limits = limits or Limits()
@@ -47,11 +47,10 @@ class SheetRows:
         except (calamine.CalamineError, OSError) as error:
             raise BadRequest("表格文件损坏或不是 Excel 文件", "the spreadsheet is damaged, or is not one") from error
         self._rows = iter(found.iter_rows())
-        self._first_below = 0
         self._height = found.height
         self._taken = 0
         self._pending: list[list[Any]] = []
-        self.columns: Sequence[str] = self._find_header(is_header, limits)
+        self.columns: Sequence[str] = self._find_header(header)
 
     @property
     def consumed(self) -> int:
@@ -79,26 +78,19 @@ class SheetRows:
             self._taken += 1
             yield cells
 
-    def _find_header(self, is_header: HeaderTest | None, limits: Limits) -> Sequence[str]:
+    def _find_header(self, rule: HeaderRule | None) -> Sequence[str]:
         above: list[list[Any]] = []
         for cells in self._rows:
             self._taken += 1
             above.append(cells)
-            filled = any(str(cell).strip() for cell in cells)
-            if filled and (is_header is None or is_header(_names(cells))):
-                return _names(cells)
-            if len(above) >= _HEADER_WITHIN:
+            if len(above) >= HEADER_WITHIN + DEEPEST - 1:
                 break
-        start = next((i for i, cells in enumerate(above) if any(str(cell).strip() for cell in cells)), None)
-        if start is None:
+        named = max((n for cells in above for n, cell in enumerate(cells, 1) if str(cell).strip()), default=0)
+        found = find_header([cells[:named] for cells in above], rule)
+        if found is None:
             raise BadRequest(f"工作表“{self.sheet}”是空的", f"the sheet {self.sheet!r} is empty")
-        self._pending = above[start + 1 :]
-        return _names(above[start])
-
-
-def _names(cells: Sequence[Any]) -> list[str]:
-    width = max((i for i, cell in enumerate(cells, 1) if str(cell).strip()), default=0)
-    return unique_names(cells[:width])
+        self._pending = above[found.end :]
+        return found.names
 
 
 def _choose(book: calamine.CalamineWorkbook, wanted: str | None) -> str:

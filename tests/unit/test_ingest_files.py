@@ -16,6 +16,7 @@ import xlsxwriter
 from app.domain.errors import BadRequest, DubanError, TooLarge
 from ingest.sources.base import Limits, Row, raw_text, unique_names
 from ingest.sources.files import RowFile
+from ingest.sources.header import HeaderRule, combined
 from ingest.sources.jsonrows import REST
 
 HEADER = ["编号", "标题", "内容"]
@@ -147,13 +148,13 @@ def test_a_field_or_line_without_end_is_one_reject(tmp_path: Path) -> None:
 
 def test_titles_above_the_header_are_passed_over_where_the_header_is_known(tmp_path: Path) -> None:
     body = "某区工单表,,\n\n2026 年 3 月,,\n编号,标题,内容\n1,甲,乙\n"
-    columns, rows = read(write(tmp_path, body), is_header=lambda names: "编号" in names)
+    columns, rows = read(write(tmp_path, body), header=HeaderRule(lambda names: "编号" in names))
     assert columns == HEADER
     assert [list(row.cells) for row in rows] == [["1", "甲", "乙"]]
 
 
 def test_a_header_that_is_not_there_leaves_every_row_to_be_read(tmp_path: Path) -> None:
-    columns, rows = read(write(tmp_path, "x,y\n1,2\n3,4\n"), is_header=lambda names: "编号" in names)
+    columns, rows = read(write(tmp_path, "x,y\n1,2\n3,4\n"), header=HeaderRule(lambda names: "编号" in names))
     assert columns == ["x", "y"]
     assert [row.number for row in rows] == [1, 2]
 
@@ -296,3 +297,63 @@ def test_progress_grows_to_the_size_of_the_file(tmp_path: Path) -> None:
         assert file.total == path.stat().st_size
     assert 0 < seen[0] < seen[len(seen) // 2] < seen[-1] == path.stat().st_size
     assert seen == sorted(seen)
+
+
+# ------------------------------------------------------------------------------------ headers of several rows, merged
+
+
+@pytest.mark.parametrize(
+    ("rows", "names"),
+    [
+        ([["编号", "标题"]], ["编号", "标题"]),
+        (
+            [["编号", "诉求人", "", "时间", ""], ["", "姓名", "电话", "受理", "办结"]],
+            ["编号", "诉求人 姓名", "诉求人 电话", "时间 受理", "时间 办结"],
+        ),
+        ([["编号", "诉求人", ""], ["编号", "姓名", "电话"]], ["编号", "诉求人 姓名", "诉求人 电话"]),
+        ([["编号", "", "标题"], ["", "来源", ""]], ["编号", "来源", "标题"]),
+        (
+            [["甲", "", "乙", ""], ["一", "", "二", ""], ["x", "y", "x", "y"]],
+            ["甲 一 x", "甲 一 y", "乙 二 x", "乙 二 y"],
+        ),
+        ([["a", None], ["", ""]], ["a", "column 2"]),
+    ],
+)
+def test_a_heading_merged_over_columns_or_rows_names_each_column(rows: list[list[Any]], names: list[str]) -> None:
+    assert combined(rows) == names
+
+
+def knows(*columns: str) -> HeaderRule:
+    """A rule that knows these columns, the first of which must be there."""
+    return HeaderRule(lambda names: len(set(names) & set(columns)) if columns[0] in names else 0)
+
+
+TWO_ROWS = "某区 2026 年工单表,,,\n编号,诉求人,,标题\n,姓名,电话,\n1,张三,13812345678,路灯\n"
+
+
+def test_a_header_of_two_rows_is_taken_whole_where_both_rows_are_known(tmp_path: Path) -> None:
+    columns, rows = read(write(tmp_path, TWO_ROWS), header=knows("编号", "标题", "诉求人 姓名", "诉求人 电话"))
+    assert columns == ["编号", "诉求人 姓名", "诉求人 电话", "标题"]
+    assert [(row.number, list(row.cells)) for row in rows] == [(1, ["1", "张三", "13812345678", "路灯"])]
+
+
+def test_rows_read_while_the_header_was_looked_for_lose_none_of_their_care(tmp_path: Path) -> None:
+    body = 'x\n编号,标题\n1,a\n2,"open\n3,b\n4,"c"\n' + "5," + "y" * 300_000 + "\n6,d\n"
+    rows = read(write(tmp_path, body), header=knows("编号"), limits=Limits(record=200_000))[1]
+    assert faults(rows) == {2: "quote_unclosed", 5: "record_too_long"}
+    assert [list(row.cells) for row in rows if not row.fault] == [["1", "a"], ["3", "b"], ["4", "c"], ["6", "d"]]
+
+
+def test_of_a_sheet_too_the_merged_header_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "book.xlsx"
+    with xlsxwriter.Workbook(path) as book:
+        sheet = book.add_worksheet("工单")
+        sheet.merge_range("A1:D1", "某区工单表")
+        sheet.merge_range("A2:A3", "编号")
+        sheet.merge_range("B2:C2", "诉求人")
+        sheet.write_row("B3", ["姓名", "电话"])
+        sheet.merge_range("D2:D3", "标题")
+        sheet.write_row("A4", [1, "张三", "13812345678", "路灯"])
+    columns, rows = read(path, header=knows("编号", "诉求人 姓名"))
+    assert columns == ["编号", "诉求人 姓名", "诉求人 电话", "标题"]
+    assert [(row.number, list(row.cells)) for row in rows] == [(1, [1.0, "张三", "13812345678", "路灯"])]
