@@ -208,6 +208,7 @@ def context(request: Request, now: datetime) -> dict[str, Any]:
         "t": t,
         "word": t.word,
         "now": now,
+        "zone": str(zone),
         "here": lambda **changes: here(request, **changes),
         "link": lambda path, **query: link(path, query),
         "when": lambda moment: wording.when(moment, zone, now),

@@ -7,7 +7,7 @@ numbers without gaps and in the order of commit, and so it must be the last lock
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime, tzinfo
 from typing import Any
 
@@ -27,8 +27,7 @@ from app.services.views import moment
 from app.store import oversight as store
 from app.store.ids import take
 
-LIVE = ("open", "acked")
-"""States of an alert that still stands."""
+LIVE = store.LIVE
 FEED_COUNTER = "alert_feed"
 _PENDING = "alert_feed"
 _STANDING = (
@@ -127,7 +126,7 @@ def resolve(
 ) -> list[Alert]:
     """Settle the alerts of ``targets`` (none: all) that still stand, and let the ticket's card be what is left.
 
-    ``resolution`` says by what: met, extended, moved, replied, void, …
+    ``resolution`` says by what: met, extended, moved, replied, superseded, void, …
     """
     with session.no_autoflush:  # what this transaction has settled already is left out below, unwritten or not
         found = session.execute(_STANDING, {"ticket": ticket.id}).scalars().all()
@@ -148,6 +147,25 @@ def resolve(
         note(session, alert.id, "resolved", now)
     ticket.card = card
     session.add(ticket)
+    return settled
+
+
+def supersede(session: Session, raised: Mapping[tuple[int, store.Key], int], now: datetime) -> int:
+    """Settle what still stands below a higher rung of the same deadline, so that one deadline stands on the board once.
+
+    ``raised``: the id of the alert raised now, by ticket and deadline. The cards of the tickets are the caller's to set;
+    they can only have risen. How many were settled.
+    """
+    settled = 0
+    for alert in store.standing_alerts(session, sorted({ticket_id for ticket_id, _ in raised})):
+        above = raised.get((alert.ticket_id, (alert.target, alert.round, alert.revision)))
+        if above is None or above == alert.id:
+            continue
+        alert.state, alert.resolved_at, alert.resolution = "resolved", now, "superseded"
+        session.add(alert)
+        assert alert.id is not None
+        note(session, alert.id, "resolved", now)
+        settled += 1
     return settled
 
 

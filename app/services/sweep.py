@@ -173,6 +173,7 @@ def _look(
     rows = [_alert_row(case.ticket, item, now) for case in cases for item in case.decision.raise_]
     written = store.insert_alerts(session, rows)
     due = [(case, _mine(case, written)) for case in cases]
+    alerts.supersede(session, _above(due, written), now)
     serials = _serials(session, ref, due, now)
     tally = SweepResult(checked=len(ids), alerts=len(written), postponed=postponed)
     pages = _Pages()
@@ -229,6 +230,18 @@ def _key(ticket: Ticket, item: Raise) -> tuple[int, store.Key, str]:
 def _mine(case: _Case, written: Written) -> list[Raise]:
     """What this sweep raised; an alert that was there already has been acted on by whoever wrote it."""
     return [item for item in case.decision.raise_ if _key(case.ticket, item) in written]
+
+
+def _above(due: Sequence[tuple[_Case, list[Raise]]], written: Written) -> dict[tuple[int, store.Key], int]:
+    """The alerts raised now on deadlines that have had one before, whose earlier alert they take the place of."""
+    found: dict[tuple[int, store.Key], int] = {}
+    for case, raised in due:
+        before = {(f.target, f.round, f.revision) for f in case.facts.deadlines if f.raised}
+        for item in raised:
+            deadline = (item.target, item.round, item.revision)
+            if deadline in before:
+                found[case.ticket.id, deadline] = written[_key(case.ticket, item)]
+    return found
 
 
 def _serials(

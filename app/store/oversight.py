@@ -14,6 +14,8 @@ from sqlmodel import Session, col
 
 from app.models import Alert, AlertFeed, Deadline, SupervisionOrder, Ticket, Unit
 
+LIVE = ("open", "acked")
+"""States of an alert that still stands."""
 Key = tuple[str, int, int]
 """Target, round and revision: one deadline as the ladder counts it."""
 _RAISED = select(col(Alert.ticket_id), col(Alert.target), col(Alert.round), col(Alert.revision), col(Alert.rung)).where(
@@ -72,6 +74,16 @@ def open_deadlines(session: Session, ticket_ids: Sequence[int]) -> dict[int, lis
     for row in session.execute(query).scalars():
         found[row.ticket_id].append(row)
     return found
+
+
+def standing_alerts(session: Session, ticket_ids: Sequence[int]) -> list[Alert]:
+    """The alerts of these tickets that still stand, in the order of their ids."""
+    if not ticket_ids:
+        return []
+    query = (
+        select(Alert).where(col(Alert.ticket_id).in_(ticket_ids), col(Alert.state).in_(LIVE)).order_by(col(Alert.id))
+    )
+    return list(session.execute(query).scalars())
 
 
 def ended_deadlines(session: Session, ticket_ids: Sequence[int], target: str) -> dict[int, list[Deadline]]:

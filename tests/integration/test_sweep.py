@@ -48,7 +48,7 @@ def check_once(office: Office, ids: list[int]) -> None:
     assert Counter(o.ticket_id for o in orders) == Counter(ids)
     assert sorted(o.serial for o in orders) == list(range(1, len(ids) + 1))
     feed = [entry.id for entry in office.all(AlertFeed)]
-    assert feed == list(range(1, len(found) + 1))
+    assert feed == list(range(1, len(found) + len([a for a in found if a.resolution == "superseded"]) + 1))
     events = Counter((e.ticket_id, e.type) for e in office.all(TicketEvent))
     for ticket_id in ids:
         assert events[ticket_id, "supervision_order_issued"] == 1
@@ -78,6 +78,26 @@ def test_a_prompt_sweeper_gives_reminder_yellow_and_red_each_in_its_time(office:
         ("complete_t1", "yellow", moment("03-06 17:30")),
         ("complete_due", "red", DUE),
     ]
+
+
+def test_a_higher_rung_takes_the_place_of_the_one_below_it_of_the_same_deadline_alone(office: Office) -> None:
+    ticket, later = office.ticket(), office.ticket(start=START + timedelta(days=1))
+    for text in ("03-05 17:30", "03-06 17:30", "03-09 17:30"):
+        office.sweep(moment(text))
+        if text == "03-05 17:30":
+            with office.database.write() as session:
+                alerts.acknowledge(session, SUPERVISOR, office.alerts(ticket)[0].id or 0, moment("03-05 18:00"))
+    assert [(a.rung, a.state, a.resolution, a.resolved_at) for a in office.alerts(ticket)] == [
+        ("complete_t2", "resolved", "superseded", moment("03-06 17:30")),
+        ("complete_t1", "resolved", "superseded", DUE),
+        ("complete_due", "open", None, None),
+    ]
+    assert [(a.rung, a.state) for a in office.alerts(later)] == [
+        ("complete_t2", "resolved"), ("complete_t1", "open")
+    ]  # fmt: skip
+    told = [(entry.alert_id, entry.kind) for entry in office.all(AlertFeed)]
+    assert len(told) == len(set(told)) == 9, "five raised, one acknowledged, three settled: each told once"
+    assert office.get(ticket).card == "red"
 
 
 def test_a_late_sweep_raises_the_highest_rung_alone_and_names_the_others(office: Office) -> None:

@@ -18,7 +18,8 @@ let lostSince = null;
 let patience = null;
 
 function clockText(moment) {
-  return moment.toLocaleTimeString(document.documentElement.lang, { hour12: false });
+  // in the zone of the times on the page, whatever that of the screen's computer
+  return moment.toLocaleTimeString(document.documentElement.lang, { hour12: false, timeZone: document.body.dataset.zone });
 }
 
 function connectionLost() {
