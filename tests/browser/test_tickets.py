@@ -99,6 +99,18 @@ def test_a_ticket_goes_its_whole_way_through_the_forms(signed_in: SignIn, site: 
     expect(caller.locator(".timeline")).to_contain_text("王承办")
 
 
+def test_the_forms_stand_as_buttons_in_a_row_and_the_open_one_beneath_them(signed_in: SignIn, site: Site) -> None:
+    ticket = site.push("按钮排成一行", unit="CG")
+    page = signed_in("chen", width=1366, height=768)
+    page.goto(f"/tickets/{ticket}")
+    buttons = [box for each in page.locator(".action summary").all() if (box := each.bounding_box())]
+    assert len(buttons) >= 3
+    assert len({round(box["y"]) for box in buttons}) <= 2
+    form = open_form(page, "作废").locator("form").bounding_box()
+    assert form is not None
+    assert form["y"] > max(box["y"] + box["height"] for box in buttons)
+
+
 def test_a_refusal_stands_beside_the_form_and_keeps_what_was_typed(signed_in: SignIn, site: Site) -> None:
     ticket = site.push("早已超期的事", days_ago=40, unit="GA-01", accept=True)
     page = signed_in("wang")
