@@ -23,7 +23,7 @@ MODULES = {
     "sweep": "operation",
     "config": "settings",
     "import": "imports",
-    "profiles": "imports",
+    "profiles": "profiles",
     "report": "reports",
     "user": "accounts",
     "key": "accounts",

@@ -30,6 +30,7 @@ class Settings(BaseSettings):
     sweep_batch: int = Field(500, ge=1, le=10_000, description="tickets that one sweep transaction takes")
     intake_queue: int = Field(10_000, ge=1, description="pushes that may wait for a commit; beyond it 503")
     intake_group: int = Field(512, ge=1, le=10_000, description="pushes at most in one commit")
+    upload_mib: int = Field(256, ge=1, le=16_384, description="size of a file that a page takes, in MiB")
     session_hours: int = Field(12, ge=1, le=24 * 31, description="how long a sign-in lasts")
     password_memory_kib: int = Field(32_768, ge=64, description="memory of one password check (Argon2id), in KiB")
     secure_cookies: bool = Field(False, description="send the session cookie over HTTPS only")

@@ -40,6 +40,7 @@ _READ = 1 << 20
 class Progress:
     """How far an import has got: units of the file read of those there are, the row reached, and the tally so far."""
 
+    run_id: int
     consumed: int
     total: int
     row: int
@@ -65,25 +66,33 @@ def import_file(
     live: bool = False,
     chunk: int = CHUNK,
     on_progress: Callable[[Progress], None] | None = None,
+    name: str | None = None,
+    by: str | None = None,
 ) -> Imported:
     """Take the file at ``path`` in by ``profile``, from ``source_code`` (made where missing; else the profile's own).
+    ``name``: what the file is called where it came from; ``by``: who takes it in, the profile itself unless said.
 
     Raises BadRequest, TooLarge or Invalid for a file that cannot be read, before the first row or, where it breaks off
     later, after all that stands before; Conflict where another process is importing the same file.
     """
     with ExitStack() as stack:
         file = stack.enter_context(open_mapped(path, profile))  # what is no file of this profile is refused first
-        run, earlier = _begin(runtime, path, profile, source_code or profile.source.code, live, now)
+        code = source_code or profile.source.code
+        run, earlier = _begin(
+            runtime, path, profile, code, live, now, name=name or path.name, by=by or f"import:{profile.name}"
+        )
         assert run.id is not None, "it has been stored"
         place = rejects.Place("import", run.source_id, run.id, profile.name, earlier)
-        door = Door(place, source_code or profile.source.code, f"import:{profile.name}", history=True, live=live)
+        door = Door(place, code, f"import:{profile.name}", history=True, live=live)
         state = _State(run.id, run.position, Tally(run.created, run.unchanged, run.rejected))
         stack.enter_context(held_off())
         for lines in _chunks(_lines(file, now, after=run.position), chunk):
             for part, fates in take_in(runtime, door, lines, now, state.advance):
                 state.committed(part, fates)
                 if on_progress is not None:
-                    on_progress(Progress(file.file.consumed, file.file.total, state.position, state.tally))
+                    on_progress(
+                        Progress(state.run_id, file.file.consumed, file.file.total, state.position, state.tally)
+                    )
             sweep_young()
         with runtime.database.write() as session:
             session.execute(update(ImportRun).where(col(ImportRun.id) == run.id).values(state="done", finished_at=now))
@@ -175,7 +184,15 @@ def profile_key(profile: Profile) -> str:
 
 
 def _begin(
-    runtime: Runtime, path: Path, profile: Profile, source_code: str, live: bool, now: datetime
+    runtime: Runtime,
+    path: Path,
+    profile: Profile,
+    source_code: str,
+    live: bool,
+    now: datetime,
+    *,
+    name: str,
+    by: str,
 ) -> tuple[ImportRun, tuple[int, ...]]:
     """The run to go on with, or a new one; and the earlier runs of this file."""
     digest, key = file_digest(path), profile_key(profile)
@@ -195,8 +212,8 @@ def _begin(
             run = before.pop()
         else:
             run = ImportRun(
-                file_name=path.name[-255:], file_sha256=digest, profile=key, source_id=source.id, live=live,
-                started_at=now, actor=f"import:{profile.name}",
+                file_name=name[-255:], file_sha256=digest, profile=key, source_id=source.id, live=live,
+                started_at=now, actor=by[:100],
             )  # fmt: skip
             session.add(run)
         session.flush()

@@ -34,8 +34,14 @@ _NAME_LENGTH = 200
 _REMEMBERED = 100_000
 _NARROW = frozenset({"external_id", "parent_external_id", "reporter.phone", "reporter.id_number"})
 """Codes and numbers, in which a full-width digit is the same digit; in prose, width is the writer's own."""
+_CODES = frozenset({"external_id", "parent_external_id"})
 _LENGTHS = {"title": 200, "content": 10_000, "address": 500, "result": 10_000}
 _DONE = ("completed", "closed")
+_REACHED = (
+    ("voided_at", "void"), ("closed_at", "closed"), ("completed_at", "completed"), ("accepted_at", "accepted"),
+    ("dispatched_at", "dispatched"),
+)  # fmt: skip
+"""The status that a moment tells of, the last step first."""
 
 
 class _Moment(NamedTuple):
@@ -108,7 +114,7 @@ class Mapper:
             if words is not None:
                 mapped = words.get(text)
                 if mapped is None:
-                    mapped = words.get("*") or (text if text in words.values() else None)
+                    mapped = words.get("*", text if text in words.values() else None)
                 if mapped is None:
                     known = ", ".join(list(words)[:20])
                     problems.append(self._at(field, "value_unknown", value=text[:60], known=known))
@@ -126,7 +132,8 @@ class Mapper:
                 said["content"] = whole  # what was cut from the title is not lost
 
     def _take_converted(self, cells: Cells, said: dict[str, Any], problems: list[FieldProblem]) -> None:
-        never_void = not self._verdict_completes and said.get("status") != "void"
+        by_times = self.profile.status_from_times and "status" not in said
+        never_void = not (by_times or self._verdict_completes) and said.get("status") != "void"
         for field, _, get in self._moments:
             if field == "voided_at" and never_void:
                 continue
@@ -143,6 +150,8 @@ class Mapper:
                     said[field] = number_of(cell)
                 except ValueError as error:
                     problems.append(self._at(field, str(error)))
+        if by_times:
+            said["status"] = next((status for field, status in _REACHED if field in said), "received")
 
     def _take_attributes(self, cells: Cells) -> dict[str, Any]:
         attributes: dict[str, Any] = {name: text for name, get in self._attributes if (text := get(cells))}
@@ -171,13 +180,13 @@ class Mapper:
 
     def _bind_fields(self) -> None:
         for field, place in self.profile.fields.items():
-            index = self._index(place.columns)
+            indexes = self._indexes(place.columns)
             self._column_of[field] = next(
                 (name for name in place.all_names if column_key(name) in self._positions), place.all_names[0]
             )
             if field in MOMENT_FIELDS or field in NUMBER_FIELDS:
-                if index is not None:
-                    bound = _Moment(field, self._column_of[field], self._cell(index, place))
+                if indexes:
+                    bound = _Moment(field, self._column_of[field], self._cell(indexes, place))
                     (self._moments if field in MOMENT_FIELDS else self._numbers).append(bound)
                 continue
             get = self._text(place)
@@ -189,6 +198,8 @@ class Mapper:
                 if field == "title":
                     self._whole_title = get
                 get = _shortened(get, _LENGTHS[field])
+            elif place.shorten and field in _CODES:
+                get = _fitted(get)
             words = self.profile.values.get(field)
             self._texts.append((field, get, {plain(k): v for k, v in words.items()} if words else None))
 
@@ -214,27 +225,36 @@ class Mapper:
                 for field in lacking
             )
 
-    def _index(self, names: Sequence[str]) -> int | None:
-        return next((self._positions[key] for name in names if (key := column_key(name)) in self._positions), None)
+    def _indexes(self, names: Sequence[str]) -> list[int]:
+        """Where a value called by any of ``names`` may stand: in a table, in the first of them that the header has; in
+        JSON, where there is no header, each object says by itself which of them it uses."""
+        found = [self._positions[key] for name in names if (key := column_key(name)) in self._positions]
+        return found if column_key(REST) in self._positions else found[:1]
 
     def _text(self, place: Columns) -> _Text | None:
         """How to read ``place`` as text, empty where missing; none where the header has none of its columns."""
         missing = self._missing | frozenset(place.missing)
         if place.columns:
-            index = self._index(place.columns)
-            return None if index is None else _one(index, missing)
-        indexes = [index for name in place.join if (index := self._index([name])) is not None]
+            indexes = self._indexes(place.columns)
+            if len(indexes) > 1:
+                return _first(indexes, missing)
+            return _one(indexes[0], missing) if indexes else None
+        indexes = [index for name in place.join for index in self._indexes([name])]
         return _joined(indexes, missing, place.separator) if indexes else None
 
-    def _cell(self, index: int, place: Columns) -> _Cell:
+    def _cell(self, indexes: Sequence[int], place: Columns) -> _Cell:
         missing = self._missing | frozenset(place.missing) | {""}
 
         def get(cells: Cells) -> Any:
-            cell = cells[index]
-            if isinstance(cell, str):
-                cell = text_of(cell)
-                return None if cell in missing else cell
-            return cell
+            for index in indexes:
+                cell = cells[index]
+                if isinstance(cell, str):
+                    cell = text_of(cell)
+                    if cell in missing:
+                        continue
+                if cell is not None:
+                    return cell
+            return None
 
         return get
 
@@ -323,6 +343,13 @@ def _one(index: int, missing: frozenset[str]) -> _Text:
     return get
 
 
+def _first(indexes: Sequence[int], missing: frozenset[str]) -> _Text:
+    def get(cells: Cells) -> str:
+        return next((text for index in indexes if (text := text_of(cells[index])) and text not in missing), "")
+
+    return get
+
+
 def _joined(indexes: Sequence[int], missing: frozenset[str], separator: str) -> _Text:
     def get(cells: Cells) -> str:
         texts = (text_of(cells[index]) for index in indexes)
@@ -341,6 +368,10 @@ def _shortened(get: _Text, length: int) -> _Text:
         return text if len(text) <= length else text[: length - 1] + "…"
 
     return shorten
+
+
+def _fitted(get: _Text) -> _Text:
+    return lambda cells: fitting_code(get(cells))
 
 
 def fitting_code(text: str) -> str:

@@ -75,7 +75,8 @@ def _columns(value: object) -> object:
 class Columns(_Part):
     """Where a value stands. ``columns``: names for the same column, the first that the header has counts. ``join``:
     several columns put together, those that are empty left out. ``missing``: more words for "nothing" in this place.
-    ``shorten``: cut to what the field can hold, instead of refusing the row."""
+    ``shorten``: cut to what the field can hold, instead of refusing the row; an identifier keeps its beginning and a
+    hash of the whole, so that it still identifies."""
 
     columns: tuple[str, ...] = ()
     join: tuple[str, ...] = ()
@@ -143,7 +144,10 @@ class Verdict(_Part):
 
 
 class Profile(_Part):
-    """A mapping profile, checked. Tables are keyed by field, attribute or value, as the names say."""
+    """A mapping profile, checked. Tables are keyed by field, attribute or value, as the names say.
+
+    ``status_from_times``: where a row has no status, it stands where its moments tell that it has got to. In ``values``
+    the word ``*`` stands for every other, and an empty code for "leave the field out"."""
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
     title: Wording
@@ -154,6 +158,7 @@ class Profile(_Part):
     file: FileHints = FileHints()
     fields: dict[str, Place]
     constants: dict[str, str] = {}
+    status_from_times: bool = False
     values: dict[str, dict[str, str]] = {}
     unit: Tree | None = None
     category: Tree | None = None

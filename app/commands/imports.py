@@ -1,4 +1,4 @@
-"""``duban import`` and ``duban profiles``."""
+"""``duban import``."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from app import clock
-from app.commands.common import JsonFlag, opened, print_json, say
+from app.commands.common import JsonFlag, opened, say
 from app.config import get_settings
 from app.runtime import Runtime
 from app.services.rejects import errors_view
 from ingest import importer, retry
-from ingest.profile import list_profiles, load_profile
+from ingest.profile import load_profile
 
 SHOWN = 20
 """Rejects that are printed for a person; all of them are kept, and all are in ``--json``."""
@@ -31,7 +31,6 @@ _EVERY = 2.0
 def register(app: typer.Typer) -> None:
     """Add the commands of this module."""
     app.command("import")(import_file)
-    app.command("profiles")(profiles)
 
 
 def import_file(
@@ -56,24 +55,6 @@ def import_file(
             _print_json(runtime, done, lang)
         else:
             _print(runtime, done, lang)
-
-
-def profiles(as_json: JsonFlag = False) -> None:
-    """The mapping profiles there are: the bundled ones, and those in ``profiles`` in the data directory."""
-    settings = get_settings()
-    folder = settings.data_dir / "profiles"
-    found = list_profiles([folder] if folder.is_dir() else [])
-    if as_json:
-        print_json(
-            [
-                {"name": p.name, "title": {"zh": p.title.zh, "en": p.title.en}, "source": p.source.code,
-                 "time_zone": p.time_zone}
-                for p in found
-            ]
-        )  # fmt: skip
-        return
-    for each in found:
-        typer.echo(f"{each.name}\t{each.title.en if settings.lang == 'en' else each.title.zh}")
 
 
 Report = Callable[[importer.Progress], None]

@@ -23,14 +23,17 @@ from ingest.sources.unpack import OLD_EXCEL_MAGIC, ZIP_MAGIC, CountedFile, unpac
 
 _LOOK = 65_536
 """Characters looked at for the first mark that tells JSON from a table."""
+_CONTROL = tuple(chr(code) for code in (*range(1, 9), *range(14, 26), *range(28, 32), 127))
+"""Characters that text has none of. NUL is left to the rows: exports of some systems are strewn with it."""
 _WORKBOOK = re.compile(rb"PK\x03\x04.{26}(?:\[Content_Types\]\.xml|_rels/|xl/|docProps/|mimetype)", re.DOTALL)
 
 
 class RowFile:
     """An open file of rows; use it in a ``with`` statement.
 
-    ``format`` is ``csv``, ``ndjson``, ``json`` or ``xlsx``; ``encoding`` and ``delimiter`` are none where they do not
-    apply. Iterating raises ``TooLarge`` past ``limits.rows`` and ``BadRequest`` where the file breaks off.
+    ``format`` is ``csv``, ``ndjson``, ``json`` or ``xlsx``; ``encoding``, ``delimiter`` and ``sheet`` are none where
+    they do not apply; ``sheets`` are those that a person sees in a spreadsheet. Iterating raises ``TooLarge`` past
+    ``limits.rows`` and ``BadRequest`` where the file breaks off.
     """
 
     def __init__(
@@ -48,6 +51,8 @@ class RowFile:
         self.limits = limits or Limits()
         self.encoding: str | None = None
         self.delimiter: str | None = None
+        self.sheet: str | None = None
+        self.sheets: Sequence[str] = ()
         self._counted: CountedFile | None = None
         self._text: io.TextIOWrapper | None = None
         self._source: DelimitedRows | JsonRows | SheetRows
@@ -56,7 +61,9 @@ class RowFile:
         try:
             if _is_workbook(path):
                 self.format = "xlsx"
-                self._source = SheetRows(path, sheet=sheet, header=header, limits=self.limits)
+                found = SheetRows(path, sheet=sheet, header=header, limits=self.limits)
+                self.sheet, self.sheets = found.sheet, found.sheets
+                self._source = found
             else:
                 self._open_text(wanted, header, encoding, delimiter)
         except BaseException:
@@ -67,7 +74,9 @@ class RowFile:
         self, wanted: Sequence[str], header: HeaderRule | None, encoding: str | None, delimiter: str | None
     ) -> None:
         self.encoding = encoding = encoding or self._detected()
-        mark = self._open_as(encoding).read(_LOOK).lstrip("\ufeff \t\r\n")[:1]
+        start = self._open_as(encoding).read(_LOOK)
+        _refuse_what_is_no_text(start)
+        mark = start.lstrip("\ufeff \t\r\n")[:1]
         text = self._open_as(encoding)
         if mark in ("[", "{"):
             self.format = "json" if mark == "[" else "ndjson"
@@ -139,6 +148,16 @@ def _sheet(source: RowSource | DelimitedRows | JsonRows | SheetRows) -> SheetRow
     if not isinstance(source, SheetRows):
         raise TypeError("only a spreadsheet counts its rows")
     return source
+
+
+def _refuse_what_is_no_text(start: str) -> None:
+    """A picture, a document or a program is not a table, whatever its name says."""
+    strange = sum(map(start.count, _CONTROL))
+    if start.startswith("%PDF-") or strange > max(8, len(start) // 100):
+        raise BadRequest(
+            "这不是表格文件；可用 CSV、XLSX（XLS、ODS）、NDJSON 或 JSON，可以打包为 gz 或 zip",
+            "this is no table; take CSV, XLSX (XLS, ODS), NDJSON or JSON, packed as gz or zip where you like",
+        )
 
 
 def _is_workbook(path: Path) -> bool:

@@ -42,8 +42,8 @@ class SheetRows:
             raise _too_large(limits)
         try:
             book = calamine.CalamineWorkbook.from_path(path)
-            self.sheet = _choose(book, sheet)
-            found = book.get_sheet_by_name(self.sheet)
+            self.sheets = _visible(book)
+            self.sheet, found = _choose(book, sheet)
         except (calamine.CalamineError, OSError) as error:
             raise BadRequest("表格文件损坏或不是 Excel 文件", "the spreadsheet is damaged, or is not one") from error
         self._rows = iter(found.iter_rows())
@@ -93,7 +93,7 @@ class SheetRows:
         return found.names
 
 
-def _choose(book: calamine.CalamineWorkbook, wanted: str | None) -> str:
+def _choose(book: calamine.CalamineWorkbook, wanted: str | None) -> tuple[str, calamine.CalamineSheet]:
     names = book.sheet_names
     if wanted is not None:
         if wanted not in names:
@@ -101,12 +101,17 @@ def _choose(book: calamine.CalamineWorkbook, wanted: str | None) -> str:
                 f"没有名为“{wanted}”的工作表，现有：{'、'.join(names)}",
                 f"there is no sheet {wanted!r}; there are: {', '.join(names)}",
             )
-        return wanted
-    visible = [m.name for m in book.sheets_metadata if m.visible == calamine.SheetVisibleEnum.Visible] or names
-    for name in visible:
-        if book.get_sheet_by_name(name).height:
-            return name
+        return wanted, book.get_sheet_by_name(wanted)
+    for name in _visible(book):
+        found = book.get_sheet_by_name(name)
+        if found.height:
+            return name, found
     raise BadRequest("表格文件里没有内容", "the spreadsheet is empty")
+
+
+def _visible(book: calamine.CalamineWorkbook) -> list[str]:
+    shown = calamine.SheetVisibleEnum.Visible
+    return [each.name for each in book.sheets_metadata if each.visible == shown] or book.sheet_names
 
 
 def check_workbook(path: Path, limits: Limits) -> None:
@@ -140,11 +145,10 @@ def check_workbook(path: Path, limits: Limits) -> None:
 
 def _farthest(xml: bytes, row: int, column: int) -> tuple[int, int]:
     """The farthest row and column named in a stretch of a sheet's XML."""
-    places = set(_CELL.findall(xml))
-    for letters, digits in places:
-        row = max(row, int(digits))
-        column = max(column, _column_number(letters))
-    return max(row, len(_ROW.findall(xml))), max(column, 1)
+    places = _CELL.findall(xml)
+    column = max([column, 1, *map(_column_number, {letters for letters, _ in places})])
+    row = max([row, len(_ROW.findall(xml)), *map(int, {digits for _, digits in places})])
+    return row, column
 
 
 def _column_number(letters: bytes) -> int:

@@ -153,6 +153,58 @@ def test_numbers_of_a_spreadsheet_do_as_identifiers() -> None:
     assert mapped(profile(), {"id": "１２３", "title": "t"}).external_id == "123"
 
 
+def test_each_object_of_json_says_by_itself_which_of_several_names_it_uses(tmp_path: Path) -> None:
+    path = tmp_path / "rows.ndjson"
+    path.write_text(
+        '{"编号": "1", "标题": "甲", "受理时间": "2026-01-05 09:00"}\n'
+        '{"external_id": "2", "title": "乙", "标题": "", "kind": "投诉"}\n',
+        encoding="utf-8",
+    )
+    with open_mapped(path, load_profile("duban")) as source:
+        tickets, rejects = tickets_and_rejects(map_rows(source))
+    assert rejects == []
+    assert [(t.external_id, t.title, t.kind, t.received_at is not None) for t in tickets] == [
+        ("1", "甲", None, True),
+        ("2", "乙", "complaint", False),
+    ]
+
+
+def test_an_empty_code_leaves_the_field_out_also_for_every_other_word() -> None:
+    of = profile('kind = "k"\n[values.kind]\n"来访" = "help"\n"其他" = ""')
+    assert mapped(of, {"id": "1", "title": "t", "k": "其他"}).kind is None
+    assert refused(of, {"id": "1", "title": "t", "k": "来信"}) == {"/kind": "value_unknown"}
+    of = profile('kind = "k"\n[values.kind]\n"来访" = "help"\n"*" = ""')
+    assert mapped(of, {"id": "1", "title": "t", "k": "来信"}).kind is None
+
+
+@pytest.mark.parametrize(
+    ("row", "status"),
+    [
+        ({}, "received"),
+        ({"派": "2026-01-01 09:00"}, "dispatched"),
+        ({"派": "2026-01-01 09:00", "结": "2026-01-02 09:00"}, "completed"),
+        ({"结": "2026-01-02 09:00", "档": "2026-01-03 09:00"}, "closed"),
+        ({"结": "2026-01-02 09:00", "废": "2026-01-03 09:00"}, "void"),
+        ({"结": "2026-01-02 09:00", "态": "办理中"}, "accepted"),
+    ],
+)
+def test_a_row_without_a_status_stands_where_its_moments_tell(row: dict[str, str], status: str) -> None:
+    of = profile(
+        'dispatched_at = "派"\ncompleted_at = "结"\nclosed_at = "档"\nvoided_at = "废"\nstatus = "态"\n'
+        '[values.status]\n"办理中" = "accepted"'
+    ).model_copy(update={"status_from_times": True})
+    ticket = mapped(of, {"id": "1", "title": "t", "派": "", "结": "", "档": "", "废": "", "态": "", **row})
+    assert ticket.status == status
+    assert (ticket.completed_at is not None) == (status in ("completed", "closed"))
+
+
+def test_an_identifier_put_together_may_be_fitted_and_still_tells_rows_apart() -> None:
+    of = parse_profile(LEAST.replace('"id"', '{ join = ["id", "subject"], shorten = true }'))
+    one, other = (mapped(of, {"id": "1", "title": "t", "subject": "长" * 80 + end}).external_id for end in "ab")
+    assert one != other
+    assert max(map(len, (one, other))) <= 64
+
+
 def test_a_title_too_long_is_refused_unless_it_may_be_shortened_and_then_nothing_is_lost() -> None:
     long = "长" * 300
     assert refused(profile(), {"id": "1", "title": long}) == {"/title": "string_too_long"}
