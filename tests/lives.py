@@ -238,7 +238,7 @@ def _live_until(world: World, session: Session, ref: Reference, life: One, end: 
             return
         life.now = following
         name = life.chance.choice(_choices(life, ticket))
-        at = _told_late(session, life, ticket) if life.chance.random() < 0.3 else None
+        at = _told_late(session, life, ticket, name) if life.chance.random() < 0.3 else None
         try:
             _take(session, ref, life, ticket, name, at)
             world.steps[name] += 1
@@ -276,9 +276,9 @@ def _choices(life: One, ticket: Ticket) -> list[str]:
     return found
 
 
-def _told_late(session: Session, life: One, ticket: Ticket) -> datetime:
+def _told_late(session: Session, life: One, ticket: Ticket, name: str) -> datetime:
     """A moment between the ticket's latest step and now, both included."""
-    latest = lifecycle.latest_step(session, ticket)
+    latest = lifecycle.latest_step(session, ticket, name)
     room = max(0, (life.now - latest) // timedelta(microseconds=1))
     return latest + timedelta(microseconds=life.chance.choice((0, room, life.chance.randint(0, room))))
 

@@ -20,9 +20,10 @@ from app import clock
 from app.commands.common import JsonFlag, opened, parse_time, print_json
 from app.config import get_settings
 from app.domain.errors import Invalid
+from app.services.differences import Difference
 from app.services.policy_replay import Proposal, replay
 from app.services.reference import DEFAULT_CALENDAR
-from app.services.verify import Checked, Difference, verify
+from app.services.verify import Checked, verify
 
 ACTOR = "system:verify"
 _EVERY = 2.0
@@ -130,7 +131,9 @@ def _line(difference: Difference) -> str:
     zone = get_settings().zone
 
     def moment(value: Any) -> str:
-        return "-" if value is None else value.astimezone(zone).isoformat()
+        if isinstance(value, datetime):
+            return value.astimezone(zone).isoformat()
+        return "-" if value is None else json.dumps(value, ensure_ascii=False)
 
     english = get_settings().lang == "en"
     stored, right = ("stored", "recomputed") if english else ("现存", "重算")

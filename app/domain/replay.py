@@ -35,6 +35,8 @@ _MOVES: Mapping[str, str] = {
 STEPS = tuple(sorted({*_MOVES, "contacted", "called_back"} - {"received", "dispatched"}))
 """Events after which no step can be told that happened before them. Receipt and dispatch are left out: a correction may
 move them, and the ticket knows where to."""
+STATE_STEPS = tuple(sorted({*_MOVES} - {"received", "dispatched"}))
+"""Those that change the state: a suspension may be told of that began before a contact with the citizen was made."""
 
 
 def _moment(text: str | None) -> datetime | None:

@@ -23,6 +23,9 @@ UNIT_CLOCK: Final = ("accept", "contact", "complete")
 """Targets that stand still while the ticket is suspended."""
 _BEGIN: Final = frozenset({"received", "dispatched", "reassigned", "return_refused", "completed", "reopened"})
 """Events that begin the deadlines they name; others that name one have moved it."""
+_MOVE_MET: Final = frozenset({"contacted", "resumed"})
+"""Events that may move a deadline that was met: a contact made while the clock stood still, or before a suspension that
+was told of later had ended."""
 _MEET: Final = {
     "accepted": "accept",
     "contacted": "contact",
@@ -55,7 +58,7 @@ class Told:
     met_at: datetime | None = None
     cancelled_at: datetime | None = None
     suspensions: tuple[tuple[datetime, datetime], ...] = ()
-    """Those that ended while it ran; kept when it is met."""
+    """Those that have ended; where it was met, as far as they lie before that."""
 
     @property
     def running(self) -> bool:
@@ -92,9 +95,19 @@ class Retold:
         found = cls()
         for event_type, at, data in events:
             found.take(event_type, at, data)
-        for told in found.running():
-            told.suspensions = tuple(found.suspensions)
+        for told in (told for listed in found.deadlines.values() for told in listed):
+            told.suspensions = tuple(found._until(told.met_at))
         return found
+
+    @property
+    def all_suspensions(self) -> list[tuple[datetime, datetime | None]]:
+        """The suspensions in order, the one that is open (None) last."""
+        return [*self.suspensions, *([] if self._suspended_at is None else [(self._suspended_at, None)])]
+
+    def _until(self, met: datetime | None) -> list[tuple[datetime, datetime]]:
+        if met is None:
+            return self.suspensions
+        return [(a, met if b is None else min(b, met)) for a, b in self.all_suspensions if a < met]
 
     def running(self, target: str | None = None) -> list[Told]:
         """The deadlines that are neither met nor cancelled, of one target or of all."""
@@ -147,12 +160,15 @@ class Retold:
     def _entry(self, event_type: str, target: str, at: datetime, entry: Mapping[str, Any]) -> None:
         if entry.get("to") is None:
             self._cancel(at, target)
-        elif event_type in _BEGIN or not self.running(target):
+            return
+        met = self.in_force(target) if event_type in _MOVE_MET else None
+        moved = self.running(target) or ([met] if met is not None else [])
+        if event_type in _BEGIN or not moved:
             self._begin(target, _moment(entry["start"]) if "start" in entry else at, entry)
-        else:
-            for told in self.running(target):
-                told.said = _moment(entry["to"])
-                told.policy_id, told.calendar_id = entry.get("policy"), entry.get("calendar")
+            return
+        for told in moved:
+            told.said = _moment(entry["to"])
+            told.policy_id, told.calendar_id = entry.get("policy"), entry.get("calendar")
 
     def _begin(self, target: str, start: datetime, entry: Mapping[str, Any]) -> None:
         """Begin a deadline, in the place of the one that still runs."""
@@ -166,7 +182,6 @@ class Retold:
     def _meet(self, target: str, at: datetime) -> None:
         for told in self.running(target):
             told.met_at = at
-            told.suspensions = tuple(self.suspensions)
 
     def _cancel(self, at: datetime, target: str | None = None) -> None:
         for told in self.running(target):

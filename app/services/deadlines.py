@@ -5,7 +5,7 @@ Every move is told to the caller as ``Moved``, who writes it into the event that
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -16,10 +16,12 @@ from sqlmodel import Session, col
 from app.domain.limits import Due, Limit, due
 from app.domain.policies import Policy, choose
 from app.domain.workcalendar import WorkCalendar
-from app.models import Deadline, Suspension, Ticket
+from app.models import CalendarVersion, Deadline, Suspension, Ticket
 from app.services.log import stamp
 from app.services.reference import Reference
 
+Span = tuple[datetime, datetime | None]
+"""A suspension; one without an end is open."""
 UNIT_CLOCK = ("accept", "contact", "complete")
 """Targets that stand still while the ticket is suspended."""
 _OF_TICKET = (
@@ -99,16 +101,39 @@ def calendar_of(ref: Reference, row: Deadline, unit_id: int | None) -> tuple[int
     return ref.calendar_under(ref.policy(row.policy_id), unit_id)
 
 
+def spans_for(row: Deadline, spans: Iterable[Span]) -> list[tuple[datetime, datetime]]:
+    """Of a ticket's suspensions those that ``row`` gives back: the ones that have ended; where it was met, as far as they
+    lie before that."""
+    if row.target not in UNIT_CLOCK:
+        return []
+    met = row.met_at
+    if met is None:
+        return [(a, b) for a, b in spans if b is not None]
+    return [(a, met if b is None else min(b, met)) for a, b in spans if a < met]
+
+
+def calendar_version(session: Session, ref: Reference, version_id: int | None) -> WorkCalendar:
+    """One version of a calendar, by its id; the default calendar where a row names none."""
+    for held_id, calendar in ref.calendars.values():
+        if held_id == version_id:
+            return calendar
+    row = session.get(CalendarVersion, version_id) if version_id is not None else None
+    if row is None:
+        return ref.calendar_for(None)[1]
+    return WorkCalendar.from_spec(row.spec, code=row.code, version=row.version)
+
+
 def compute(
-    ref: Reference, row: Deadline, unit_id: int | None, spans: Sequence[tuple[datetime, datetime | None]]
+    ref: Reference, row: Deadline, unit_id: int | None, spans: Iterable[Span], calendar: WorkCalendar | None = None
 ) -> Due:
-    """When ``row`` is due under the calendar in force for ``unit_id``; a limit of the upstream's own stays as it is."""
-    _, calendar = calendar_of(ref, row, unit_id)
+    """When ``row`` is due by ``calendar``, else by the one in force for ``unit_id``; a limit of the upstream's own stays
+    as it is."""
     if row.limit is None:
         return Due(row.due_at, row.provisional)
+    by = calendar or calendar_of(ref, row, unit_id)[1]
     extension = [Limit("working_days", row.extended_days)] if row.extended_days else []
-    closed = [(a, b) for a, b in spans if b is not None] if row.target in UNIT_CLOCK else []
-    return due(calendar, row.started_at, Limit.from_spec(row.limit), suspensions=closed, extensions=extension)
+    held = spans_for(row, spans)
+    return due(by, row.started_at, Limit.from_spec(row.limit), suspensions=held, extensions=extension)
 
 
 def open_target(
@@ -207,6 +232,22 @@ def recompute(
         if target == "complete":
             ticket.due_at, ticket.provisional = row.due_at, row.provisional
     return moves
+
+
+def move_met(session: Session, ref: Reference, ticket: Ticket, rows: Iterable[Deadline], target: str) -> list[Moved]:
+    """Give a deadline that was met the time suspended before that, where the suspension was still open then, or was told
+    of later; by the calendar that it stood by, for otherwise what was met is history."""
+    row = in_force(rows, target)
+    if row is None or row.met_at is None or row.limit is None:
+        return []
+    spans = [(s.from_at, s.to_at) for s in suspensions_of(session, ticket.id)]
+    answer = compute(ref, row, ticket.unit_id, spans, calendar_version(session, ref, row.calendar_id))
+    if answer.due_at == row.due_at:
+        return []
+    old, row.due_at, row.provisional = row.due_at, answer.due_at, answer.provisional
+    row.revision += 1
+    session.add(row)
+    return [Moved.to_where(row, old)]
 
 
 def state_of(row: Deadline, now: datetime, *, suspended: bool = False) -> str:

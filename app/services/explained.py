@@ -18,8 +18,7 @@ from app.domain.errors import NotFound
 from app.domain.limits import Limit
 from app.domain.receipts import Receipt, receipt
 from app.domain.words import TARGET
-from app.domain.workcalendar import WorkCalendar
-from app.models import CalendarVersion, Deadline, Extension, Suspension, Ticket
+from app.models import Deadline, Extension, Suspension, Ticket
 from app.services import deadlines
 from app.services.reference import Reference
 from app.services.views import moment
@@ -117,15 +116,21 @@ def explain(
         return Explained(ticket, row, state, None, spans, granted)
     policy = ref.policy(row.policy_id)
     told = receipt(
-        calendar_version(session, ref, row.calendar_id),
+        deadlines.calendar_version(session, ref, row.calendar_id),
         row.started_at,
         Limit.from_spec(row.limit),
-        suspensions=[(s.from_at, s.to_at) for s in spans],
+        suspensions=_counting(row, spans),
         extensions=[Limit("working_days", row.extended_days)] if row.extended_days else [],
         policy=policy.code if policy else None,
         policy_version=policy.version if policy else None,
     )
     return Explained(ticket, row, state, told, spans, granted)
+
+
+def _counting(row: Deadline, spans: Sequence[Suspension]) -> list[deadlines.Span]:
+    """The suspensions as they count: of a deadline that was met as far as they lie before that; the open one is told of."""
+    pairs = [(s.from_at, s.to_at) for s in spans]
+    return list(deadlines.spans_for(row, pairs)) if row.met_at is not None else pairs
 
 
 def spans_of(row: Deadline, suspensions: Sequence[Suspension]) -> list[Suspension]:
@@ -136,14 +141,3 @@ def spans_of(row: Deadline, suspensions: Sequence[Suspension]) -> list[Suspensio
     return [
         s for s in suspensions if (ended is None or s.from_at < ended) and (s.to_at is None or s.to_at > row.started_at)
     ]
-
-
-def calendar_version(session: Session, ref: Reference, version_id: int | None) -> WorkCalendar:
-    """One version of a calendar, by its id; the default calendar where a row names none."""
-    for held_id, calendar in ref.calendars.values():
-        if held_id == version_id:
-            return calendar
-    row = session.get(CalendarVersion, version_id) if version_id is not None else None
-    if row is None:
-        return ref.calendar_for(None)[1]
-    return WorkCalendar.from_spec(row.spec, code=row.code, version=row.version)

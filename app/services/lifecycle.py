@@ -13,7 +13,7 @@ from sqlmodel import Session
 from app.domain.errors import Conflict, Forbidden, Invalid, NotFound, Stale
 from app.domain.lifecycle import check_moment, check_return, step
 from app.domain.limits import Limit, shift
-from app.domain.replay import STEPS
+from app.domain.replay import STATE_STEPS, STEPS
 from app.models import Deadline, Extension, Suspension, Ticket
 from app.security.principal import Principal
 from app.services import alerts, deadlines, orders
@@ -85,10 +85,12 @@ class Change:
         )
 
 
-def latest_step(session: Session, ticket: Ticket) -> datetime:
-    """The moment of the ticket's latest step, before which no later step can have happened. The log is asked, since the
-    ticket forgets some of its moments (a return, a reopening, an unanswered callback)."""
-    moments = (ticket.received_at, ticket.dispatched_at, store.latest_event(session, ticket.id, STEPS))
+def latest_step(session: Session, ticket: Ticket, action: str | None = None) -> datetime:
+    """The moment of the ticket's latest step, before which ``action`` cannot have happened. The log is asked, since the
+    ticket forgets some of its moments (a return, a reopening, an unanswered callback). A suspension and its end may be
+    told of that lie before a contact: that changes no state."""
+    steps = STATE_STEPS if action in ("suspend", "resume") else STEPS
+    moments = (ticket.received_at, ticket.dispatched_at, store.latest_event(session, ticket.id, steps))
     return max(m for m in moments if m is not None)
 
 
@@ -160,6 +162,8 @@ def _contact(change: Change) -> None:
     if change.ticket.contacted_at is None:
         change.ticket.contacted_at = change.at
     change.meet("contact")
+    if change.ticket.status == "suspended":  # the clock stood still: what was suspended until now is given back
+        change.moves += deadlines.move_met(change.session, change.ref, change.ticket, change.rows, "contact")
     change.resolve(["contact"], "contacted")
     change.log("contacted", note=note)
 
@@ -189,6 +193,7 @@ def _resume(change: Change) -> None:
     change.session.flush()
     change.ticket.suspended_at = None
     change.moves += deadlines.recompute(change.session, change.ref, change.ticket, change.rows)
+    change.moves += deadlines.move_met(change.session, change.ref, change.ticket, change.rows, "contact")
     moved = [move.target for move in change.moves]
     if moved:
         change.resolve(moved, "deadline_moved")
@@ -336,7 +341,7 @@ def begin(
         )
     row = step(action, ticket.status, who.role)
     if at is not None:
-        check_moment(at, now, latest_step(session, ticket), who.role, given=True)
+        check_moment(at, now, latest_step(session, ticket, action), who.role, given=True)
     moment = at if at is not None else max(now, ticket.received_at if _skewed(ticket, now) else now)
     change = Change(session, ref, who, ticket, params, moment, now, deadlines.of_ticket(session, ticket_id))
     return change, row.to

@@ -296,7 +296,10 @@ def _new_dues(
             dues[n] = _NEVER
         elif row.extended_days or row.id in spans:
             more = [Limit("working_days", row.extended_days)] if row.extended_days else []
-            before = [(a, b) for a, b in spans.get(row.id, []) if row.met_at is None or b <= row.met_at]
+            met = row.met_at
+            before = [
+                (a, b if met is None else min(b, met)) for a, b in spans.get(row.id, []) if met is None or a < met
+            ]
             answer = due(calendar, row.started_at, limit, suspensions=before, extensions=more)
             dues[n] = answer.due_at
             found.provisional += answer.provisional

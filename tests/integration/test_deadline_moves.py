@@ -8,12 +8,15 @@ from typing import Any
 
 import pytest
 
+from app.domain.errors import Invalid
 from app.domain.receipts import Receipt
 from app.domain.workcalendar import WorkCalendar
 from app.models import CalendarVersion, Deadline, PolicyVersion, TicketEvent, Unit
 from app.security.principal import SYSTEM
 from app.services import calendars, catalogue, explained, lifecycle, policies, recompute
+from app.services.deadlines import state_of
 from app.services.seals import verify
+from app.services.verify import verify as verify_deadlines
 from tests.integration.office import DUE, START, Office, moment, working
 
 NOON = moment("03-03 12:00")
@@ -179,6 +182,41 @@ def test_a_suspension_told_of_later_takes_back_the_card_of_the_time_it_covers(of
         office_act(session, ref, ticket, "resume", at=moment("03-09 10:00"), now=moment("03-10 10:05"))
     assert office.get(ticket).due_at == moment("03-12 17:30"), "three working days given back"
     same_as_told(office, ticket)
+
+
+def test_a_contact_made_while_the_clock_stands_still_is_in_time(office: Office) -> None:
+    ticket = office.ticket(accepted=False)
+    office.act(ticket, "accept", START)
+    office.act(ticket, "suspend", moment("03-03 16:30"), reason="等待鉴定")
+    office.act(ticket, "contact", moment("03-05 10:30"))
+    row = office.deadline(ticket, "contact")
+    assert row.met_at == moment("03-05 10:30")
+    assert row.due_at == moment("03-05 11:30"), "an hour was left when it was suspended"
+    office.act(ticket, "resume", moment("03-06 10:00"))
+    assert office.deadline(ticket, "contact").due_at == moment("03-05 11:30"), "met: what comes after is not its matter"
+    same_as_told(office, ticket)
+    assert list(verify_deadlines(office.database, office.runtime.reference, now=NOON)) == []
+
+
+def test_the_office_tells_of_a_suspension_before_a_contact_that_was_made_since(office: Office) -> None:
+    ticket = office.ticket(accepted=False)
+    office.act(ticket, "accept", START)
+    office.act(ticket, "contact", moment("03-05 10:30"))
+    assert state_of(office.deadline(ticket, "contact"), NOON) == "met_late"
+    now = moment("03-09 10:00")
+    with office.runtime.writing() as (session, ref):
+        office_act(session, ref, ticket, "suspend", at=moment("03-03 16:30"), now=now, reason="等待鉴定")
+    with office.runtime.writing() as (session, ref):
+        office_act(session, ref, ticket, "resume", at=moment("03-04 16:30"), now=now)
+    contact = office.deadline(ticket, "contact")
+    assert (contact.due_at, state_of(contact, now)) == (moment("03-04 17:30"), "met_late"), (
+        "a day given back, and late still"
+    )
+    assert office.get(ticket).due_at == moment("03-10 17:30")
+    with pytest.raises(Invalid, match="/at"), office.runtime.writing() as (session, ref):
+        office_act(session, ref, ticket, "suspend", at=moment("03-04 16:00"), now=now, reason="早于恢复")
+    same_as_told(office, ticket)
+    assert list(verify_deadlines(office.database, office.runtime.reference, now=now)) == []
 
 
 def office_act(session: Any, ref: Any, ticket: int, action: str, *, at: datetime, now: datetime, **params: Any) -> None:

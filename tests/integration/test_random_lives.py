@@ -29,14 +29,15 @@ def test_random_lives_are_what_their_logs_tell(world: World) -> None:
 
 
 @pytest.mark.parametrize(
-    ("column", "what"), [("due_at", "due_at"), ("met_at", "met_at"), ("cancelled_at", "cancelled_at")]
+    ("column", "what"),
+    [("due_at", "due_at"), ("met_at", "met_at"), ("cancelled_at", "cancelled_at"), ("started_at", "started_at")],
 )
 def test_a_single_microsecond_in_any_row_is_noticed(world: World, column: str, what: str) -> None:
     tell(world, 25, seed=7)
     later = "interval '1 microsecond'" if world.runtime.database.is_postgresql else "1"
     with world.runtime.database.write() as session:
         query = f"SELECT ticket_id, target, round FROM deadline WHERE {column} IS NOT NULL"
-        if column == "due_at":
+        if column in ("due_at", "started_at"):
             query += " AND cancelled_at IS NULL"
         ticket, target, round_ = session.execute(text(f"{query} ORDER BY ticket_id DESC, target, round LIMIT 1")).one()
         session.execute(

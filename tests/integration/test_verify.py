@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import timedelta
+from typing import Any
 
 import pytest
 from sqlalchemy import delete, update
@@ -13,9 +14,9 @@ from typer.testing import CliRunner
 from app.cli import build
 from app.config import get_settings
 from app.domain.replay import life_until
-from app.models import Deadline, Ticket, TicketEvent
+from app.models import Deadline, SupervisionOrder, Suspension, Ticket, TicketEvent
 from app.services import seals, verify
-from app.services.verify import Difference
+from app.services.differences import Difference
 from tests.integration.office import DUE, START, Office, moment, working
 
 WRONG = DUE + timedelta(days=1)
@@ -40,7 +41,7 @@ def differing(office: Office, *, mend: bool = False, live_only: bool = False) ->
     )
 
 
-def spoil(office: Office, ticket_id: int, target: str, **values: datetime | None) -> None:
+def spoil(office: Office, ticket_id: int, target: str, **values: Any) -> None:
     with office.database.write() as session:
         row = update(Deadline).where(col(Deadline.ticket_id) == ticket_id, col(Deadline.target) == target)
         session.execute(row.values(**values))
@@ -102,6 +103,54 @@ def test_a_deadline_said_to_have_ended_is_found_out_and_runs_again(office: Offic
     row = office.deadline(ticket, "complete")
     assert (row.met_at, row.cancelled_at) == (None, None)
     assert differing(office) == []
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [("started_at", START - timedelta(days=1)), ("extended_days", 3), ("provisional", True), ("calendar_id", None),
+     ("limit", {"unit": "working_days", "amount": 9, "ends": "close", "count_first_day": False})],
+)  # fmt: skip
+def test_what_a_deadline_is_computed_from_is_held_against_the_log_too(office: Office, column: str, value: Any) -> None:
+    """The deadline is right as it stands, and the next move would start from something wrong."""
+    ticket = office.ticket()
+    before = office.deadline(ticket, "complete")
+    spoil(office, ticket, "complete", **{column: value})
+    assert [found.what for found in differing(office)] == [column.removesuffix("_id")]
+    differing(office, mend=True)
+    row = office.deadline(ticket, "complete")
+    assert getattr(row, column) == getattr(before, column)
+    assert (row.due_at, row.revision) == (DUE, 1), "it has not moved"
+    assert differing(office) == []
+
+
+def test_a_suspension_tampered_with_lost_or_made_up_is_mended(office: Office) -> None:
+    changed, lost, made_up = office.ticket(), office.ticket(), office.ticket()
+    for ticket in (changed, lost):
+        office.act(ticket, "suspend", moment("03-03 10:00"), reason="等鉴定")
+        office.act(ticket, "resume", moment("03-04 10:00"))
+    with office.database.write() as session:
+        s: Any = Suspension
+        session.execute(update(Suspension).where(s.ticket_id == changed).values(to_at=moment("03-06 10:00")))
+        session.execute(delete(Suspension).where(s.ticket_id == lost))
+        session.add(Suspension(ticket_id=made_up, from_at=START, to_at=DUE, reason="", actor="x"))
+    assert [(found.ticket_id, found.what) for found in differing(office, mend=True)] == [
+        (ticket, "suspension") for ticket in (changed, lost, made_up)
+    ]
+    spans = {(s.ticket_id, s.from_at, s.to_at) for s in office.all(Suspension)}
+    assert spans == {(t, moment("03-03 10:00"), moment("03-04 10:00")) for t in (changed, lost)}
+    assert differing(office) == []
+
+
+def test_the_copies_on_the_ticket_and_its_order_are_mended(office: Office) -> None:
+    ticket = office.ticket()
+    office.sweep(DUE + timedelta(minutes=1))
+    (order,) = office.orders(ticket)
+    with office.database.write() as session:
+        session.execute(update(SupervisionOrder).values(due_at=WRONG + timedelta(days=9)))
+        session.execute(update(Ticket).values(provisional=True))
+    assert {found.what for found in differing(office, mend=True)} == {"order.due_at", "ticket.provisional"}
+    assert office.orders(ticket)[0].due_at == order.due_at
+    assert not office.get(ticket).provisional
 
 
 def test_a_lost_row_is_written_again_and_one_made_up_is_ended(office: Office) -> None:
