@@ -86,9 +86,8 @@ class Change:
 
 
 def latest_step(session: Session, ticket: Ticket, action: str | None = None) -> datetime:
-    """The moment of the ticket's latest step, before which ``action`` cannot have happened. The log is asked, since the
-    ticket forgets some of its moments (a return, a reopening, an unanswered callback). A suspension and its end may be
-    told of that lie before a contact: that changes no state."""
+    """The moment of the ticket's latest step, before which ``action`` cannot have happened; asked of the log, for the ticket
+    forgets some (a return, an unanswered callback). A suspension may lie before a contact, which changes no state."""
     steps = STATE_STEPS if action in ("suspend", "resume") else STEPS
     moments = (ticket.received_at, ticket.dispatched_at, store.latest_event(session, ticket.id, steps))
     return max(m for m in moments if m is not None)
@@ -162,7 +161,7 @@ def _contact(change: Change) -> None:
     if change.ticket.contacted_at is None:
         change.ticket.contacted_at = change.at
     change.meet("contact")
-    if change.ticket.status == "suspended":  # the clock stood still: what was suspended until now is given back
+    if change.ticket.status == "suspended":  # the clock stood still
         change.moves += deadlines.move_met(change.session, change.ref, change.ticket, change.rows, "contact")
     change.resolve(["contact"], "contacted")
     change.log("contacted", note=note)
