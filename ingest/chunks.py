@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Literal
 
@@ -43,12 +43,14 @@ _PARAMETERS = 500
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One row on its way in: a ticket, or why it is none. ``raw`` gives the whole row as text, should it be kept."""
+    """One row on its way in: a ticket, or why it is none. ``raw`` gives the whole row as text, should it be kept, and
+    ``external_id`` by whose id, where a feed's record says so."""
 
     number: int
     ticket: TicketIn | None
     errors: Sequence[FieldProblem]
     raw: Callable[[], str]
+    external_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +117,7 @@ def take_in(
             yield from take_in(runtime, door, lines[half:], now, at_end)
             return
         log.warning("a row that the database refuses", extra={"error": type(error.orig).__name__})
-        refused = [Line(lines[0].number, None, (_unstorable(),), lines[0].raw)]
+        refused = [replace(lines[0], ticket=None, errors=(_unstorable(),))]
         fates = _commit(runtime, door, refused, now, at_end)
     yield lines, fates
 
@@ -136,7 +138,7 @@ def _transaction(
     with runtime.writing() as (session, ref):
         fates = _Part(runtime, door, session, ref, lines, ids, now).fates()
         kept = [
-            rejects.Refused(line.number, fate.errors, line.raw())
+            rejects.Refused(line.number, fate.errors, line.raw(), line.external_id)
             for line, fate in zip(lines, fates, strict=True)
             if fate.status == "rejected"
         ]

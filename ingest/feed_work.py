@@ -12,17 +12,19 @@ import socket
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import cached_property
 from typing import Any
 
 from sqlmodel import Session
 
 from app.domain.errors import Conflict, DubanError, NotFound
-from app.models import Feed, FeedPull, FeedRecord
+from app.models import Feed, FeedPull, FeedRecord, Reject
 from app.runtime import Runtime
+from app.services import feeds
 from app.services.rejects import Place, reason_of
 from app.store import feeds as store
 from ingest.chunks import Door, Fate, Line, Tally, take_in
-from ingest.feed_records import Said, is_known, read_records
+from ingest.feed_records import OLDEST, Reader, Said, is_known
 from ingest.feed_spec import FeedSpec
 from ingest.feed_updates import FEED, feed_spec, following
 from ingest.sources.http import Pace
@@ -31,6 +33,10 @@ from ingest.sources.rest import Position, Record
 TERM = timedelta(minutes=10)
 """How long a lease lasts without a sign of life; renewed before every request and with every page."""
 BREAKER_DOUBLINGS = 6
+LONGEST_BREAK = 86_400
+"""Seconds that an open breaker lasts at most, whatever the upstream asks for."""
+MOST_SKEW = 86_400
+"""Seconds by which a window is widened at most for an upstream whose clock is off."""
 
 
 @dataclass
@@ -58,16 +64,33 @@ class Lost(Conflict):
     """Another process has taken the feed over."""
 
 
+class Stopped(DubanError):
+    """The process is told to end: the pull stops where it is, and goes on from there the next time."""
+
+    code = "stopped"
+
+
+class NotDue(Conflict):
+    """Another process has pulled the feed in the meantime."""
+
+
+_ACTIVE: set[str] = set()
+"""The holders of this process whose work is under way."""
+
+
 def holder_name() -> str:
     """Who pulls: host, process, and a word that no other pull has."""
     return f"{socket.gethostname()[:60]}:{os.getpid()}:{secrets.token_hex(4)}"
 
 
 def is_gone(holder: str) -> bool:
-    """Whether ``holder`` was a process of this host that does not exist any more: its lease need not be waited for."""
+    """Whether ``holder`` cannot be at work any more, so that its lease need not be waited for: a process of this host
+    that does not exist, or work of this process that could not give its lease back."""
     host, _, rest = holder.rpartition(":")[0].rpartition(":")
     if host != socket.gethostname()[:60] or not rest.isdigit():
         return False
+    if int(rest) == os.getpid():
+        return holder not in _ACTIVE
     try:
         os.kill(int(rest), 0)
     except ProcessLookupError:
@@ -80,26 +103,46 @@ def is_gone(holder: str) -> bool:
 class Work:
     """One pull or reconciliation under way: the lease, the log row, and the feed's definition."""
 
-    def __init__(self, runtime: Runtime, feed: Feed, spec: FeedSpec, holder: str, pull_id: int, pace: Pace) -> None:
+    def __init__(self, runtime: Runtime, feed: Feed, spec: FeedSpec, holder: str, pull_id: int, pace: Pace,
+                 before_started: datetime | None) -> None:  # fmt: skip
+        """``stop``, to be set by whoever can be told to end, is asked before each request."""
         assert feed.id is not None, "it is stored"
         self.runtime, self.spec, self.holder, self.pace = runtime, spec, holder, pace
         self.feed_id, self.source_id = feed.id, feed.source_id
         self.position: Position = dict(feed.position)
         self.newest_at = feed.newest_at
         self.before_failures = feed.failures
+        self.before_started = before_started
+        self.stop: Callable[[], bool] = lambda: False
         self.skew: int | None = None
+        self.widen = timedelta(seconds=min(abs(feed.skew_seconds or 0), MOST_SKEW))
         self.detail: dict[str, Any] | None = None
         self.done = Pulled(pull_id, "running")
         self.actor = FEED + spec.name
 
+    @cached_property
+    def reader(self) -> Reader:
+        """How this feed's records are read; a folder has none, its files are read by a profile."""
+        return Reader(self.spec)
+
     def run(self, job: Callable[[], None]) -> Pulled:
         """Do ``job`` and write what became of it, whatever that is; gives the lease back."""
         try:
+            self._run(job)
+        finally:
+            _ACTIVE.discard(self.holder)
+        return self.done
+
+    def _run(self, job: Callable[[], None]) -> None:
+        try:
             job()
+        except Lost:
+            raise
+        except Stopped as error:
+            self.done.error = error
+            self._finish("stopped")
         except DubanError as error:
             self.done.error = error
-            if isinstance(error, Lost):
-                raise
             self._finish("failed")
         except BaseException as error:
             self.done.error = DubanError(f"内部错误：{type(error).__name__}", f"internal error: {type(error).__name__}")
@@ -107,10 +150,11 @@ class Work:
             raise
         else:
             self._finish("done")
-        return self.done
 
     def renew(self) -> None:
-        """Hold the lease for another term. Raises ``Lost``."""
+        """Hold the lease for another term. Raises ``Lost`` and ``Stopped``."""
+        if self.stop():
+            raise Stopped("服务正在停止，下次从此处继续", "the service is stopping; the next pull goes on from here")
         with self.runtime.database.write() as session:
             self.hold(session, {})
 
@@ -123,7 +167,7 @@ class Work:
     def take(self, records: Sequence[Record], position: Position | None) -> None:
         """Take records in, and move the cursor to ``position`` with the last of them (None: leave it)."""
         now = self.pace.now()
-        said = read_records(self.spec, records, now)
+        said = self.reader.page(records, now)
         heard, kept = self._heard(said)
         fresh = [one for one in said if not is_known(one, heard) and not _is_kept(one, kept)]
         again = [Fate("unchanged")] * (len(records) - len(fresh))
@@ -163,7 +207,7 @@ class Work:
     def _heard(self, said: Sequence[Said]) -> tuple[Mapping[str, FeedRecord], Mapping[str, str]]:
         """What is known of these records: what their tickets last heard, and the reasons of the rejects they are."""
         with self.runtime.database.read() as session:
-            heard = store.records(session, self.feed_id, [one.ticket.external_id for one in said if one.ticket])
+            heard = store.records(session, self.feed_id, [one.external_id for one in said if one.external_id])
             return heard, store.kept_reasons(session, self.source_id, [one.digest for one in said])
 
     def advance(self, session: Session, position: Position | None, fates: Iterable[Fate]) -> None:
@@ -188,18 +232,39 @@ class Work:
         session.add(row)
 
     def _remember(self, session: Session, taken: Sequence[tuple[Said, Fate]], now: datetime) -> None:
+        """Keep what each ticket has heard now, and settle the rejects of its record that this leaves behind."""
         rows: dict[str, dict[str, Any]] = {}
-        settled: dict[str, int] = {}
         for one, fate in taken:
-            if fate.status == "rejected" or fate.ticket_id is None or one.ticket is None:
-                continue
-            rows[one.ticket.external_id] = {
-                "feed_id": self.feed_id, "external_id": one.ticket.external_id, "ticket_id": fate.ticket_id,
-                "updated_at": one.updated_at, "digest": one.digest,
-            }  # fmt: skip
-            settled[one.digest] = fate.ticket_id
+            if fate.status != "rejected" and fate.ticket_id is not None and one.external_id is not None:
+                rows[one.external_id] = {
+                    "feed_id": self.feed_id, "external_id": one.external_id, "ticket_id": fate.ticket_id,
+                    "updated_at": one.updated_at, "digest": one.digest,
+                }  # fmt: skip
         store.remember(session, list(rows.values()))
-        store.settle_rejects(session, self.source_id, settled, self.actor, now)
+        touched = [one.external_id for one, _ in taken if one.external_id is not None]
+        waiting: dict[str, list[Reject]] = {}
+        for reject in store.open_rejects_of(session, self.source_id, touched):
+            waiting.setdefault(str(reject.external_id), []).append(reject)
+        for external_id, rejects in waiting.items():
+            self._settle(session, rejects, rows.get(external_id), now)
+
+    def _settle(
+        self, session: Session, rejects: Sequence[Reject], heard: Mapping[str, Any] | None, now: datetime
+    ) -> None:
+        """Of one record, the latest version that is refused stays open, and only if its ticket has heard none later."""
+        moments = {reject.id: self.reader.updated_at_of_raw(reject.raw, now) or OLDEST for reject in rejects}
+        latest = max(rejects, key=lambda reject: (moments[reject.id], reject.id))
+        behind = heard is not None and moments[latest.id] < (heard["updated_at"] or now)
+        for reject in rejects:
+            if heard is not None and reject.digest == heard["digest"]:
+                state = "retried"
+            elif reject is not latest or behind:
+                state = "superseded"
+            else:
+                continue
+            reject.state, reject.settled_at, reject.settled_by = state, now, self.actor
+            reject.ticket_id = heard["ticket_id"] if heard is not None else None
+            session.add(reject)
 
     def _finish(self, state: str) -> None:
         """Write the end of this work into the log and the feed: the breaker, the error, the lease given back."""
@@ -213,13 +278,17 @@ class Work:
             row.state, row.finished_at, row.error, row.detail = state, now, told, self.detail
             row.retries = self.done.retries
             session.add(row)
-            values: dict[str, Any] = {"lease_holder": None, "lease_until": None, "last_error": told}
+            values: dict[str, Any] = {"lease_holder": None, "lease_until": None}
             if self.skew is not None:
                 values["skew_seconds"] = self.skew
+            if state == "failed":
+                values["last_error"] = told
             if row.kind == "pull" and state == "done":
-                values |= {"failures": 0, "open_until": None, "last_done_at": now}
-            elif row.kind == "pull":
+                values |= {"failures": 0, "open_until": None, "last_done_at": now, "last_error": None}
+            elif row.kind == "pull" and state == "failed":
                 values |= self._breaker(now)
+            elif row.kind == "pull":
+                values["last_started_at"] = self.before_started
             store.held(session, self.feed_id, self.holder, values)
 
     def _breaker(self, now: datetime) -> dict[str, Any]:
@@ -229,39 +298,57 @@ class Work:
             return {"failures": failures}
         doublings = min(failures - limits.breaker_failures, BREAKER_DOUBLINGS)
         wait = max(limits.breaker_seconds * 2**doublings, getattr(self.done.error, "wait", None) or 0)
-        return {"failures": failures, "open_until": now + timedelta(seconds=wait)}
+        return {"failures": failures, "open_until": now + timedelta(seconds=min(wait, LONGEST_BREAK))}
 
 
-def begin(runtime: Runtime, name: str, pace: Pace, kind: str, actor: str, *, force: bool = False) -> Work:
-    """Take the lease of the feed ``name`` and open its log. Raises NotFound and Conflict."""
+def begin(
+    runtime: Runtime, name: str, pace: Pace, kind: str, actor: str, *, force: bool = False, if_due: bool = False
+) -> Work:
+    """Take the lease of the feed ``name`` and open its log. ``force``: also while its breaker is open; ``if_due``: only
+    if its time has come, or somebody wants it. Raises NotFound, Conflict, and ``NotDue``."""
     now = pace.now()
     holder = holder_name()
     with runtime.database.write() as session:
         feed = store.by_name(session, name)
         if feed is None:
             raise NotFound(f"没有名为 {name} 的接入源", f"there is no feed {name!r}")
+        if if_due and not feeds.is_due(feed, now):
+            raise NotDue(f"接入源 {name} 刚由另一进程拉取", f"another process has just pulled the feed {name}")
+        asked = feed.pull_asked_by if kind == "pull" else feed.reconcile_asked_by
+        _may_begin(feed, now, runtime, force=force or asked is not None)
         spec = feed_spec(feed)
-        if not feed.active:
-            raise Conflict(f"接入源 {name} 已停用", f"the feed {name} is switched off")
-        if feed.open_until is not None and feed.open_until > now and not force:
-            raise Conflict(
-                f"接入源 {name} 连续失败 {feed.failures} 次，{_local(feed.open_until, runtime)} 之后再试（--force 立即试）",
-                f"the feed {name} failed {feed.failures} times in a row; next try after "
-                f"{_local(feed.open_until, runtime)} (--force: at once)",
-            )
-        before = feed.lease_holder
-        if before is not None and feed.lease_until is not None and feed.lease_until > now and not is_gone(before):
-            raise Conflict(f"接入源 {name} 正在拉取", f"the feed {name} is being pulled already")
-        if not store.take_lease(session, feed, holder, now, TERM):
-            raise Conflict(f"接入源 {name} 正在拉取", f"the feed {name} is being pulled already")
+        before = feed.last_started_at
+        if not store.take_lease(session, feed, holder, now, TERM, started=kind == "pull"):
+            raise _busy(name)
         assert feed.id is not None, "it is stored"
         _end_abandoned(session, feed.id, now)
-        row = FeedPull(feed_id=feed.id, kind=kind, started_at=now, actor=actor)
+        row = FeedPull(feed_id=feed.id, kind=kind, started_at=now, actor=asked or actor)
         session.add(row)
         session.flush()
         assert row.id is not None, "it has been flushed"
         session.refresh(feed)
-        return Work(runtime, feed, spec, holder, row.id, pace)
+        work = Work(runtime, feed, spec, holder, row.id, pace, before)
+        _ACTIVE.add(holder)
+        return work
+
+
+def _may_begin(feed: Feed, now: datetime, runtime: Runtime, *, force: bool) -> None:
+    name = feed.name
+    if not feed.active:
+        raise Conflict(f"接入源 {name} 已停用", f"the feed {name} is switched off")
+    if feed.open_until is not None and feed.open_until > now and not force:
+        raise Conflict(
+            f"接入源 {name} 连续失败 {feed.failures} 次，{_local(feed.open_until, runtime)} 之后再试（--force 立即试）",
+            f"the feed {name} failed {feed.failures} times in a row; next try after "
+            f"{_local(feed.open_until, runtime)} (--force: at once)",
+        )
+    holder = feed.lease_holder
+    if holder is not None and feed.lease_until is not None and feed.lease_until > now and not is_gone(holder):
+        raise _busy(name)
+
+
+def _busy(name: str) -> Conflict:
+    return Conflict(f"接入源 {name} 正在拉取", f"the feed {name} is being pulled already")
 
 
 def _end_abandoned(session: Session, feed_id: int, now: datetime) -> None:

@@ -24,7 +24,7 @@ from app.runtime import Runtime
 from app.services import rejects
 from app.services.reference import touch
 from app.store import reference as reference_store
-from ingest.chunks import Door, Fate, Line, Tally, take_in
+from ingest.chunks import Door, Fate, Follow, Line, Tally, take_in
 from ingest.garbage import held_off, sweep_young
 from ingest.pipeline import Mapped, MappedFile, Rejected, map_rows, open_mapped
 from ingest.profile import Profile
@@ -68,9 +68,11 @@ def import_file(
     on_progress: Callable[[Progress], None] | None = None,
     name: str | None = None,
     by: str | None = None,
+    follow: Follow | None = None,
 ) -> Imported:
     """Take the file at ``path`` in by ``profile``, from ``source_code`` (made where missing; else the profile's own).
-    ``name``: what the file is called where it came from; ``by``: who takes it in, the profile itself unless said.
+    ``name``: what the file is called where it came from; ``by``: who takes it in, the profile itself unless said;
+    ``follow``: what is done about a ticket that is there and reads otherwise now; without it such a row is a reject.
 
     Raises BadRequest, TooLarge or Invalid for a file that cannot be read, before the first row or, where it breaks off
     later, after all that stands before; Conflict where another process is importing the same file.
@@ -83,7 +85,7 @@ def import_file(
         )
         assert run.id is not None, "it has been stored"
         place = rejects.Place("import", run.source_id, run.id, profile.name, earlier)
-        door = Door(place, code, f"import:{profile.name}", history=True, live=live)
+        door = Door(place, code, f"import:{profile.name}", history=True, live=live, follow=follow)
         state = _State(run.id, run.position, Tally(run.created, run.unchanged, run.rejected))
         stack.enter_context(held_off())
         for lines in _chunks(_lines(file, now, after=run.position), chunk):

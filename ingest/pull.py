@@ -13,10 +13,11 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from app import clock
-from app.domain.errors import DubanError
+from app.domain.errors import Conflict, DubanError
 from app.runtime import Runtime
 from ingest.chunks import Fate
-from ingest.feed_work import Lost, Pulled, Work, begin
+from ingest.feed_updates import following
+from ingest.feed_work import Lost, Pulled, Stopped, Work, begin
 from ingest.importer import import_file
 from ingest.profile import load_profile
 from ingest.retry import own_profiles
@@ -32,22 +33,28 @@ def pull(
     *,
     actor: str = "system:duban",
     force: bool = False,
+    if_due: bool = False,
     pace: Pace | None = None,
+    stop: Callable[[], bool] | None = None,
     on_page: Callable[[Pulled], None] | None = None,
 ) -> Pulled:
-    """Pull the feed ``name`` to its upstream's end; blocks. ``force``: also while its breaker is open.
+    """Pull the feed ``name`` to its upstream's end; blocks. ``force``: also while its breaker is open; ``if_due``: only
+    if its time has come. ``stop`` is asked before each request whether to end early.
 
     An upstream that fails is told of in the answer (``state`` failed), and what came before it is stored. Raises
-    NotFound, and Conflict where another pull is under way, or the breaker is open.
+    NotFound, and Conflict where another pull is under way, the breaker is open, or (``NotDue``) it is not due.
     """
     pace = pace or Pace(clock.now)
-    work = begin(runtime, name, pace, "pull", actor, force=force)
+    work = begin(runtime, name, pace, "pull", actor, force=force, if_due=if_due)
+    if stop is not None:
+        work.stop = stop
     return work.run(lambda: _pull_folder(work) if work.spec.kind == "folder" else _pull_pages(work, on_page))
 
 
 def source_of(work: Work, upstream: Upstream) -> RestFeed | Open311Feed:
     """The reader of the feed's kind."""
-    return Open311Feed(work.spec, upstream) if work.spec.kind == "open311" else RestFeed(work.spec, upstream)
+    kind = Open311Feed if work.spec.kind == "open311" else RestFeed
+    return kind(work.spec, upstream, work.widen)
 
 
 def _pull_pages(work: Work, on_page: Callable[[Pulled], None] | None) -> None:
@@ -75,17 +82,20 @@ def _pull_folder(work: Work) -> None:
         try:
             done = import_file(
                 work.runtime, path, profile, now, source_code=work.spec.source.code, live=folder.live,
-                on_progress=lambda _: work.renew(),
+                on_progress=lambda _: work.renew(), follow=following(work.actor),
             )  # fmt: skip
-        except Lost:
+        except (Lost, Stopped):
             raise
+        except Conflict:
+            continue  # somebody imports it by hand at this moment: it stays, and is looked at again
         except DubanError as error:
             put_away(path, FAILED, now)
             failed.append(f"{path.name}: {error.en}")
             work.detail = {"failed": failed[-50:]}
             continue
-        fates = [*_fates("created", done.tally.created), *_fates("unchanged", done.tally.unchanged),
-                 *_fates("rejected", done.tally.rejected)]  # fmt: skip
+        tally = done.tally
+        fates = [*_fates("created", tally.created), *_fates("corrected", tally.corrected),
+                 *_fates("unchanged", tally.unchanged), *_fates("rejected", tally.rejected)]  # fmt: skip
         with work.runtime.database.write() as session:
             work.advance(session, {"file": path.name}, fates)
         work.done.tally = work.done.tally.count(fates)

@@ -36,6 +36,9 @@ class Feed(SQLModel, table=True):
     rejected: int = Field(default=0, sa_type=BigInt)
     added_at: datetime = moment()
     added_by: str = Field(max_length=100)
+    pull_asked_by: str | None = Field(default=None, max_length=100, description="who wants it pulled now")
+    reconcile_asked: str | None = Field(default=None, max_length=10, description="a day that somebody wants compared")
+    reconcile_asked_by: str | None = Field(default=None, max_length=100)
 
 
 class FeedPull(SQLModel, table=True):

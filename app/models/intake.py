@@ -38,6 +38,7 @@ class Reject(SQLModel, table=True):
         Index("ix_reject_state", "state", "id"),
         Index("ix_reject_reason", "reason", "id"),
         Index("ix_reject_digest", "source_id", "digest"),
+        Index("ix_reject_external_id", "source_id", "external_id"),
     )
     id: int | None = big_key()
     source_id: int | None = Field(default=None, foreign_key="source.id")
@@ -48,8 +49,9 @@ class Reject(SQLModel, table=True):
     errors: list[dict[str, Any]] = document()
     raw: str = Field(description="the row as it came")
     digest: str = Field(max_length=64, description="SHA-256 of `raw`: what comes again is known again")
+    external_id: str | None = Field(default=None, max_length=64, description="of a feed's record, where it can be read")
     profile: str | None = Field(default=None, max_length=100)
-    state: str = Field(default="open", max_length=16, description="open, retried, deleted")
+    state: str = Field(default="open", max_length=16, description="open, retried, deleted, superseded")
     ticket_id: int | None = Field(default=None, sa_type=BigInt)
     created_at: datetime = moment()
     settled_at: datetime | None = moment_or_none()

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime, timedelta, tzinfo
+from datetime import date, datetime, timedelta, tzinfo
 from typing import Any
 
 from sqlmodel import Session
 
-from app.domain.errors import Conflict, NotFound
+from app.domain.errors import Conflict, Invalid, NotFound
 from app.models import Feed, FeedPull, Source
 from app.services.reference import touch
 from app.services.views import moment
@@ -16,6 +16,8 @@ from app.store import feeds as store
 from app.store import reference as reference_store
 
 PULLS_SHOWN = 20
+EVERY_SECONDS = 300
+"""Between two pulls of a feed whose definition does not say."""
 
 
 def add(
@@ -57,16 +59,82 @@ def need(session: Session, name: str) -> Feed:
 
 
 def due(session: Session, now: datetime) -> list[str]:
-    """The names of the feeds whose interval has passed and whose breaker is not open, the longest waiting first."""
-    found = []
-    for feed in store.all_feeds(session):
-        every = timedelta(seconds=int(feed.spec.get("limits", {}).get("every_seconds", 300)))
-        last = feed.last_started_at
-        if not feed.active or (feed.open_until is not None and feed.open_until > now):
-            continue
-        if last is None or last + every <= now:
-            found.append((last.timestamp() if last else 0.0, feed.name))
-    return [name for _, name in sorted(found)]
+    """The names of the feeds to be pulled now, those that were waiting longest first."""
+    waiting = [feed for feed in store.all_feeds(session) if is_due(feed, now)]
+    return [feed.name for feed in sorted(waiting, key=lambda feed: (feed.last_started_at is not None,
+                                                                    feed.last_started_at, feed.name))]  # fmt: skip
+
+
+def is_due(feed: Feed, now: datetime) -> bool:
+    """Whether the feed is switched on, and either somebody wants it pulled, or its interval has passed and its breaker
+    is not open."""
+    if not feed.active:
+        return False
+    if feed.pull_asked_by is not None:
+        return True
+    if feed.open_until is not None and feed.open_until > now:
+        return False
+    every = timedelta(seconds=int(feed.spec.get("limits", {}).get("every_seconds", EVERY_SECONDS)))
+    return feed.last_started_at is None or feed.last_started_at + every <= now
+
+
+def asked_days(session: Session) -> list[tuple[str, str]]:
+    """The feeds that somebody wants compared with their upstream, each with the day."""
+    return [(feed.name, feed.reconcile_asked) for feed in store.all_feeds(session)
+            if feed.active and feed.reconcile_asked is not None]  # fmt: skip
+
+
+def ask_pull(session: Session, name: str, actor: str) -> Feed:
+    """Have the feed pulled at once by a worker, also while its breaker is open. Raises NotFound, and Conflict for one
+    that is switched off."""
+    feed = _on(session, name)
+    feed.pull_asked_by = actor
+    session.add(feed)
+    return feed
+
+
+def ask_reconcile(session: Session, name: str, day: date, actor: str) -> Feed:
+    """Have a day of the feed compared with its upstream by a worker. Raises as ``ask_pull``, and Invalid for a feed
+    without a list to compare with."""
+    feed = _on(session, name)
+    if not can_reconcile(feed):
+        raise Invalid.at("/name", "该接入源没有配置对账清单", "this feed has no list to compare with ([reconcile])")
+    feed.reconcile_asked, feed.reconcile_asked_by = day.isoformat(), actor
+    session.add(feed)
+    return feed
+
+
+def can_reconcile(feed: Feed) -> bool:
+    """Whether the upstream gives its ids of a day: any Open311 server does, another where [reconcile] says how."""
+    return feed.kind == "open311" or feed.spec.get("reconcile") is not None
+
+
+def switch(session: Session, name: str, *, active: bool) -> Feed:
+    """Switch a feed on or off; on, its breaker is closed. Raises NotFound."""
+    feed = need(session, name)
+    if active and not feed.active:
+        feed.failures, feed.open_until = 0, None
+    feed.active = active
+    session.add(feed)
+    return feed
+
+
+def rewind(session: Session, name: str) -> Feed:
+    """Forget the cursor: the next pull begins as the first did. What is known already stays as it is. Raises NotFound,
+    and Conflict while it is being pulled."""
+    feed = need(session, name)
+    if feed.lease_holder is not None:
+        raise Conflict(f"接入源 {name} 正在拉取，请稍后再试", f"the feed {name} is being pulled; try again later")
+    feed.position = {}
+    session.add(feed)
+    return feed
+
+
+def _on(session: Session, name: str) -> Feed:
+    feed = need(session, name)
+    if not feed.active:
+        raise Conflict(f"接入源 {name} 已停用", f"the feed {name} is switched off")
+    return feed
 
 
 def state_of(feed: Feed, now: datetime) -> str:

@@ -27,17 +27,19 @@ from app.services.views import moment
 from app.store import bulk
 
 LOOKUP = 500
-STATES = ("open", "retried", "deleted")
+STATES = ("open", "retried", "deleted", "superseded")
 REASON_LENGTH = 64
 
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """One row that was refused: its number in its file or batch (from 1), why, and the whole of it as text."""
+    """One row that was refused: its number in its file or batch (from 1), why, the whole of it as text, and the id that
+    a feed's record has at its source, where that can be read."""
 
     row: int | None
     errors: Sequence[FieldProblem]
     raw: str
+    external_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +117,7 @@ def _row(one: Refused, digest: str, place: Place, now: datetime) -> dict[str, An
         "errors": errors_json(one.errors),
         "raw": one.raw,
         "digest": digest,
+        "external_id": one.external_id,
         "profile": place.profile,
         "state": "open",
         "ticket_id": None,
@@ -221,6 +224,7 @@ def reject_view(reject: Reject, who: Principal, ref: Reference, lang: str, zone:
         "source": source.code if source else None,
         "run": reject.run_id,
         "row": reject.row,
+        "external_id": reject.external_id,
         "profile": reject.profile,
         "reason": reject.reason,
         "errors": errors_view(reject.errors, lang),

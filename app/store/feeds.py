@@ -40,15 +40,17 @@ def open_rejects(session: Session, source_id: int) -> int:
     return int(session.execute(query).scalar_one())
 
 
-def take_lease(session: Session, feed: Feed, holder: str, now: datetime, term: timedelta) -> bool:
-    """Take the feed's lease from the holder that ``feed`` was read with; False where another was quicker."""
+def take_lease(session: Session, feed: Feed, holder: str, now: datetime, term: timedelta, *, started: bool) -> bool:
+    """Take the feed's lease from the holder that ``feed`` was read with; False where another was quicker. What was
+    asked for is taken on with it: a pull (``started``: it counts as one for the interval), or else a reconciliation."""
     before = col(Feed.lease_holder)
     unmoved = before.is_(None) if feed.lease_holder is None else before == feed.lease_holder
-    done = session.execute(
-        update(Feed)
-        .where(col(Feed.id) == feed.id, unmoved)
-        .values(lease_holder=holder, lease_until=now + term, last_started_at=now)
-    )
+    values: dict[str, Any] = {"lease_holder": holder, "lease_until": now + term}
+    if started:
+        values |= {"last_started_at": now, "pull_asked_by": None}
+    else:
+        values |= {"reconcile_asked": None, "reconcile_asked_by": None}
+    done = session.execute(update(Feed).where(col(Feed.id) == feed.id, unmoved).values(**values))
     return bool(done.rowcount == 1)  # type: ignore[attr-defined]
 
 
@@ -96,18 +98,17 @@ def kept_reasons(session: Session, source_id: int, digests: Sequence[str]) -> di
     return found
 
 
-def settle_rejects(session: Session, source_id: int, taken: Mapping[str, int], actor: str, now: datetime) -> None:
-    """Mark the open rejects of a feed as retried whose very record, by its digest, has become a ticket since."""
-    digests = list(taken)
-    for start in range(0, len(digests), LOOKUP):
+def open_rejects_of(session: Session, source_id: int, external_ids: Iterable[str]) -> list[Reject]:
+    """The open rejects of a feed's records with these ids at their source, in the order in which they came."""
+    wanted = list(dict.fromkeys(external_ids))
+    found: list[Reject] = []
+    for start in range(0, len(wanted), LOOKUP):
         query = select(Reject).where(
-            col(Reject.source_id) == source_id, col(Reject.digest).in_(digests[start : start + LOOKUP]),
+            col(Reject.source_id) == source_id, col(Reject.external_id).in_(wanted[start : start + LOOKUP]),
             col(Reject.door) == "feed", col(Reject.state) == "open",
         )  # fmt: skip
-        for reject in session.execute(query).scalars():
-            reject.state, reject.ticket_id = "retried", taken[reject.digest]
-            reject.settled_at, reject.settled_by = now, actor
-            session.add(reject)
+        found += session.execute(query.order_by(col(Reject.id))).scalars()
+    return found
 
 
 def ids_received(session: Session, source_id: int, since: datetime, until: datetime) -> set[str]:

@@ -136,8 +136,10 @@ def read_errors(body: bytes) -> list[GeoReportError]:
 class Open311Feed:
     """Reads a feed of ``kind = open311``."""
 
-    def __init__(self, spec: FeedSpec, upstream: Upstream) -> None:
+    def __init__(self, spec: FeedSpec, upstream: Upstream, widen: timedelta = timedelta(0)) -> None:
+        """``widen``: as in ``RestFeed``."""
         self.spec = spec
+        self._widen = widen
         self._upstream = upstream
         self._groups: dict[str, str | None] | None = None
 
@@ -174,7 +176,7 @@ class Open311Feed:
         """Every request made from ``position`` to ``now``, a span at a time. Raises ``UpstreamError``."""
         window = self.spec.window
         assert window is not None, "checked when the spec was read"
-        waiting = list(spans(window, {key: position[key] for key in ("since",) if key in position}, now))
+        waiting = list(spans(window, {key: position[key] for key in ("since",) if key in position}, now, self._widen))
         while waiting:
             since, until = waiting.pop(0)
             rows = self._requests(since, until)

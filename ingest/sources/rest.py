@@ -57,9 +57,11 @@ def member(document: Any, path: str) -> Any:
 class RestFeed:
     """Reads a feed of ``kind = rest``."""
 
-    def __init__(self, spec: FeedSpec, upstream: Upstream) -> None:
+    def __init__(self, spec: FeedSpec, upstream: Upstream, widen: timedelta = timedelta(0)) -> None:
+        """``widen``: reach so much further back than the overlap, since the upstream's clock is off by that."""
         self.spec = spec
         self._upstream = upstream
+        self._widen = widen
 
     def pages(self, position: Position, now: datetime) -> Iterator[Page]:
         """Every page from ``position`` to the upstream's end as of ``now``. The next is asked for only after the
@@ -70,7 +72,7 @@ class RestFeed:
         if self.spec.window is None:
             yield from self._numbered({}, {}, {})
             return
-        for since, until in spans(self.spec.window, position, now):
+        for since, until in spans(self.spec.window, position, now, self._widen):
             begun = position if position.get("since") == since.isoformat() and "until" in position else {}
             kept = {"since": since.isoformat(), "until": until.isoformat()}
             after = {"since": until.isoformat(), "through": until.isoformat()}
@@ -181,16 +183,18 @@ class RestFeed:
         return {paging.size_param: str(paging.size)} if paging.size_param else {}
 
 
-def spans(window: Window, position: Position, now: datetime) -> Iterator[tuple[datetime, datetime]]:
+def spans(
+    window: Window, position: Position, now: datetime, widen: timedelta = timedelta(0)
+) -> Iterator[tuple[datetime, datetime]]:
     """The spans to ask for from ``position`` until ``now``, the one that was begun first. A finished span says where
-    it ended (``through``); the next begins so much before as the overlap has it."""
+    it ended (``through``); the next begins so much before as the overlap has it, and ``widen`` besides."""
     longest = timedelta(days=window.longest_days)
     if "until" in position:
         begin, end = _moment(position["since"]), _moment(position["until"])
         yield begin, end
         begin = end
     elif "since" in position:
-        begin = _moment(position["since"]) - timedelta(minutes=window.overlap_minutes)
+        begin = _moment(position["since"]) - timedelta(minutes=window.overlap_minutes) - widen
     else:
         begin = now - timedelta(days=window.first_days)
     while begin < now:

@@ -19,7 +19,7 @@ from ingest import retry
 router = APIRouter(tags=["intake"])
 RejectId = Annotated[int, Path(ge=1, le=2**62)]
 Door = Literal["batch", "import", "feed"]
-State = Literal["open", "retried", "deleted", "all"]
+State = Literal["open", "retried", "deleted", "superseded", "all"]
 Reason = Annotated[str | None, Query(description="code of the first reason, as the groups have it", max_length=64)]
 
 
