@@ -32,6 +32,7 @@ MODULES = {
     "deadline": "deadline",
     "deadlines": "deadlines",
     "audit": "audit",
+    "feed": "feeds",
 }
 """Which module of ``app.commands`` has a command. Only the one asked for is loaded: a sweep by cron need not wait for
 the spreadsheet libraries."""

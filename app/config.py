@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 from zoneinfo import ZoneInfo
 
+from dotenv import dotenv_values
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from sqlalchemy.engine import make_url
@@ -75,6 +77,13 @@ class Settings(BaseSettings):
     def zone(self) -> ZoneInfo:
         """The zone of report periods and of times shown."""
         return ZoneInfo(self.time_zone)
+
+
+def variable(name: str) -> str:
+    """The environment variable ``name``, or its line in the ``.env`` file; empty where there is neither. For what has no
+    field above because its name is chosen by the operator: the secrets of feeds."""
+    file = Settings.model_config.get("env_file")
+    return os.environ.get(name) or (dotenv_values(str(file)).get(name) if file else None) or ""
 
 
 @lru_cache(maxsize=1)

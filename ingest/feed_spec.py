@@ -1,14 +1,14 @@
 """What a feed is: one TOML file, checked. Where to ask, how to page, how to sign, how to read a record.
 
-The file never holds a secret: ``secret`` is ``env:NAME`` or ``file:PATH``, looked up at each pull. ``docs/feeds.md``
+The file never holds a secret: ``secret`` is ``env:NAME`` or ``file:PATH``, looked up at each pull. ``docs/intake.md``
 describes the format; what is pulled is done in ``ingest.pull``.
 """
 
 from __future__ import annotations
 
-import os
 import tomllib
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
@@ -16,9 +16,10 @@ from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from app.config import variable
 from app.domain.errors import Conflict, Invalid, NotFound
 from ingest.problems import objection, problems_of
-from ingest.profile import Profile, SourceNamed, Wording, load_profile
+from ingest.profile import Profile, SourceNamed, Wording
 
 BUNDLED = Path(__file__).parent / "feeds"
 _SIZE = 256 * 1024
@@ -109,7 +110,7 @@ class Signature(_Part):
     a header after ``prefix``. ``query``: the secret as the parameter ``header``."""
 
     kind: Literal["none", "hmac", "header", "query"] = "none"
-    secret: Annotated[str, Field(pattern=r"^(env:[A-Za-z_][A-Za-z0-9_]*|file:.+)$")] | None = None
+    secret: Annotated[str, Field(pattern=r"^(env:DUBAN_FEED_[A-Z0-9_]+|file:.+)$")] | None = None
     header: str = "X-Signature"
     prefix: str = ""
     timestamp_header: str = "X-Timestamp"
@@ -121,8 +122,8 @@ class Signature(_Part):
     def _needs_secret(self) -> Signature:
         if self.kind != "none" and self.secret is None:
             raise objection(
-                '须给出 secret = "env:变量名" 或 "file:路径"，密钥本身不写入 TOML',
-                'needs secret = "env:NAME" or "file:PATH"; the secret itself never stands in the TOML',
+                '须给出 secret = "env:DUBAN_FEED_…" 或 "file:路径"，密钥本身不写入 TOML',
+                'needs secret = "env:DUBAN_FEED_…" or "file:PATH"; the secret itself never stands in the TOML',
             )
         return self
 
@@ -131,7 +132,7 @@ class Signature(_Part):
         assert self.secret is not None, "checked when the spec was read"
         kind, _, name = self.secret.partition(":")
         try:
-            found = os.environ.get(name, "") if kind == "env" else Path(name).read_text("utf-8")
+            found = variable(name) if kind == "env" else Path(name).read_text("utf-8")
         except (OSError, UnicodeDecodeError):
             found = ""
         if not found.strip():
@@ -228,18 +229,38 @@ def _check_url(url: str, *, plain: bool) -> None:
         )
 
 
-def parse_spec(text: str, *, base_url: str | None = None, folder: str | None = None) -> FeedSpec:
-    """The feed in the TOML ``text``; ``base_url`` and ``folder`` replace its own. Raises ``Invalid`` with a pointer for
-    each mistake."""
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What of a template is replaced: its name, the code of its source, where its upstream stands, its folder."""
+
+    name: str | None = None
+    source: str | None = None
+    base_url: str | None = None
+    folder: str | None = None
+
+
+AS_IT_IS = Changes()
+
+
+def parse_spec(text: str, changes: Changes = AS_IT_IS) -> FeedSpec:
+    """The feed in the TOML ``text``, with ``changes``. Raises ``Invalid`` with a pointer for each mistake."""
     try:
         content: dict[str, Any] = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise Invalid.at("", f"不是合法的 TOML：{error}", f"not valid TOML: {error}") from error
-    if base_url is not None:
-        content["base_url"] = base_url.rstrip("/")
-    if folder is not None and isinstance(content.get("folder"), dict):
-        content["folder"]["path"] = folder
+    if changes.name is not None:
+        content["name"] = changes.name
+    if changes.source is not None:
+        content["source"] = {**_table(content.get("source")), "code": changes.source}
+    if changes.base_url is not None:
+        content["base_url"] = changes.base_url.rstrip("/")
+    if changes.folder is not None:
+        content["folder"] = {**_table(content.get("folder")), "path": changes.folder}
     return spec_of(content)
+
+
+def _table(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
 
 
 def spec_of(content: Mapping[str, Any]) -> FeedSpec:
@@ -250,28 +271,36 @@ def spec_of(content: Mapping[str, Any]) -> FeedSpec:
         raise Invalid(problems_of(error, FeedSpec.model_fields)) from error
 
 
-def load_spec(
-    name: str, folders: Iterable[Path] = (), *, base_url: str | None = None, folder: str | None = None
-) -> FeedSpec:
-    """The bundled feed called ``name``, one in ``folders``, or the one in the file ``name`` where that ends in
-    ``.toml``. Raises ``NotFound``, naming those there are, and ``Invalid``."""
-    places = [*folders, BUNDLED]
-    known = sorted({path.stem for place in places for path in place.glob("*.toml")})
-    path = Path(name) if name.endswith(".toml") else None
-    if path is None and name in known:
-        path = next(found for place in places if (found := place / f"{name}.toml").is_file())
-    if path is None or not path.is_file():
+def template_names(folders: Iterable[Path] = ()) -> list[str]:
+    """The names of the templates in ``folders`` and of the bundled ones."""
+    return sorted({path.stem for place in (*folders, BUNDLED) for path in place.glob("*.toml")})
+
+
+def template_text(name: str, folders: Iterable[Path] = ()) -> str:
+    """The TOML of the template called ``name``. Raises ``NotFound``, naming those there are, and ``Invalid``."""
+    places = [*folders]
+    known = template_names(places)
+    if name not in known:
         raise NotFound(
-            f"没有名为 {name} 的接入源模板，现有：{'、'.join(known)}；也可给出 .toml 文件",
-            f"no feed template {name!r}; there are: {', '.join(known)}; or give a .toml file",
+            f"没有名为 {name} 的接入源模板，现有：{'、'.join(known)}",
+            f"no feed template {name!r}; there are: {', '.join(known)}",
         )
+    return read_file(next(found for place in (*places, BUNDLED) if (found := place / f"{name}.toml").is_file()))
+
+
+def read_file(path: Path) -> str:
+    """The text of a feed file. Raises ``NotFound``, and ``Invalid`` for what is no feed file at all."""
+    if not path.is_file():
+        raise NotFound(f"没有文件 {path}", f"there is no file {path}")
     if path.stat().st_size > _SIZE:
         raise Invalid.at("", "接入源配置文件过大", "the feed file is too large")
     try:
-        text = path.read_text("utf-8-sig")
+        return path.read_text("utf-8-sig")
     except UnicodeDecodeError as error:
         raise Invalid.at("", "接入源配置应为 UTF-8 编码", "a feed file must be UTF-8") from error
-    spec = parse_spec(text, base_url=base_url, folder=folder)
-    if spec.folder is not None:
-        load_profile(spec.folder.profile, folders)
-    return spec
+
+
+def load_spec(name: str, folders: Iterable[Path] = (), changes: Changes = AS_IT_IS) -> FeedSpec:
+    """The feed of the template called ``name``, or of the file ``name`` where that ends in ``.toml``, with ``changes``.
+    Raises ``NotFound`` and ``Invalid``."""
+    return parse_spec(read_file(Path(name)) if name.endswith(".toml") else template_text(name, folders), changes)

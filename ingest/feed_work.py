@@ -144,6 +144,10 @@ class Work:
         except DubanError as error:
             self.done.error = error
             self._finish("failed")
+        except KeyboardInterrupt:
+            self.done.error = Stopped("被中断", "interrupted")
+            self._finish("stopped")
+            raise
         except BaseException as error:
             self.done.error = DubanError(f"内部错误：{type(error).__name__}", f"internal error: {type(error).__name__}")
             self._finish("failed")
@@ -353,11 +357,10 @@ def _busy(name: str) -> Conflict:
 
 def _end_abandoned(session: Session, feed_id: int, now: datetime) -> None:
     """Pulls that never came to an end: their process died, else the lease would not be ours."""
-    for row in store.last_pulls(session, feed_id, 5):
-        if row.state == "running":
-            row.state, row.finished_at = "failed", now
-            row.error = {"code": "abandoned", "zh": "拉取进程中断", "en": "the pulling process died"}
-            session.add(row)
+    for row in store.running_pulls(session, feed_id):
+        row.state, row.finished_at = "failed", now
+        row.error = {"code": "abandoned", "zh": "拉取进程中断", "en": "the pulling process died"}
+        session.add(row)
 
 
 def _is_kept(one: Said, kept: Mapping[str, str]) -> bool:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from app import clock
-from app.domain.errors import Invalid
+from app.domain.errors import Conflict, Invalid
 from app.runtime import Runtime
 from app.store import feeds as store
 from ingest.feed_work import Pulled, Work, begin
@@ -24,14 +25,16 @@ SHOWN = 1_000
 
 @dataclass(frozen=True, slots=True)
 class Reconciled:
-    """A day compared: how many the upstream lists and how many are here, what was missing, what of it still is (each
-    has its reject, or is gone upstream), and what only Duban has."""
+    """A day compared: how many the upstream lists and how many are here, what was missing, what of that is no ticket
+    still (``rejected``: it waits as a reject; else the upstream lists it and does not give it), and what only Duban
+    has."""
 
     day: str
     upstream: int
     here: int
     missing: list[str]
     still_missing: list[str]
+    rejected: list[str]
     extra: list[str]
     pulled: Pulled
 
@@ -39,24 +42,46 @@ class Reconciled:
         """As JSON."""
         return {
             "day": self.day, "upstream": self.upstream, "here": self.here, "missing": self.missing,
-            "still_missing": self.still_missing, "extra": self.extra, **self.pulled.view(lang),
+            "still_missing": self.still_missing, "refused": self.rejected, "extra": self.extra,
+            **self.pulled.view(lang),
         }  # fmt: skip
 
 
 def reconcile(
-    runtime: Runtime, name: str, day: date, *, actor: str = "system:duban", pace: Pace | None = None
+    runtime: Runtime,
+    name: str,
+    day: date,
+    *,
+    actor: str = "system:duban",
+    pace: Pace | None = None,
+    stop: Callable[[], bool] | None = None,
+    patience: int = 0,
 ) -> Reconciled:
     """Compare a local day of the feed with its upstream's list, and pull what is missing; blocks.
 
-    Raises Invalid for a feed that cannot be compared, Conflict while it is being pulled, and ``UpstreamError``.
+    ``patience``: seconds that a pull under way is waited for. Raises Invalid for a feed that cannot be compared,
+    Conflict while it is being pulled, and ``UpstreamError``.
     """
     pace = pace or Pace(clock.now)
-    work = begin(runtime, name, pace, "reconcile", actor, force=True)
+    work = _begin(runtime, name, pace, actor, patience)
+    if stop is not None:
+        work.stop = stop
     found: list[Reconciled] = []
     done = work.run(lambda: found.append(_compare(work, day)))
     if done.error is not None:
         raise done.error
     return found[0]
+
+
+def _begin(runtime: Runtime, name: str, pace: Pace, actor: str, patience: int) -> Work:
+    while True:
+        try:
+            return begin(runtime, name, pace, "reconcile", actor, force=True)
+        except Conflict:
+            if patience <= 0:
+                raise
+            patience -= 1
+            pace.sleep(1)
 
 
 def _compare(work: Work, day: date) -> Reconciled:
@@ -78,13 +103,16 @@ def _compare(work: Work, day: date) -> Reconciled:
             work.take([record for record in found if record is not None], None)
     with work.runtime.database.read() as session:
         after = store.ids_known(session, work.source_id, missing)
-    still = [each for each in missing if each not in after]
+        still = [each for each in missing if each not in after]
+        waiting = store.ids_refused(session, work.source_id, still)
+    rejected = [each for each in still if each in waiting]
     extra = sorted(of_day - set(listed))
     work.detail = {
         "day": day.isoformat(), "upstream": len(listed), "here": len(of_day), "missing": len(missing),
-        "still_missing": still[:SHOWN], "extra": extra[:SHOWN], "extra_count": len(extra),
+        "still_count": len(still), "still_missing": still[:SHOWN], "rejected": rejected[:SHOWN],
+        "extra_count": len(extra), "extra": extra[:SHOWN],
     }  # fmt: skip
-    return Reconciled(day.isoformat(), len(listed), len(of_day), missing, still, extra, work.done)
+    return Reconciled(day.isoformat(), len(listed), len(of_day), missing, still, rejected, extra, work.done)
 
 
 def _ids(source: RestFeed | Open311Feed, work: Work, since: datetime, until: datetime) -> list[str]:

@@ -45,11 +45,14 @@ class FeedPull(SQLModel, table=True):
     """One pull or reconciliation of a feed."""
 
     __tablename__ = "feed_pull"
-    __table_args__ = (Index("ix_feed_pull_feed", "feed_id", "id"),)
+    __table_args__ = (
+        Index("ix_feed_pull_feed", "feed_id", "id"),
+        Index("ix_feed_pull_started", "feed_id", "started_at"),
+    )
     id: int | None = big_key()
     feed_id: int = Field(foreign_key="feed.id")
     kind: str = Field(default="pull", max_length=16, description="pull, reconcile")
-    state: str = Field(default="running", max_length=16, description="running, done, failed")
+    state: str = Field(default="running", max_length=16, description="running, done, failed, stopped")
     started_at: datetime = moment()
     finished_at: datetime | None = moment_or_none()
     pages: int = 0

@@ -15,7 +15,7 @@ from app.services.views import moment
 from app.store import feeds as store
 from app.store import reference as reference_store
 
-PULLS_SHOWN = 20
+PULLS_SHOWN, RECONCILIATIONS_SHOWN = 20, 14
 EVERY_SECONDS = 300
 """Between two pulls of a feed whose definition does not say."""
 
@@ -109,11 +109,19 @@ def can_reconcile(feed: Feed) -> bool:
     return feed.kind == "open311" or feed.spec.get("reconcile") is not None
 
 
-def switch(session: Session, name: str, *, active: bool) -> Feed:
-    """Switch a feed on or off; on, its breaker is closed. Raises NotFound."""
+def switch(session: Session, name: str, *, active: bool, now: datetime) -> Feed:
+    """Switch a feed on, which closes its breaker, or off, which ends a pull under way. Raises NotFound."""
     feed = need(session, name)
     if active and not feed.active:
         feed.failures, feed.open_until = 0, None
+    if not active:
+        feed.lease_holder = feed.lease_until = None  # whoever pulls finds that out before its next request or commit
+        feed.pull_asked_by = feed.reconcile_asked = feed.reconcile_asked_by = None
+        assert feed.id is not None, "it is stored"
+        for row in store.running_pulls(session, feed.id):
+            row.state, row.finished_at = "stopped", now
+            row.error = {"code": "switched_off", "zh": "接入源被停用", "en": "the feed was switched off"}
+            session.add(row)
     feed.active = active
     session.add(feed)
     return feed
@@ -177,7 +185,12 @@ def feed_view(session: Session, feed: Feed, now: datetime, zone: tzinfo, lang: s
         "unchanged": feed.unchanged,
         "rejected": feed.rejected,
         "open_rejects": store.open_rejects(session, feed.source_id),
+        "can_reconcile": can_reconcile(feed),
+        "pull_asked": feed.pull_asked_by is not None,
+        "reconcile_asked": feed.reconcile_asked,
         "position": feed.position,
+        "added_at": moment(feed.added_at, zone),
+        "added_by": feed.added_by,
     }
 
 
@@ -212,8 +225,26 @@ def listed(session: Session, now: datetime, zone: tzinfo, lang: str) -> list[dic
 
 
 def shown(session: Session, name: str, now: datetime, zone: tzinfo, lang: str) -> dict[str, Any]:
-    """One feed with its latest pulls; raises NotFound."""
+    """One feed with its definition, its latest pulls, and its latest reconciliations; raises NotFound."""
     feed = need(session, name)
     assert feed.id is not None, "it is stored"
-    pulls = [pull_view(row, zone, lang) for row in store.last_pulls(session, feed.id, PULLS_SHOWN)]
-    return {**feed_view(session, feed, now, zone, lang), "pulls": pulls}
+    return {
+        **feed_view(session, feed, now, zone, lang),
+        "definition": feed.spec,
+        "pulls": [pull_view(row, zone, lang) for row in store.last_pulls(session, feed.id, PULLS_SHOWN)],
+        "reconciliations": [
+            pull_view(row, zone, lang)
+            for row in store.last_pulls(session, feed.id, RECONCILIATIONS_SHOWN, kind="reconcile")
+        ],
+    }
+
+
+def pulls_page(
+    session: Session, name: str, zone: tzinfo, lang: str, *, before: int | None, limit: int
+) -> tuple[list[dict[str, Any]], int | None]:
+    """A page of the log of a feed, the newest first, and where the next begins. Raises NotFound."""
+    feed = need(session, name)
+    assert feed.id is not None, "it is stored"
+    rows = store.last_pulls(session, feed.id, limit + 1, before=before)
+    more = rows[limit - 1].id if len(rows) > limit else None
+    return [pull_view(row, zone, lang) for row in rows[:limit]], more

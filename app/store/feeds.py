@@ -6,13 +6,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import func, select, update
+from sqlalchemy import BigInteger, cast, delete, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Session, col
 
 from app.models import Feed, FeedPull, FeedRecord, Reject, Ticket
+from app.models.types import EPOCH
 
 LOOKUP = 500
+QUARTER = 900
+"""Seconds of a quarter of an hour: no time zone is off by less."""
 
 
 def by_name(session: Session, name: str) -> Feed | None:
@@ -21,15 +24,43 @@ def by_name(session: Session, name: str) -> Feed | None:
     return found
 
 
+def by_id(session: Session, feed_id: int) -> Feed | None:
+    """The feed with this id."""
+    return session.get(Feed, feed_id)
+
+
 def all_feeds(session: Session) -> list[Feed]:
     """Every feed, by name."""
     return list(session.execute(select(Feed).order_by(col(Feed.name))).scalars())
 
 
-def last_pulls(session: Session, feed_id: int, limit: int) -> list[FeedPull]:
-    """The latest pulls of a feed, the newest first."""
-    query = select(FeedPull).where(col(FeedPull.feed_id) == feed_id).order_by(col(FeedPull.id).desc()).limit(limit)
+def last_pulls(
+    session: Session, feed_id: int, limit: int, *, kind: str | None = None, before: int | None = None
+) -> list[FeedPull]:
+    """The latest pulls and reconciliations of a feed (of one ``kind``; below the id ``before``), the newest first."""
+    query = select(FeedPull).where(col(FeedPull.feed_id) == feed_id)
+    if kind is not None:
+        query = query.where(col(FeedPull.kind) == kind)
+    if before is not None:
+        query = query.where(col(FeedPull.id) < before)
+    return list(session.execute(query.order_by(col(FeedPull.id).desc()).limit(limit)).scalars())
+
+
+def running_pulls(session: Session, feed_id: int) -> list[FeedPull]:
+    """What is under way of a feed, by its log."""
+    query = select(FeedPull).where(col(FeedPull.feed_id) == feed_id, col(FeedPull.state) == "running")
     return list(session.execute(query).scalars())
+
+
+def prune_pulls(session: Session, *, quiet_before: datetime, before: datetime) -> int:
+    """Delete pulls from the log: those begun before ``before``, and such as brought nothing before ``quiet_before``."""
+    quiet = (
+        (col(FeedPull.started_at) < quiet_before)
+        & (col(FeedPull.kind) == "pull") & (col(FeedPull.state) == "done") & col(FeedPull.detail).is_(None)
+        & (col(FeedPull.created) + col(FeedPull.corrected) + col(FeedPull.rejected) == 0)
+    )  # fmt: skip
+    done = session.execute(delete(FeedPull).where(quiet | (col(FeedPull.started_at) < before)))
+    return int(done.rowcount)  # type: ignore[attr-defined]
 
 
 def open_rejects(session: Session, source_id: int) -> int:
@@ -109,6 +140,26 @@ def open_rejects_of(session: Session, source_id: int, external_ids: Iterable[str
         )  # fmt: skip
         found += session.execute(query.order_by(col(Reject.id))).scalars()
     return found
+
+
+def brought(session: Session, feed_id: int, since: datetime) -> list[tuple[datetime, int, int, int]]:
+    """What pulls begun since then brought, by quarters of an hour: its beginning, created, corrected, rejected."""
+    started: Any = col(FeedPull.started_at)
+    if session.get_bind().dialect.name == "postgresql":
+        quarter: Any = cast(func.floor(func.extract("epoch", started) / QUARTER), BigInteger)
+    else:
+        quarter = cast(started, BigInteger) // (QUARTER * 1_000_000)
+    sums = [func.sum(col(column)) for column in (FeedPull.created, FeedPull.corrected, FeedPull.rejected)]
+    query = select(quarter, *sums).where(col(FeedPull.feed_id) == feed_id, started >= since).group_by(quarter)
+    return [
+        (EPOCH + timedelta(seconds=QUARTER * int(number)), int(created), int(corrected), int(rejected))
+        for number, created, corrected, rejected in session.execute(query.order_by(quarter))
+    ]
+
+
+def ids_refused(session: Session, source_id: int, external_ids: Sequence[str]) -> set[str]:
+    """Which of these external ids of a source wait as rejects."""
+    return {str(reject.external_id) for reject in open_rejects_of(session, source_id, external_ids)}
 
 
 def ids_received(session: Session, source_id: int, since: datetime, until: datetime) -> set[str]:

@@ -1,4 +1,4 @@
-"""The half of a process that works without being asked: sweeper, leadership, periodic jobs."""
+"""The half of a process that works without being asked: sweeper, leadership, periodic jobs, feeds."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import secrets
 import socket
 
 from app.runtime import Runtime
-from app.workers import recompute, reports, seal
+from app.workers import feeds, recompute, reports, seal
 from app.workers.leadership import Leadership
 from app.workers.scheduler import JOBS, Scheduler
 from app.workers.sweeper import Sweeper
@@ -26,9 +26,9 @@ class Background:
         self.sweeper = Sweeper(runtime, holder)
         self.leadership = Leadership(runtime.database, holder)
         self.scheduler = Scheduler(runtime, self.leadership)
-        assert {seal.SEAL_JOB.name, recompute.JOB.name, *(job.name for job in reports.REPORT_JOBS.values())} <= set(
-            JOBS
-        )
+        self.puller = feeds.Puller(runtime)
+        ours = (seal.SEAL_JOB, recompute.JOB, *feeds.FEED_JOBS, *reports.REPORT_JOBS.values())
+        assert {job.name for job in ours} <= set(JOBS)
         self._started = False
 
     def start(self) -> None:
@@ -36,12 +36,14 @@ class Background:
         self.sweeper.start()
         self.leadership.start()
         self.scheduler.start()
+        self.puller.start()
         self._started = True
 
     def stop(self) -> None:
         """Finish what is under way and end; harmless where nothing was started."""
         if not self._started:
             return
+        self.puller.stop()
         self.scheduler.stop()
         self.sweeper.stop()
         self.leadership.stop()

@@ -93,6 +93,8 @@ class _Server:
 
     def _one(self, request: Request, form: Callable[[Item], dict[str, Any]]) -> Any:
         item = self.world.items[request.path_params["id"].rsplit(".", 1)[0]]
+        if item.id in self.world.hidden:
+            raise KeyError(item.id)
         self.world.offered.add(item.id)
         return spoilt(form(item), item.garbage)
 

@@ -66,6 +66,8 @@ class World:
     items: dict[str, Item] = field(default_factory=dict)
     changes: list[str] = field(default_factory=list)
     offered: set[str] = field(default_factory=set)
+    hidden: set[str] = field(default_factory=set)
+    """Records that are listed by their id and not given."""
     requests: int = 0
     healthy: bool = False
     lock: threading.RLock = field(default_factory=threading.RLock)

@@ -10,11 +10,13 @@ import hashlib
 import hmac
 import random
 import secrets
+import ssl
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 from types import TracebackType
 from typing import TypeVar
 from urllib.parse import urlencode, urlsplit
@@ -59,6 +61,12 @@ class Pace:
     random: Callable[[], float] = random.SystemRandom().random
 
 
+@lru_cache(maxsize=1)
+def _authorities() -> ssl.SSLContext:
+    """Whom an upstream's certificate may be signed by. Read once: it takes longer than a pull that finds nothing."""
+    return httpx.create_ssl_context()
+
+
 class Upstream:
     """One upstream, as a context manager. ``before_each`` is called before every request: to renew a lease."""
 
@@ -72,7 +80,9 @@ class Upstream:
         self._last = -1e9
         limits = spec.limits
         timeout = httpx.Timeout(limits.read_seconds, connect=limits.connect_seconds)
-        self._client = httpx.Client(timeout=timeout, follow_redirects=False, headers={"User-Agent": USER_AGENT})
+        self._client = httpx.Client(
+            timeout=timeout, follow_redirects=False, headers={"User-Agent": USER_AGENT}, verify=_authorities()
+        )
 
     def __enter__(self) -> Upstream:
         return self

@@ -3,206 +3,349 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from datetime import datetime, timedelta
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
-from pydantic import SecretStr
 from sqlalchemy import func, select
-from sqlmodel import col
+from sqlmodel import Session, col
 
-from app import clock
-from app.config import Settings
 from app.domain.errors import Conflict
-from app.models import Deadline, Feed, Reject, Ticket, TicketEvent
+from app.models import Reject, TicketEvent
 from app.runtime import Runtime
 from app.services import feeds
-from ingest.feed_spec import FeedSpec, load_spec
-from ingest.feed_work import begin
+from app.store import feeds as store
+from ingest import feed_book
+from ingest.feed_spec import Changes, FeedSpec, load_spec
+from ingest.feed_work import Pulled, begin
 from ingest.pull import pull
 from ingest.reconcile import reconcile
-from ingest.simulator.server import BASES, SECRET, SECRET_VARIABLES, serving
+from ingest.simulator.server import serving
 from ingest.simulator.world import ROUGH, Faults, World
-from ingest.sources.http import Pace
-
-
-class Moving:
-    """A clock that the test moves, and in which sleeping takes no time."""
-
-    def __init__(self) -> None:
-        self.moment = clock.now().replace(microsecond=0)
-
-    def now(self) -> datetime:
-        return self.moment
-
-    def pace(self) -> Pace:
-        return Pace(self.now, sleep=lambda _: None, random=lambda: 0.5)
-
-
-@pytest.fixture
-def time() -> Moving:
-    return Moving()
-
-
-@pytest.fixture
-def runtime(database_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Runtime]:
-    for variable in SECRET_VARIABLES.values():
-        monkeypatch.setenv(variable, SECRET)
-    runtime = Runtime.open(Settings(database_url=SecretStr(database_url)), clock.now())
-    yield runtime
-    runtime.close()
-
-
-def add(runtime: Runtime, spec: FeedSpec) -> None:
-    with runtime.database.write() as session:
-        feeds.add(session, spec.name, spec.kind, spec.model_dump(mode="json"), spec.source.model_dump(), actor="test",
-                  now=clock.now())  # fmt: skip
-
-
-def counts(runtime: Runtime) -> tuple[int, int]:
-    """Tickets, and open rejects."""
-    with runtime.database.read() as session:
-        tickets = session.execute(select(func.count()).select_from(Ticket)).scalar_one()
-        rejects = session.execute(
-            select(func.count()).select_from(Reject).where(col(Reject.state) == "open")
-        ).scalar_one()
-    return tickets, rejects
-
-
-def ticket(runtime: Runtime, external_id: str) -> Ticket:
-    with runtime.database.read() as session:
-        found: Ticket = session.execute(select(Ticket).where(col(Ticket.external_id) == external_id)).scalar_one()
-        return found
-
-
-def no_wait(spec: FeedSpec, **limits: float) -> FeedSpec:
-    found = spec.limits.model_copy(update={"attempts": 8, "per_minute": 100_000, **limits})
-    return spec.model_copy(update={"limits": found})
-
-
-def _accounted(runtime: Runtime, world: World) -> None:
-    """Everything that the upstream has ever offered is a ticket, once, or a reject."""
-    with runtime.database.read() as session:
-        ids = list(session.execute(select(col(Ticket.external_id))).scalars())
-        raws = list(session.execute(select(col(Reject.raw))).scalars())
-        assert len(ids) == len(set(ids))
-        lost = [each for each in world.offered - set(ids) if not any(each in raw for raw in raws)]
-        assert lost == []
-        assert world.offered == set(world.items), "the upstream was read to its end"
-        assert len(raws) == len(set(raws)), "a reject is kept once"
-        for table in (Deadline, TicketEvent):
-            orphans = session.execute(
-                select(func.count()).select_from(table).where(col(table.ticket_id).not_in(select(col(Ticket.id))))
-            ).scalar_one()
-            assert orphans == 0
+from tests.integration.upstream import Moving, accounted, add, counts, pulls, simulated, the_feed, ticket
 
 
 @pytest.mark.parametrize("name", ["hotline12345", "sulaiban", "open311"])
-def test_an_hour_of_a_misbehaving_upstream_leaves_nothing_out(runtime: Runtime, time: Moving, name: str) -> None:
-    world = World(7, time.now, ROUGH)
+def test_an_hour_of_a_misbehaving_upstream_leaves_nothing_out(feed_runtime: Runtime, moving: Moving, name: str) -> None:
+    world = World(7, moving.now, ROUGH)
     with serving(world) as address:
-        add(runtime, no_wait(load_spec(name, base_url=address + BASES[name])))
+        add(feed_runtime, simulated(name, address))
         for _ in range(12):
             world.advance(12)
-            time.moment += timedelta(minutes=5)
-            pull(runtime, name, pace=time.pace(), force=True)
+            moving.moment += timedelta(minutes=5)
+            pull(feed_runtime, name, pace=moving.pace(), force=True)
         world.healthy = True
-        time.moment += timedelta(minutes=5)
-        assert pull(runtime, name, pace=time.pace(), force=True).state == "done"
-    _accounted(runtime, world)
+        moving.moment += timedelta(minutes=5)
+        assert pull(feed_runtime, name, pace=moving.pace(), force=True).state == "done"
+    accounted(feed_runtime, world)
     for item in world.items.values():
         if not item.garbage:
-            stored = ticket(runtime, item.id)
+            stored = ticket(feed_runtime, item.id)
             assert (stored.content or "").endswith(item.note), "the latest version is what stands"
             assert (stored.status in ("completed", "closed")) == (item.state == 2)
 
 
-def test_the_same_again_is_unchanged_and_an_older_version_is_not_taken_back(runtime: Runtime, time: Moving) -> None:
-    world = World(1, time.now, Faults(update=0))
+def test_the_same_again_is_unchanged_and_an_older_version_is_not_taken_back(
+    feed_runtime: Runtime, moving: Moving
+) -> None:
+    world = World(1, moving.now, Faults(update=0))
     with serving(world) as address:
-        add(runtime, no_wait(load_spec("hotline12345", base_url=address + BASES["hotline12345"])))
+        add(feed_runtime, simulated("hotline12345", address))
         world.advance(30)
-        time.moment += timedelta(minutes=1)
-        first = pull(runtime, "hotline12345", pace=time.pace())
-        again = pull(runtime, "hotline12345", pace=time.pace())
+        moving.moment += timedelta(minutes=1)
+        first = pull(feed_runtime, "hotline12345", pace=moving.pace())
+        again = pull(feed_runtime, "hotline12345", pace=moving.pace())
         world._change("S000003")
-        time.moment += timedelta(minutes=1)
-        third = pull(runtime, "hotline12345", pace=time.pace())
+        moving.moment += timedelta(minutes=1)
+        third = pull(feed_runtime, "hotline12345", pace=moving.pace())
         world.faults = Faults(stale=1.0)
-        fourth = pull(runtime, "hotline12345", pace=time.pace())
+        fourth = pull(feed_runtime, "hotline12345", pace=moving.pace())
     assert (first.tally.created, again.tally.created, again.tally.unchanged) == (30, 0, 30)
     assert (third.tally.corrected, third.tally.unchanged) == (1, 29)
     assert (fourth.tally.corrected, fourth.tally.rejected) == (0, 0)
-    assert (ticket(runtime, "S000003").content or "").endswith(world.items["S000003"].note)
-    assert counts(runtime) == (30, 0)
+    assert (ticket(feed_runtime, "S000003").content or "").endswith(world.items["S000003"].note)
+    assert counts(feed_runtime) == (30, 0)
 
 
-def test_a_change_of_a_closed_ticket_is_a_reject_with_its_reason(runtime: Runtime, time: Moving) -> None:
-    world = World(1, time.now, Faults(update=0))
+def test_a_change_of_a_closed_ticket_is_a_reject_with_its_reason(feed_runtime: Runtime, moving: Moving) -> None:
+    world = World(1, moving.now, Faults(update=0))
     with serving(world) as address:
-        add(runtime, no_wait(load_spec("open311", base_url=address + BASES["open311"])))
+        add(feed_runtime, simulated("open311", address))
         world.advance(1)
         world.items["S000001"].state = 2
-        time.moment += timedelta(minutes=1)
-        pull(runtime, "open311", pace=time.pace())
+        moving.moment += timedelta(minutes=1)
+        pull(feed_runtime, "open311", pace=moving.pace())
         world.items["S000001"].note = "再次更改"
-        world.items["S000001"].updated = time.now()
-        time.moment += timedelta(minutes=1)
-        done = pull(runtime, "open311", pace=time.pace())
-    assert (done.tally.rejected, counts(runtime)) == (1, (1, 1))
-    with runtime.database.read() as session:
+        world.items["S000001"].updated = moving.now()
+        moving.moment += timedelta(minutes=1)
+        done = pull(feed_runtime, "open311", pace=moving.pace())
+    assert (done.tally.rejected, counts(feed_runtime)) == (1, (1, 1))
+    with feed_runtime.database.read() as session:
         reject = session.execute(select(Reject)).scalar_one()
     assert (reject.door, reject.reason, reject.profile) == ("feed", "update_refused", "feed:open311")
 
 
-def test_an_upstream_that_is_down_opens_the_breaker_and_the_cursor_stays(runtime: Runtime, time: Moving) -> None:
-    world = World(1, time.now, Faults(error=1.0, update=0))
+def test_an_upstream_that_is_down_opens_the_breaker_and_the_cursor_stays(feed_runtime: Runtime, moving: Moving) -> None:
+    world = World(1, moving.now, Faults(update=0))
     with serving(world) as address:
-        add(runtime, no_wait(load_spec("sulaiban", base_url=address + BASES["sulaiban"]), attempts=2))
+        add(feed_runtime, simulated("sulaiban", address, attempts=2))
         world.advance(5)
+        assert pull(feed_runtime, "sulaiban", pace=moving.pace()).tally.created == 5
+        world.faults = Faults(error=1.0)
+        world.advance(3)
         for _ in range(3):
-            done = pull(runtime, "sulaiban", pace=time.pace())
+            done = pull(feed_runtime, "sulaiban", pace=moving.pace())
             assert (done.state, done.retries) == ("failed", 1)
         with pytest.raises(Conflict, match="3 times in a row"):
-            pull(runtime, "sulaiban", pace=time.pace())
-        time.moment += timedelta(seconds=61)
+            pull(feed_runtime, "sulaiban", pace=moving.pace())
+        before = the_feed(feed_runtime)
+        assert (before.failures, before.position) == (3, {"token": "5"})
+        assert before.last_error is not None
+        assert before.last_error["en"] == "the upstream answered 500: *** failure", "no message holds the secret"
+        moving.moment += timedelta(seconds=61)
         world.healthy = True
-        assert pull(runtime, "sulaiban", pace=time.pace()).tally.created == 5
-    with runtime.database.read() as session:
-        feed = session.execute(select(Feed)).scalar_one()
-    assert (feed.failures, feed.open_until, feed.last_error, feed.position) == (0, None, None, {"token": "5"})
+        assert pull(feed_runtime, "sulaiban", pace=moving.pace()).tally.created == 3
+    feed = the_feed(feed_runtime)
+    assert (feed.failures, feed.open_until, feed.last_error, feed.position) == (0, None, None, {"token": "8"})
 
 
-def test_two_pulls_of_one_feed_do_not_run_at_once(runtime: Runtime, time: Moving) -> None:
-    add(runtime, load_spec("sulaiban", base_url="http://127.0.0.1:9"))
-    begin(runtime, "sulaiban", time.pace(), "pull", "test")
+def test_the_breaker_stays_open_longer_with_each_failure_and_never_beyond_a_day(
+    feed_runtime: Runtime, moving: Moving
+) -> None:
+    add(feed_runtime, load_spec("sulaiban", changes=Changes(base_url="http://127.0.0.1:9")))
+    waits = []
+    for _ in range(12):
+        pull(feed_runtime, "sulaiban", pace=moving.pace(), force=True)
+        until = the_feed(feed_runtime).open_until
+        waits.append(None if until is None else int((until - moving.moment).total_seconds()))
+    assert waits == [None, None, 60, 120, 240, 480, 960, 1920, 3840, 3840, 3840, 3840]
+
+
+def test_two_pulls_of_one_feed_do_not_run_at_once(feed_runtime: Runtime, moving: Moving) -> None:
+    add(feed_runtime, load_spec("sulaiban", changes=Changes(base_url="http://127.0.0.1:9")))
+    begin(feed_runtime, "sulaiban", moving.pace(), "pull", "test")
     with pytest.raises(Conflict, match="being pulled already"):
-        pull(runtime, "sulaiban", pace=time.pace())
+        pull(feed_runtime, "sulaiban", pace=moving.pace())
 
 
-def test_reconciliation_pulls_what_is_missing_and_shows_what_is_extra(runtime: Runtime, time: Moving) -> None:
-    world = World(1, time.now, Faults(update=0))
-    name = "hotline12345"
+@pytest.mark.parametrize("skew", [-45, 45], ids=["behind", "ahead"])
+def test_an_upstream_whose_clock_is_off_by_more_than_the_overlap_loses_nothing(
+    feed_runtime: Runtime, moving: Moving, skew: int
+) -> None:
+    """The overlap is of 30 minutes. The clock is right at first, off from the third pull on, and put right again."""
+    world = World(3, moving.now, Faults(update=0.3))
     with serving(world) as address:
-        add(runtime, no_wait(load_spec(name, base_url=address + BASES[name])))
+        add(feed_runtime, simulated("hotline12345", address))
+        for n in range(8):
+            world.faults = replace(world.faults, skew_seconds=skew * 60 if 2 <= n < 6 else 0)
+            world.advance(4)
+            moving.moment += timedelta(minutes=10)
+            pull(feed_runtime, "hotline12345", pace=moving.pace())
+            if n == 4:
+                assert the_feed(feed_runtime).skew_seconds == pytest.approx(skew * 60, abs=1)
+        moving.moment += timedelta(minutes=50)  # until the last moment that the clock ahead has told of is past
+        pull(feed_runtime, "hotline12345", pace=moving.pace())
+    accounted(feed_runtime, world)
+    assert counts(feed_runtime) == (32, 0)
+
+
+def test_a_change_stamped_far_in_the_future_does_not_hide_the_later_ones(feed_runtime: Runtime, moving: Moving) -> None:
+    world = World(1, moving.now, Faults(update=0))
+    with serving(world) as address:
+        add(feed_runtime, simulated("sulaiban", address))
+        world.advance(1)
+        item = world.items["S000001"]
+        item.updated = moving.moment + timedelta(days=400)
+        pull(feed_runtime, "sulaiban", pace=moving.pace())
+        item.note, item.updated = "改过", moving.moment + timedelta(seconds=5)
+        world.changes.append(item.id)
+        assert pull(feed_runtime, "sulaiban", pace=moving.pace()).tally.corrected == 1
+    assert (ticket(feed_runtime, "S000001").content or "").endswith("改过")
+    assert the_feed(feed_runtime).newest_at == moving.moment + timedelta(seconds=5)
+
+
+def test_pages_that_shift_while_they_are_read_leave_nothing_out(feed_runtime: Runtime, moving: Moving) -> None:
+    """Numbered pages of a span of change times: a record changed between two requests leaves the span, and the next
+    page begins one record later than it should."""
+    world = World(5, moving.now, Faults(update=0))
+    with serving(world) as address:
+        spec = simulated("hotline12345", address)
+        add(feed_runtime, spec.model_copy(update={"paging": spec.paging.model_copy(update={"size": 10})}))
+        for _ in range(40):
+            world.advance(1)
+            moving.moment += timedelta(seconds=1)
+        moving.moment += timedelta(seconds=1)
+        changed = iter(["S000001", "S000012", "S000023"])
+
+        def meanwhile(_: Pulled) -> None:
+            name = next(changed, None)
+            if name is not None:
+                old = world.items[name]
+                world.items[name] = replace(
+                    old, updated=moving.moment + timedelta(seconds=30), note="补充", before=None
+                )
+
+        pull(feed_runtime, "hotline12345", pace=moving.pace(), on_page=meanwhile)
+        there = counts(feed_runtime)[0]
+        moving.moment += timedelta(minutes=1)
+        pull(feed_runtime, "hotline12345", pace=moving.pace())
+    assert there >= 40 - 3, "what has not left the span was read in the same pull"
+    accounted(feed_runtime, world)
+    assert (ticket(feed_runtime, "S000012").content or "").endswith("补充")
+
+
+def test_the_same_days_sent_again_change_nothing(feed_runtime: Runtime, moving: Moving) -> None:
+    world = World(7, moving.now, Faults(garbage=0.2, update=0.4))
+    with serving(world) as address:
+        add(feed_runtime, simulated("sulaiban", address))
+        world.advance(60)
+        pull(feed_runtime, "sulaiban", pace=moving.pace())
+        before, events = counts(feed_runtime), _events(feed_runtime)
+        with feed_runtime.database.write() as session:
+            feeds.rewind(session, "sulaiban")
+        again = pull(feed_runtime, "sulaiban", pace=moving.pace())
+    assert before[1] > 0
+    assert (again.tally.created, again.tally.corrected, again.tally.rejected) == (0, 0, 0)
+    assert again.tally.unchanged >= 60
+    assert (counts(feed_runtime), _events(feed_runtime)) == (before, events)
+
+
+def _events(runtime: Runtime) -> int:
+    with runtime.database.read() as session:
+        return int(session.execute(select(func.count()).select_from(TicketEvent)).scalar_one())
+
+
+def test_a_poisoned_record_is_set_aside_and_its_neighbours_and_the_cursor_go_on(
+    feed_runtime: Runtime, moving: Moving
+) -> None:
+    """In each of the ways in which a record can be spoilt, and in one that only the database finds."""
+    world = World(1, moving.now, Faults(update=0))
+    with serving(world) as address:
+        add(feed_runtime, simulated("sulaiban", address))
+        world.advance(20)
+        for way, item in enumerate(list(world.items.values())[:6], 1):
+            item.garbage = way
+        done = pull(feed_runtime, "sulaiban", pace=moving.pace())
+    assert (done.state, done.tally.created + done.tally.rejected) == ("done", 20)
+    assert done.tally.rejected == 6
+    accounted(feed_runtime, world)
+    assert the_feed(feed_runtime).position == {"token": "20"}
+    with feed_runtime.database.read() as session:
+        kept = session.execute(select(Reject).order_by(col(Reject.id))).scalars().all()
+    assert {reject.reason for reject in kept} >= {"model_type", "string_too_long"}
+    assert all(reject.door == "feed" and reject.errors and reject.raw for reject in kept)
+
+
+def test_a_record_mended_upstream_settles_its_reject_and_a_worse_version_waits_alone(
+    feed_runtime: Runtime, moving: Moving
+) -> None:
+    world = World(1, moving.now, Faults(update=0))
+
+    def say(garbage: int, note: str, seconds: int) -> str:
+        item = world.items["S000001"]
+        item.garbage, item.note, item.updated = garbage, note, moving.moment + timedelta(seconds=seconds)
+        world.changes.append(item.id)
+        done = pull(feed_runtime, "sulaiban", pace=moving.pace()).tally
+        return f"{done.created} {done.corrected} {done.unchanged} {done.rejected}"
+
+    with serving(world) as address:
+        add(feed_runtime, simulated("sulaiban", address))
+        world.advance(1)
+        assert say(4, "一", 1) == "0 0 0 1"
+        assert say(4, "一", 1) == "0 0 1 0", "the very same again is no second reject"
+        assert say(4, "二", 2) == "0 0 0 1"
+        assert counts(feed_runtime) == (0, 1), "of two versions that are refused the later one waits"
+        assert say(0, "三", 3) == "1 0 0 0"
+        assert counts(feed_runtime) == (1, 0)
+        assert say(4, "二", 2) == "0 0 1 0", "an older version is known, be it what it may"
+        assert say(4, "四", 4) == "0 0 0 1"
+        assert counts(feed_runtime) == (1, 1)
+    with feed_runtime.database.read() as session:
+        states = list(session.execute(select(col(Reject.state)).order_by(col(Reject.id))).scalars())
+    assert states == ["superseded", "superseded", "open"]
+    assert (ticket(feed_runtime, "S000001").content or "").endswith("三")
+
+
+def test_a_refused_record_that_a_mended_mapping_reads_settles_its_reject(feed_runtime: Runtime, moving: Moving) -> None:
+    world = World(1, moving.now, Faults(update=0))
+    with serving(world) as address:
+        spec = simulated("sulaiban", address)
+        values = {**spec.mapping["values"], "status": {"handling": "dispatched"}}
+        add(feed_runtime, spec.model_copy(update={"mapping": {**spec.mapping, "values": values}}))
+        world.advance(3)
+        assert pull(feed_runtime, "sulaiban", pace=moving.pace()).tally.rejected == 3
+        with feed_runtime.database.write() as session:
+            feed_book.keep(session, spec, actor="test", now=moving.now(), replace=True)
+            feeds.rewind(session, "sulaiban")
+        assert pull(feed_runtime, "sulaiban", pace=moving.pace()).tally.created == 3
+    assert counts(feed_runtime) == (3, 0)
+    with feed_runtime.database.read() as session:
+        assert set(session.execute(select(col(Reject.state))).scalars()) == {"retried"}
+
+
+def test_a_database_that_fails_at_the_commit_leaves_the_cursor_with_the_data(
+    feed_runtime: Runtime, moving: Moving, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The third page is stored, and its cursor is not written: then neither of the two is."""
+    world = World(1, moving.now, Faults(update=0))
+    with serving(world) as address:
+        spec = simulated("sulaiban", address)
+        add(feed_runtime, spec.model_copy(update={"paging": spec.paging.model_copy(update={"size": 10})}))
+        world.advance(45)
+        calls = iter(range(1, 100))
+        real = store.held
+
+        def failing(session: Session, feed_id: int, holder: str, values: Mapping[str, Any]) -> bool:
+            if "position" in values and next(calls) == 3:
+                raise RuntimeError("the power is gone")
+            return real(session, feed_id, holder, values)
+
+        monkeypatch.setattr(store, "held", failing)
+        with pytest.raises(RuntimeError):
+            pull(feed_runtime, "sulaiban", pace=moving.pace())
+        assert (counts(feed_runtime)[0], the_feed(feed_runtime).position) == (20, {"token": "20"})
+        monkeypatch.setattr(store, "held", real)
+        assert pull(feed_runtime, "sulaiban", pace=moving.pace()).tally.created == 25
+    accounted(feed_runtime, world)
+    assert [row.state for row in pulls(feed_runtime)] == ["failed", "done"]
+
+
+@pytest.mark.parametrize("name", ["hotline12345", "sulaiban", "open311"])
+def test_reconciliation_pulls_what_is_missing_and_shows_what_is_extra(
+    feed_runtime: Runtime, moving: Moving, name: str
+) -> None:
+    world = World(1, moving.now, Faults(update=0))
+    with serving(world) as address:
+        add(feed_runtime, simulated(name, address))
         world.advance(6)
-        time.moment += timedelta(seconds=1)
-        pull(runtime, name, pace=time.pace())
-        made = world.items["S000001"].created
+        moving.moment += timedelta(seconds=1)
+        pull(feed_runtime, name, pace=moving.pace())
+        old = world.items["S000001"]
         gone = world.items.pop("S000002")
-        world.advance(1)  # takes the number of one that is there, so:
-        world.items["S000009"] = world.items.pop("S000006")
-        world.items["S000009"].id = "S000009"
-        day = made.astimezone(runtime.settings.zone).date()
-        done = reconcile(runtime, name, day, pace=time.pace())
-    assert done.missing == ["S000009"]
-    assert done.still_missing == []
-    assert gone.id in done.extra
-    assert ticket(runtime, "S000009").title
+        for new, garbage in (("S000008", 0), ("S000009", 4), ("S000010", 0)):
+            world.items[new] = replace(old, id=new, garbage=garbage)
+        world.hidden.add("S000010")
+        zone = ZoneInfo(load_spec(name).profile().time_zone)
+        done = reconcile(feed_runtime, name, old.created.astimezone(zone).date(), pace=moving.pace())
+    assert (done.upstream, done.here) == (8, 6)
+    assert done.missing == ["S000008", "S000009", "S000010"]
+    assert done.still_missing == ["S000009", "S000010"]
+    assert done.rejected == ["S000009"], "the other is on the list, and cannot be had"
+    assert done.extra == [gone.id]
+    assert ticket(feed_runtime, "S000008").title
+    row = pulls(feed_runtime)[-1]
+    assert (row.kind, row.state, row.created, row.rejected) == ("reconcile", "done", 1, 1)
+    assert row.detail is not None
+    assert (row.detail["missing"], row.detail["extra"]) == (3, [gone.id])
 
 
-def test_a_watched_folder_takes_a_file_once_and_puts_it_away(runtime: Runtime, time: Moving, tmp_path: Path) -> None:
+def test_a_watched_folder_takes_a_file_once_and_puts_it_away(
+    feed_runtime: Runtime, moving: Moving, tmp_path: Path
+) -> None:
     folder = tmp_path / "in"
     folder.mkdir()
     (folder / "a.csv").write_text("工单编号,标题\nA1,路灯不亮\nA2,井盖破损\n", "utf-8")
@@ -210,12 +353,12 @@ def test_a_watched_folder_takes_a_file_once_and_puts_it_away(runtime: Runtime, t
     (folder / "c.csv").write_text("x,y\n1,2\n", "utf-8")
     for path in folder.iterdir():
         os.utime(path, (1, 1))
-    add(runtime, FeedSpec.model_validate({
+    add(feed_runtime, FeedSpec.model_validate({
         "name": "drop", "kind": "folder", "title": {"zh": "文件夹", "en": "Folder"},
         "source": {"code": "drop", "zh": "文件夹", "en": "Folder"},
         "folder": {"path": str(folder), "profile": "duban"},
     }))  # fmt: skip
-    done = pull(runtime, "drop", pace=time.pace())
+    done = pull(feed_runtime, "drop", pace=moving.pace())
     assert (done.state, done.tally.created) == ("done", 2)
     assert sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file()) == [
         "b.part", "done/a.csv", "failed/c.csv"
