@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import date, datetime, timedelta, tzinfo
+from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta, tzinfo
 from typing import Any
 
 from sqlmodel import Session
@@ -248,3 +249,26 @@ def pulls_page(
     rows = store.last_pulls(session, feed.id, limit + 1, before=before)
     more = rows[limit - 1].id if len(rows) > limit else None
     return [pull_view(row, zone, lang) for row in rows[:limit]], more
+
+
+@dataclass(frozen=True, slots=True)
+class Brought:
+    """What the pulls of a local day brought."""
+
+    day: date
+    created: int = 0
+    corrected: int = 0
+    rejected: int = 0
+
+
+def brought_by_day(session: Session, feed_id: int, now: datetime, zone: tzinfo, *, days: int) -> list[Brought]:
+    """What a feed brought on each of the last ``days`` days in ``zone``, today's the last."""
+    today = now.astimezone(zone).date()
+    found = {day: Brought(day) for day in (today - timedelta(days=back) for back in range(days - 1, -1, -1))}
+    since = datetime.combine(min(found), time.min, zone)
+    for quarter, *counts in store.brought(session, feed_id, since):
+        day = quarter.astimezone(zone).date()
+        before = found.get(day, Brought(day))
+        created, corrected, rejected = counts
+        found[day] = Brought(day, before.created + created, before.corrected + corrected, before.rejected + rejected)
+    return list(found.values())

@@ -95,7 +95,7 @@ def test_an_upstream_that_is_down_opens_the_breaker_and_the_cursor_stays(feed_ru
         add(feed_runtime, simulated("sulaiban", address, attempts=2))
         world.advance(5)
         assert pull(feed_runtime, "sulaiban", pace=moving.pace()).tally.created == 5
-        world.faults = Faults(error=1.0)
+        world.faults = Faults(error=1.0, update=0)
         world.advance(3)
         for _ in range(3):
             done = pull(feed_runtime, "sulaiban", pace=moving.pace())

@@ -17,7 +17,8 @@ from app.api.deps import Cursor, Limit, Run, Who, decode_cursor, encode_cursor
 from app.api.problems import language
 from app.domain.errors import Invalid
 from app.runtime import Runtime
-from app.security.permissions import require
+from app.security.permissions import may, require
+from app.security.principal import Principal
 from app.services import feeds
 from ingest import feed_book
 from ingest.feed_spec import Changes, FeedSpec, parse_spec, spec_of, template_names, template_text
@@ -134,14 +135,14 @@ def add_feed(request: Request, run: Run, who: Who, response: Response, body: New
     with run.writing() as (session, _):
         feed_book.keep(session, spec, actor=who.actor, now=clock.now())
     response.headers["Location"] = f"/api/v1/feeds/{spec.name}"
-    return _shown(request, run, spec.name)
+    return _shown(request, run, who, spec.name)
 
 
 @router.get("/feeds/{name}", responses=_example({**FEED_EXAMPLE, "definition": {}, "pulls": [PULL_EXAMPLE]}))
 def read_feed(request: Request, run: Run, who: Who, name: FeedName) -> dict[str, Any]:
     """One feed with its definition, its latest pulls and its latest reconciliations."""
     require(who, "feeds.see")
-    return _shown(request, run, name)
+    return _shown(request, run, who, name)
 
 
 @router.patch("/feeds/{name}", responses=_example(FEED_EXAMPLE))
@@ -162,7 +163,7 @@ def change_feed(request: Request, run: Run, who: Who, name: FeedName, body: Feed
             feeds.switch(session, name, active=body.active, now=now)
         if body.rewind:
             feeds.rewind(session, name)
-    return _shown(request, run, name)
+    return _shown(request, run, who, name)
 
 
 def _changed(body: FeedChange, held: dict[str, Any]) -> FeedSpec:
@@ -193,7 +194,7 @@ def pull_now(request: Request, run: Run, who: Who, name: FeedName) -> dict[str, 
     require(who, "feeds.run")
     with run.writing() as (session, _):
         feeds.ask_pull(session, name, who.actor)
-    return _shown(request, run, name)
+    return _shown(request, run, who, name)
 
 
 @router.post(
@@ -209,9 +210,13 @@ def reconcile_now(request: Request, run: Run, who: Who, name: FeedName, body: Da
         day = body.day if body is not None and body.day is not None else None
         day = day or clock.now().astimezone(zone).date() - timedelta(days=1)
         feeds.ask_reconcile(session, name, day, who.actor)
-    return _shown(request, run, name)
+    return _shown(request, run, who, name)
 
 
-def _shown(request: Request, run: Runtime, name: str) -> dict[str, Any]:
+def _shown(request: Request, run: Runtime, who: Principal, name: str) -> dict[str, Any]:
+    """The feed; its definition to whoever may change it, since a header in it may be as good as a password."""
     with run.database.read() as session:
-        return feeds.shown(session, name, clock.now(), run.settings.zone, language(request))
+        found = feeds.shown(session, name, clock.now(), run.settings.zone, language(request))
+    if not may(who, "feeds.edit"):
+        del found["definition"]
+    return found
