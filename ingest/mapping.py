@@ -34,6 +34,8 @@ _NAME_LENGTH = 200
 _REMEMBERED = 100_000
 _NARROW = frozenset({"external_id", "parent_external_id", "reporter.phone", "reporter.id_number"})
 """Codes and numbers, in which a full-width digit is the same digit; in prose, width is the writer's own."""
+_SUMS = frozenset({"合计", "总计", "小计", "共计", "合計", "總計", "小計", "共計"})
+"""What stands in the place of a number where a row of a spreadsheet adds up those above it."""
 _CODES = frozenset({"external_id", "parent_external_id"})
 _LENGTHS = {"title": 200, "content": 10_000, "address": 500, "result": 10_000}
 _DONE = ("completed", "closed")
@@ -98,6 +100,8 @@ class Mapper:
         self._keep_to_status(cells, said, attributes)
         if attributes:
             said["attributes"] = attributes
+        if said.get("external_id") in _SUMS:
+            return (self._at("external_id", "row_of_sums"),)
         try:
             ticket = HistoricalTicket.model_validate(said)
         except ValidationError as error:
@@ -161,7 +165,8 @@ class Mapper:
                 attributes[name] = text
         if self._rest_object is not None and cells[self._rest_object]:
             rest = dict(cells[self._rest_object])
-            attributes.update(rest.pop("attributes", None) or {})
+            own = rest.pop("attributes", None)
+            attributes.update(own if isinstance(own, dict) else {"attributes": own} if own else {})
             attributes.update(rest)
         return attributes
 

@@ -32,8 +32,8 @@ MESSAGES: Mapping[str, tuple[str, str]] = {
         "contains a NUL character (U+0000), which cannot be stored",
     ),
     "string_unicode": (
-        "含有残缺的 Unicode 字符（单独的代理码位），无法保存",
-        "contains a lone surrogate, which is not a character and cannot be stored",
+        "含有不成字符的字节（文件损坏或编码不符，或单独的代理码位），无法保存",
+        "contains bytes that are no character (a damaged file, another encoding, a lone surrogate): it cannot be stored",
     ),
     "literal_error": ("应为 {expected} 之一", "must be one of {expected}"),
     "float_type": ("应为数字", "must be a number"),
@@ -87,6 +87,7 @@ MESSAGES: Mapping[str, tuple[str, str]] = {
     ),
     "verdict_both": ("同时标为按期和超期", "is flagged both on time and late"),
     "code_too_long": ("代码最多 {limit} 个字", "a code has at most {limit} characters"),
+    "row_of_sums": ("这是合计行，不是工单", "this row adds up others; it is no ticket"),
     "column_count": ("应有 {expected} 列，实有 {actual} 列", "expected {expected} columns, found {actual}"),
     "record_unreadable": ("这一行无法按分隔文本读取", "the row cannot be read as delimited text"),
     "record_too_long": ("这一行超过 {limit} 个字", "the row is longer than {limit} characters"),

@@ -6,6 +6,7 @@ A profile is data: no code runs from it. ``load_profile`` reads one and answers 
 
 from __future__ import annotations
 
+import re
 import tomllib
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -230,9 +231,14 @@ class Profile(_Part):
         return len(have & {column_key(name) for name in self.column_names()})
 
 
+_APART = re.compile(r"(?<=[\u3400-\u9fff]) (?=[\u3400-\u9fff])")
+"""Headings are set wider (``姓　　名``) and broken over lines to look well in their column."""
+
+
 def column_key(name: str) -> str:
     """What two spellings of one column name have in common: width, case and white space do not tell them apart."""
-    return " ".join(unicodedata.normalize("NFKC", name).replace("\ufeff", "").split()).casefold()
+    plain = " ".join(unicodedata.normalize("NFKC", name).replace("\ufeff", "").split()).casefold()
+    return _APART.sub("", plain)
 
 
 def parse_profile(text: str) -> Profile:

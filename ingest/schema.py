@@ -43,8 +43,9 @@ KIND_WORDS: Mapping[str, str] = {
 
 ATTRIBUTES_BYTES = 16 * 1024
 ATTRIBUTES_DEPTH = 5
-FIRST_YEAR, LAST_YEAR = 1900, 2200
-"""Moments outside are slips of a keyboard, and within, no offset can push a time off the end of the calendar."""
+FIRST_YEAR, LAST_YEAR = 1970, 2100
+"""Moments outside are slips of a keyboard or a database's "no date" (1900-01-01). From one end to the other is little more than
+the span over which working days are counted (``app.domain.course``)."""
 CLOCK_TOLERANCE = timedelta(minutes=10)
 """How far an upstream's clock may be ahead of ours before its ``received_at`` is refused."""
 
@@ -73,9 +74,13 @@ def _moment(value: object) -> datetime:
         raise refusal("moment_type")
     if value.tzinfo is None:
         raise refusal("moment_naive")
-    if not FIRST_YEAR <= value.year <= LAST_YEAR:
+    try:
+        moment = value.astimezone(UTC)
+    except OverflowError as error:
+        raise refusal("moment_range", first=FIRST_YEAR, last=LAST_YEAR) from error
+    if not FIRST_YEAR <= moment.year <= LAST_YEAR:
         raise refusal("moment_range", first=FIRST_YEAR, last=LAST_YEAR)
-    return value.astimezone(UTC)
+    return moment
 
 
 def _attributes(value: dict[str, Any]) -> dict[str, Any] | None:

@@ -31,7 +31,7 @@ _FIELDS = {
     "M": r"(?P<M>\d{1,2})",
     "S": r"(?P<S>\d{1,2})",
     "f": r"(?P<f>\d{1,9})",
-    "p": r"(?P<p>[AaPp]\.?[Mm]\.?|上午|下午|凌晨|早上|中午|晚上)",
+    "p": r"(?P<p>[AaPp]\.?[Mm]\.?|上午|下午|凌晨|早上|中午|晚上)\s*",
     "z": r"(?P<z>Z|[+-]\d{2}:?\d{2})",
     "%": "%",
 }
@@ -131,8 +131,9 @@ class MomentReader:
     def _from_serial(self, cell: Any) -> datetime:
         if not self._excel or not isinstance(cell, int | float) or not _SERIALS[0] <= cell <= _SERIALS[1]:
             raise ValueError("moment_written")
-        # Serials are binary fractions of a day: to the nearest millisecond they are what was typed.
-        return EXCEL_EPOCH + timedelta(milliseconds=round(cell * 86_400_000))
+        # Serials are binary fractions of a day, and often cut to five places: to the nearest second they are what was
+        # typed.
+        return EXCEL_EPOCH + timedelta(seconds=round(cell * 86_400))
 
 
 _ISO = re.compile(

@@ -11,6 +11,12 @@ def check_content_type(request: Request, *allowed: str) -> str:
     """The body's media type, in lower case and without parameters; raises UnsupportedMedia unless it is of ``allowed``.
 
     A body without ``Content-Type`` counts as the first of them."""
+    packed = request.headers.get("content-encoding", "identity").strip().lower()
+    if packed != "identity":
+        raise UnsupportedMedia(
+            f"不接受压缩的请求体（Content-Encoding: {packed[:40]!r}），请原样发送",
+            f"a packed body is not taken (Content-Encoding: {packed[:40]!r}): send it as it is",
+        )
     given = request.headers.get("content-type")
     if given is None:
         return allowed[0]

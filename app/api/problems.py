@@ -9,9 +9,11 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from sqlalchemy.exc import DBAPIError
 from starlette.exceptions import HTTPException
 
 from app.domain.errors import Busy, Conflict, DubanError, FieldProblem, Invalid, NotAllowed
+from app.store import trouble
 
 log = logging.getLogger("duban.api")
 MEDIA_TYPE = "application/problem+json"
@@ -102,6 +104,17 @@ def install(app: FastAPI) -> None:
     async def _on_refusal(request: Request, error: DubanError) -> JSONResponse:
         return of_error(request, error)
 
+    @app.exception_handler(DBAPIError)
+    async def _on_database(request: Request, error: DBAPIError) -> JSONResponse:
+        if trouble.is_away(error):
+            log.warning("the database is away", extra={"error": type(error.orig).__name__})
+            return of_error(
+                request, Busy("数据库暂不可用，请稍后重试", "the database is away, try again", retry_after=2)
+            )
+        if trouble.is_unstorable(error):
+            return of_error(request, Invalid.at("", "含有数据库无法保存的字符", "holds text that no database keeps"))
+        return _bug(request, error)
+
     @app.exception_handler(RequestValidationError)
     async def _on_validation(request: Request, error: RequestValidationError) -> JSONResponse:
         errors = error.errors()
@@ -121,14 +134,16 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(Exception)
     async def _on_bug(request: Request, error: Exception) -> JSONResponse:
-        log.error(
-            "unexpected error", exc_info=error, extra={"method": request.method, "route": request.scope.get("path")}
-        )
-        lang = language(request)
-        title = "Internal error" if lang == "en" else "内部错误"
-        detail = (
-            "An unexpected error; nothing was changed. It has been logged."
-            if lang == "en"
-            else "发生了意外错误，未作任何更改，已记录日志。"
-        )
-        return problem(request, 500, "internal", title, detail)
+        return _bug(request, error)
+
+
+def _bug(request: Request, error: Exception) -> JSONResponse:
+    log.error("unexpected error", exc_info=error, extra={"method": request.method, "route": request.scope.get("path")})
+    lang = language(request)
+    title = "Internal error" if lang == "en" else "内部错误"
+    detail = (
+        "An unexpected error; nothing was changed. It has been logged."
+        if lang == "en"
+        else "发生了意外错误，未作任何更改，已记录日志。"
+    )
+    return problem(request, 500, "internal", title, detail)

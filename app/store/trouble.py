@@ -42,6 +42,11 @@ def may_pass(error: BaseException) -> bool:
     return cause.sqlstate[:2] in _AGAIN
 
 
+def is_unstorable(error: BaseException) -> bool:
+    """Whether the database refused a value for what it is: a NUL in a text, a number beyond its range."""
+    return isinstance(_cause(error), sqlite3.DataError | psycopg.DataError)
+
+
 def is_of_a_row(error: BaseException) -> bool:
     """Whether the database refused what it was given: a value that it cannot hold, or that breaks a constraint."""
     cause = _cause(error)

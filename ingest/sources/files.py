@@ -25,6 +25,7 @@ _LOOK = 65_536
 """Characters looked at for the first mark that tells JSON from a table."""
 _CONTROL = tuple(chr(code) for code in (*range(1, 9), *range(14, 26), *range(28, 32), 127))
 """Characters that text has none of. NUL is left to the rows: exports of some systems are strewn with it."""
+_MARKUP = re.compile(r"[\s\ufeff]*<(?:\?xml|!doctype|html|head|meta|style|table|body|workbook)\b", re.IGNORECASE)
 _WORKBOOK = re.compile(rb"PK\x03\x04.{26}(?:\[Content_Types\]\.xml|_rels/|xl/|docProps/|mimetype)", re.DOTALL)
 
 
@@ -151,8 +152,14 @@ def _sheet(source: RowSource | DelimitedRows | JsonRows | SheetRows) -> SheetRow
 
 
 def _refuse_what_is_no_text(start: str) -> None:
-    """A picture, a document or a program is not a table, whatever its name says."""
+    """A page, a picture, a document or a program is not a table, whatever its name says."""
     strange = sum(map(start.count, _CONTROL))
+    if _MARKUP.match(start):
+        raise BadRequest(
+            "这是网页或 XML（有些系统把它存成 .xls）；请用 Excel 或 WPS 打开，另存为 XLSX 或 CSV 后导入",
+            "this is a web page or XML, which some systems call .xls; open it in a spreadsheet program and save it as "
+            "XLSX or CSV",
+        )
     if start.startswith("%PDF-") or strange > max(8, len(start) // 100):
         raise BadRequest(
             "这不是表格文件；可用 CSV、XLSX（XLS、ODS）、NDJSON 或 JSON，可以打包为 gz 或 zip",

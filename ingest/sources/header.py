@@ -2,7 +2,8 @@
 
 A heading merged over several columns stands in the first of them, and the rows below it divide it; one merged over
 several rows stands in the topmost. So ``诉求人`` over ``姓名`` and ``电话`` gives the columns ``诉求人 姓名`` and
-``诉求人 电话``, and ``编号`` with nothing below it is ``编号``.
+``诉求人 电话``, and ``编号`` with nothing below it is ``编号``. Where the rule knows more of the columns by their lowest
+heading alone, ``姓名`` and ``电话``, that is what they are called.
 """
 
 from __future__ import annotations
@@ -66,10 +67,11 @@ def _best_at(rows: Sequence[Sequence[Any]], start: int, fit: Fit) -> tuple[Heade
         part = rows[start : start + depth]
         if len(part) < depth or (depth > 1 and not _divided(part[-2], part[-1])):
             break
-        names = combined(part)
-        found = fit(names)
-        if found > best_fit:
-            best, best_fit = Header(names, start, start + depth), found
+        # The lowest headings alone only where the first row is a header by itself: a title is not what divides them.
+        for names in (combined(part), lowest(part)) if best_fit > 0 else (combined(part),):
+            found = fit(names)
+            if found > best_fit:
+                best, best_fit = Header(names, start, start + depth), found
     return best, best_fit
 
 
@@ -79,7 +81,20 @@ def _divided(upper: Sequence[Any], lower: Sequence[Any]) -> bool:
 
 
 def combined(rows: Sequence[Sequence[Any]]) -> list[str]:
-    """The names of the columns under a header of these rows, no name twice."""
+    """The names of the columns under a header of these rows, each with all that stands over it, no name twice."""
+    return unique_names([" ".join(parts) for parts in _headings(rows)])
+
+
+def lowest(rows: Sequence[Sequence[Any]]) -> list[str]:
+    """The same by the lowest heading of each column alone; with all that stands over it where several share one."""
+    headings = _headings(rows)
+    last = [parts[-1] if parts else "" for parts in headings]
+    return unique_names(
+        [" ".join(parts) if last.count(name) > 1 else name for parts, name in zip(headings, last, strict=True)]
+    )
+
+
+def _headings(rows: Sequence[Sequence[Any]]) -> list[list[str]]:
     width = max(map(len, rows), default=0)
     said: list[list[str]] = [[] for _ in range(width)]
     for level, cells in enumerate(rows):
@@ -94,7 +109,7 @@ def combined(rows: Sequence[Sequence[Any]]) -> list[str]:
                 said[place].append(spread)
             else:
                 spread = ""
-    return unique_names([" ".join(parts) for parts in said])
+    return said
 
 
 def _at(cells: Sequence[Any], place: int) -> str:

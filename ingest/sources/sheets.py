@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import zipfile
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ import python_calamine as calamine
 
 from app.domain.errors import BadRequest, TooLarge
 from ingest.sources.base import MIB, Limits, Row
-from ingest.sources.header import DEEPEST, HEADER_WITHIN, HeaderRule, find_header
+from ingest.sources.header import DEEPEST, HEADER_WITHIN, Header, HeaderRule, find_header
 from ingest.sources.unpack import damaged
 
 _CELL = re.compile(rb'\br="([A-Z]{1,3})([0-9]{1,7})"')
@@ -25,7 +26,8 @@ _OVERLAP = 64
 
 
 class SheetRows:
-    """The rows of one sheet: the one named, or else the first visible that holds anything."""
+    """The rows of one sheet: the one named, or else the first visible with a header that fits, or else the first that
+    holds anything."""
 
     def __init__(
         self,
@@ -43,7 +45,7 @@ class SheetRows:
         try:
             book = calamine.CalamineWorkbook.from_path(path)
             self.sheets = _visible(book)
-            self.sheet, found = _choose(book, sheet)
+            self.sheet, found = _choose(book, sheet, header)
         except (calamine.CalamineError, OSError) as error:
             raise BadRequest("表格文件损坏或不是 Excel 文件", "the spreadsheet is damaged, or is not one") from error
         self._rows = iter(found.iter_rows())
@@ -79,21 +81,24 @@ class SheetRows:
             yield cells
 
     def _find_header(self, rule: HeaderRule | None) -> Sequence[str]:
-        above: list[list[Any]] = []
-        for cells in self._rows:
-            self._taken += 1
-            above.append(cells)
-            if len(above) >= HEADER_WITHIN + DEEPEST - 1:
-                break
-        named = max((n for cells in above for n, cell in enumerate(cells, 1) if str(cell).strip()), default=0)
-        found = find_header([cells[:named] for cells in above], rule)
+        above, found = _header_of(self._rows, rule)
+        self._taken += len(above)
         if found is None:
             raise BadRequest(f"工作表“{self.sheet}”是空的", f"the sheet {self.sheet!r} is empty")
         self._pending = above[found.end :]
         return found.names
 
 
-def _choose(book: calamine.CalamineWorkbook, wanted: str | None) -> tuple[str, calamine.CalamineSheet]:
+def _header_of(rows: Iterator[list[Any]], rule: HeaderRule | None) -> tuple[list[list[Any]], Header | None]:
+    """The rows that were taken to find the header, and the header."""
+    above = list(islice(rows, HEADER_WITHIN + DEEPEST - 1))
+    named = max((n for cells in above for n, cell in enumerate(cells, 1) if str(cell).strip()), default=0)
+    return above, find_header([cells[:named] for cells in above], rule)
+
+
+def _choose(
+    book: calamine.CalamineWorkbook, wanted: str | None, rule: HeaderRule | None
+) -> tuple[str, calamine.CalamineSheet]:
     names = book.sheet_names
     if wanted is not None:
         if wanted not in names:
@@ -102,11 +107,22 @@ def _choose(book: calamine.CalamineWorkbook, wanted: str | None) -> tuple[str, c
                 f"there is no sheet {wanted!r}; there are: {', '.join(names)}",
             )
         return wanted, book.get_sheet_by_name(wanted)
+    first: tuple[str, calamine.CalamineSheet] | None = None
     for name in _visible(book):
         found = book.get_sheet_by_name(name)
-        if found.height:
-            return name, found
-    raise BadRequest("表格文件里没有内容", "the spreadsheet is empty")
+        if not found.height:
+            continue
+        if rule is None or _fits(found, rule):
+            return name, found  # a sheet of instructions may stand before the table
+        first = first or (name, found)
+    if first is None:
+        raise BadRequest("表格文件里没有内容", "the spreadsheet is empty")
+    return first
+
+
+def _fits(sheet: calamine.CalamineSheet, rule: HeaderRule) -> bool:
+    _, found = _header_of(sheet.iter_rows(), rule)
+    return found is not None and rule.fit(found.names) > 0
 
 
 def _visible(book: calamine.CalamineWorkbook) -> list[str]:

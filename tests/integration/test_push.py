@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -108,6 +109,9 @@ def test_the_same_number_at_two_sources_is_two_tickets(service: Service) -> None
     ({"grid": "nowhere"}, "/grid"),
     ({"received_at": "2026-03-02T10:00:00"}, "/received_at"),
     ({"received_at": "2099-03-02T10:00:00Z"}, "/received_at"),
+    ({"received_at": "1970-01-01T00:00:00+14:00"}, "/received_at"),
+    ({"source_due_at": "0001-01-01T00:00:00+14:00"}, "/source_due_at"),
+    ({"source_due_at": "2100-12-31T23:59:59-12:00"}, "/source_due_at"),
     ({"latitude": 91}, "/latitude"),
 ])  # fmt: skip
 def test_what_cannot_be_taken_is_refused_at_its_place(service: Service, change: dict[str, Any], pointer: str) -> None:
@@ -139,6 +143,7 @@ def test_a_lone_surrogate_is_refused_where_it_stands(service: Service) -> None:
     (b"{}", {"Content-Type": "application/x-www-form-urlencoded"}, 415),
     (b" " * (256 * 1024 + 1), {}, 413),
     (b"[" * 100_000, {}, 400),
+    (b"\x1f\x8b", {"Content-Encoding": "gzip"}, 415),
 ])  # fmt: skip
 def test_a_body_that_is_no_ticket_is_refused_by_its_kind(
     service: Service, body: bytes, headers: dict[str, str], status: int
@@ -157,6 +162,22 @@ def test_a_body_that_hides_its_length_is_cut_off_all_the_same(service: Service) 
     answer = service.call("POST", "/tickets", role="integrator", content=endless(),
                           headers={"Content-Type": "application/json"})  # fmt: skip
     assert answer.status_code == 413
+
+
+def test_text_that_no_database_keeps_is_refused_wherever_it_is_said_and_never_an_error_of_the_service(
+    service: Service,
+) -> None:
+    ticket = post(service, FULL).json()
+    for said in ("a\0b", "\ud800"):
+        body = json.dumps({"reason": said, "note": said}).encode()
+        for action in ("void", "return", "urge"):
+            answer = service.call("POST", f"/tickets/{ticket['id']}/{action}", content=body,
+                                  headers={"Content-Type": "application/json"})  # fmt: skip
+            assert answer.status_code == 422, (action, answer.text)
+    for query in ("?q=%00", "?external_id=%00", "?unit=%00"):
+        assert service.call("GET", f"/tickets{query}").status_code in (200, 422)
+    answer = service.call("PATCH", "/tickets/by-external/hotline/%00", json={"title": "x"})
+    assert answer.status_code in (404, 422)
 
 
 # ------------------------------------------------------------------------------------------------------- who may push

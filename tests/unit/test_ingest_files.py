@@ -337,6 +337,32 @@ def test_a_header_of_two_rows_is_taken_whole_where_both_rows_are_known(tmp_path:
     assert [(row.number, list(row.cells)) for row in rows] == [(1, ["1", "张三", "13812345678", "路灯"])]
 
 
+def test_columns_are_called_by_their_lowest_heading_where_that_is_what_is_known(tmp_path: Path) -> None:
+    columns, _ = read(write(tmp_path, TWO_ROWS), header=knows("编号", "标题", "诉求人", "姓名", "电话"))
+    assert columns == ["编号", "姓名", "电话", "标题"]
+
+
+def test_a_sheet_of_instructions_before_the_table_is_passed_over(tmp_path: Path) -> None:
+    path = tmp_path / "book.xlsx"
+    with xlsxwriter.Workbook(path) as book:
+        book.add_worksheet("填表说明").write_row("A1", ["请勿修改表头", "编号"])
+        sheet = book.add_worksheet("三月")
+        sheet.write_row("A1", ["编号", "标题"])
+        sheet.write_row("A2", ["1", "路灯"])
+    columns, rows = read(path, header=HeaderRule(lambda names: {"编号", "标题"} <= set(names)))
+    assert (columns, [list(row.cells) for row in rows]) == (["编号", "标题"], [["1", "路灯"]])
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["<html><table><tr><td>编号</td></tr></table></html>", "\n <!DOCTYPE html>\n<html>", '<?xml version="1.0"?><a/>',
+     "<table border=1><tr><td>1</td></tr></table>"],
+)  # fmt: skip
+def test_a_web_page_called_a_spreadsheet_is_refused_with_what_to_do(tmp_path: Path, text: str) -> None:
+    with pytest.raises(BadRequest, match="save it as XLSX"):
+        RowFile(write(tmp_path, text))
+
+
 def test_rows_read_while_the_header_was_looked_for_lose_none_of_their_care(tmp_path: Path) -> None:
     body = 'x\n编号,标题\n1,a\n2,"open\n3,b\n4,"c"\n' + "5," + "y" * 300_000 + "\n6,d\n"
     rows = read(write(tmp_path, body), header=knows("编号"), limits=Limits(record=200_000))[1]

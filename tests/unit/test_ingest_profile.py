@@ -12,7 +12,7 @@ import pytest
 from app.domain.errors import Invalid, NotFound
 from ingest.mapping import Mapper, fitting_code
 from ingest.pipeline import Mapped, Rejected, map_rows, open_mapped, tickets_and_rejects
-from ingest.profile import Profile, list_profiles, load_profile, parse_profile
+from ingest.profile import Profile, column_key, list_profiles, load_profile, parse_profile
 from ingest.schema import HistoricalTicket, Named
 from ingest.sources.base import Row
 
@@ -111,6 +111,23 @@ def test_a_file_without_the_columns_that_matter_is_refused_with_those_it_has() -
 def test_columns_are_found_by_any_of_their_names_in_any_order_width_or_case() -> None:
     assert mapped(profile(), {"x": "?", "ＳＵＢＪＥＣＴ ": "噪声", " Id": "7"}).title == "噪声"
     assert mapped(profile(), {"id": "7", "subject": "b", "title": "a"}).title == "a"
+
+
+def test_a_heading_set_wide_or_broken_over_lines_is_the_same_heading() -> None:
+    ticket = mapped(load_profile("duban"), {"编\n号": "1", "标　　题": "路灯", "姓 名": "张三"})
+    assert (ticket.external_id, ticket.title, ticket.reporter and ticket.reporter.name) == ("1", "路灯", "张三")
+    assert column_key("Case  ID") == column_key("case id") != column_key("caseid")
+
+
+def test_duban_reads_headings_and_words_in_the_traditional_script() -> None:
+    ticket = mapped(load_profile("duban"), {"編號": "1", "標題": "路燈不亮", "類型": "投訴", "受理時間": "2026-01-05"})
+    assert (ticket.external_id, ticket.kind) == ("1", "complaint")
+    assert ticket.received_at == datetime(2026, 1, 4, 16, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("word", ["合计", "总计", " 小计 ", "合計"])
+def test_a_row_that_adds_up_the_others_is_no_ticket(word: str) -> None:
+    assert refused(load_profile("duban"), {"编号": word, "标题": "12"}) == {"/external_id": "row_of_sums"}
 
 
 def test_nothing_is_nothing_however_it_is_written() -> None:
