@@ -47,10 +47,8 @@ class Change:
             return None
         if not isinstance(value, str) or (required and not value.strip()):
             raise Invalid.at(f"/{name}", "必填，应为非空文字", "required: a text that is not empty")
-        if "\x00" in value:
-            raise Invalid.at(f"/{name}", "不能包含空字符（NUL）", "must not contain a NUL character")
-        if any("\ud800" <= letter <= "\udfff" for letter in value):
-            raise Invalid.at(f"/{name}", "含有残缺的字符（单独的代理码位）", "must not contain a lone surrogate")
+        if any(letter == "\0" or "\ud800" <= letter <= "\udfff" for letter in value):
+            raise Invalid.at(f"/{name}", "含有无法保存的字符", "holds text that cannot be stored")
         if len(value) > longest:
             raise Invalid.at(f"/{name}", f"最多 {longest} 字", f"at most {longest} characters")
         return value.strip()
