@@ -11,7 +11,9 @@ from zoneinfo import ZoneInfo
 from app import clock
 from app.domain.errors import Conflict, Invalid
 from app.runtime import Runtime
+from app.services.rejects import digest_of
 from app.store import feeds as store
+from ingest.batch import raw_of
 from ingest.feed_work import Pulled, Work, begin
 from ingest.pull import source_of
 from ingest.sources.http import Pace, Upstream
@@ -98,14 +100,17 @@ def _compare(work: Work, day: date) -> Reconciled:
             there = store.ids_known(session, work.source_id, listed)
             of_day = store.ids_received(session, work.source_id, since, until)
         missing = [each for each in listed if each not in there]
+        given: dict[str, str] = {}
         for start in range(0, len(missing), CHUNK):
-            found = (source.one(each) for each in missing[start : start + CHUNK])
-            work.take([record for record in found if record is not None], None)
+            found = {each: source.one(each) for each in missing[start : start + CHUNK]}
+            records = {each: record for each, record in found.items() if record is not None}
+            work.take(list(records.values()), None)
+            given |= {each: digest_of(raw_of(record)) for each, record in records.items()}
     with work.runtime.database.read() as session:
         after = store.ids_known(session, work.source_id, missing)
         still = [each for each in missing if each not in after]
-        waiting = store.ids_refused(session, work.source_id, still)
-    rejected = [each for each in still if each in waiting]
+        kept = store.kept_reasons(session, work.source_id, [given[each] for each in still if each in given])
+    rejected = [each for each in still if given.get(each) in kept]
     extra = sorted(of_day - set(listed))
     work.detail = {
         "day": day.isoformat(), "upstream": len(listed), "here": len(of_day), "missing": len(missing),

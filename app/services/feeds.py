@@ -165,6 +165,7 @@ def feed_view(session: Session, feed: Feed, now: datetime, zone: tzinfo, lang: s
     title = feed.spec.get("title", {})
     lag = None if feed.last_done_at is None else max(0, int((now - feed.last_done_at).total_seconds()))
     return {
+        "id": feed.id,
         "name": feed.name,
         "title": title.get("en" if lang == "en" else "zh", feed.name),
         "kind": feed.kind,

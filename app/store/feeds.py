@@ -157,11 +157,6 @@ def brought(session: Session, feed_id: int, since: datetime) -> list[tuple[datet
     ]
 
 
-def ids_refused(session: Session, source_id: int, external_ids: Sequence[str]) -> set[str]:
-    """Which of these external ids of a source wait as rejects."""
-    return {str(reject.external_id) for reject in open_rejects_of(session, source_id, external_ids)}
-
-
 def ids_received(session: Session, source_id: int, since: datetime, until: datetime) -> set[str]:
     """The external ids of the tickets of a source that were received in a span, its end left out."""
     query = select(col(Ticket.external_id)).where(

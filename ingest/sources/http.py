@@ -129,6 +129,8 @@ class Upstream:
             with self._client.stream("GET", url, headers=headers) as answer:
                 self._note_skew(answer)
                 body = self._body(answer)
+        except httpx.ConnectError as error:
+            raise UpstreamError("无法连接上游", "the upstream cannot be reached", again=True) from error
         except httpx.TimeoutException as error:
             raise UpstreamError("上游没有及时应答", "the upstream did not answer in time", again=True) from error
         except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as error:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from playwright.sync_api import Page, expect
 
 from app import clock
+from app.models import FeedPull
 from app.security.principal import Principal
+from app.services import feeds
 from reports import service
 from reports.period import last_ended
 from tests.browser.server import Site
@@ -86,12 +89,41 @@ def pages(site: Site) -> list[str]:
     month, day = (last_ended(kind, now, "Asia/Shanghai").key for kind in ("monthly", "daily"))
     report = service.produce(site.runtime, chen, "daily", day, now=now).id
     service.produce(site.runtime, chen, "clear-out", month, now=now)
+    feed = some_feed(site)
     return [
         "/", "/?card=yellow", "/?wall=1", "/password", "/nowhere",
         "/tickets", "/tickets?unit=GA", "/tickets?q=nothing", f"/tickets/{ticket}", f"/tickets/{other}",
         "/reports", f"/reports/{report}", f"/reports/{report}/tickets?figure=open",
-        f"/clear-out/{month}", "/clear-out/2020-01",
+        f"/clear-out/{month}", "/clear-out/2020-01", "/feeds", f"/feeds/{feed}",
     ]  # fmt: skip
+
+
+def some_feed(site: Site) -> str:
+    """A feed that fails, was asked for, and has a log with all that a log can have; its name."""
+    made = site.call(
+        "POST", "/feeds", json={"template": "hotline12345", "base_url": "https://12345.example.invalid/api"}
+    )
+    now = clock.now()
+    compared = {"day": "2026-03-14", "upstream": 12, "here": 11, "missing": 3, "still_count": 2, "rejected": ["A1"],
+                "still_missing": ["A1", "A2"], "extra": [f"B{n:020d}" for n in range(30)], "extra_count": 40}  # fmt: skip
+    told = {"code": "upstream", "zh": "上游应答 500：" + "x" * 120, "en": "the upstream answered 500: " + "x" * 120}
+    with site.runtime.database.write() as session:
+        feed = feeds.need(session, made["name"])
+        assert feed.id is not None
+        feed.last_error, feed.failures, feed.open_until, feed.skew_seconds = told, 4, now + timedelta(hours=1), -300
+        feed.last_done_at = feed.newest_at = now - timedelta(days=2)
+        feed.pull_asked_by = "user:li"
+        for n, (kind, state, error, detail) in enumerate((
+            ("pull", "done", None, None), ("pull", "failed", told, None), ("pull", "running", None, None),
+            ("pull", "stopped", told, {"failed": ["a-very-long-name-of-a-file" * 4]}),
+            ("reconcile", "done", None, compared), ("reconcile", "failed", told, None),
+        )):  # fmt: skip
+            session.add(FeedPull(
+                feed_id=feed.id, kind=kind, state=state, error=error, detail=detail, actor="user:li", created=n,
+                started_at=now - timedelta(hours=20 * n), corrected=2, rejected=1,
+                finished_at=None if state == "running" else now - timedelta(hours=20 * n) + timedelta(seconds=90),
+            ))  # fmt: skip
+    return str(made["name"])
 
 
 def open_all(page: Page) -> None:
@@ -141,7 +173,7 @@ def test_the_english_pages_have_no_chinese_of_their_own(signed_in: SignIn, site:
     ticket = site.push("Noise at night", days_ago=20, unit="GA-01", accept=True)
     site.sweep()
     page = signed_in("admin", lang="en")
-    for address in ("/?unit=GA", f"/tickets/{ticket}", "/tickets?q=Noise", "/password"):
+    for address in ("/?unit=GA", f"/tickets/{ticket}", "/tickets?q=Noise", "/password", "/feeds"):
         page.goto(address)
         open_all(page)
         said = page.evaluate(

@@ -9,6 +9,7 @@ from app.console.pages import (
     board,
     calendar,
     clear_out,
+    feeds,
     missing,
     receipt,
     reports,
@@ -18,7 +19,7 @@ from app.console.pages import (
 )
 
 router = APIRouter(include_in_schema=False)
-for _page in (account, board, tickets, ticket, ticket_actions, reports, clear_out, calendar, receipt):
+for _page in (account, board, tickets, ticket, ticket_actions, reports, clear_out, calendar, receipt, feeds):
     router.include_router(_page.router)
 fallback = missing.router
 

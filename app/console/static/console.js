@@ -39,3 +39,11 @@ if (refused) {
   place?.focus();
   refused.scrollIntoView({ block: "center" });
 }
+
+// What a worker is about to do is looked at again by itself, unless somebody is typing.
+const awaited = document.querySelector("[data-refresh]");
+if (awaited) {
+  setTimeout(() => {
+    if (!document.activeElement?.matches("input, select, textarea")) location.reload();
+  }, Number(awaited.dataset.refresh) * 1000);
+}
