@@ -7,8 +7,9 @@ fail half-way because a reader wanted to become a writer. On PostgreSQL it is an
 from __future__ import annotations
 
 import os
+import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,10 @@ import alembic.config
 import orjson
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import make_url
+from sqlalchemy.exc import OperationalError
 from sqlmodel import Session
+
+from app.turns import Turns
 
 _HERE = Path(__file__).resolve().parent
 MIGRATIONS = next(p for p in (_HERE / "migrations", _HERE.parent / "alembic") if (p / "env.py").is_file())
@@ -25,6 +29,8 @@ MIGRATIONS = next(p for p in (_HERE / "migrations", _HERE.parent / "alembic") if
 
 (An installed ``alembic`` beside ``app`` is the library; ``pyproject.toml`` says where the wheel puts the scripts.)"""
 
+PATIENCE = 30.0
+"""Seconds for which a writer waits for SQLite to be free."""
 _WRITE = "duban_write"
 _AT_END = "duban_at_end"
 
@@ -42,7 +48,7 @@ def _prepare_sqlite(engine: Engine) -> None:
             "journal_mode=WAL",
             "synchronous=FULL",  # what was answered 201 is on the disk
             "foreign_keys=ON",
-            "busy_timeout=30000",
+            f"busy_timeout={PATIENCE * 1000:.0f}",
             "cache_size=-32000",
             "temp_store=MEMORY",
         ):
@@ -63,7 +69,9 @@ def make_engine(url: str, *, pool_size: int = 10) -> Engine:
         database = make_url(url).database
         if database and database != ":memory:":
             Path(database).parent.mkdir(parents=True, exist_ok=True)
-        engine = create_engine(url, connect_args={"check_same_thread": False, "timeout": 30}, **options)
+        engine = create_engine(
+            url, connect_args={"check_same_thread": False, "timeout": PATIENCE, "cached_statements": 256}, **options
+        )
         _prepare_sqlite(engine)
         return engine
     # READ COMMITTED; prepare_threshold=None keeps psycopg usable behind a pooler in transaction mode
@@ -85,6 +93,7 @@ class Database:
         self.url = url
         self.engine = make_engine(url, pool_size=pool_size)
         self.writer = self.engine.execution_options(**{_WRITE: True})
+        self._turns: AbstractContextManager[object] = nullcontext() if self.is_postgresql else Turns(PATIENCE)
 
     @property
     def is_postgresql(self) -> bool:
@@ -102,11 +111,27 @@ class Database:
         """A session whose work is committed if the block ends well, and undone whole if it does not.
 
         ``connection``: one of ``writer`` that the caller keeps, in place of one from the pool."""
-        with Session(connection if connection is not None else self.writer, expire_on_commit=False) as session:
+        with (
+            self.turn(),
+            Session(connection if connection is not None else self.writer, expire_on_commit=False) as session,
+        ):
             yield session
             for finish in session.info.pop(_AT_END, ()):
                 finish(session)
             session.commit()
+
+    @contextmanager
+    def turn(self) -> Iterator[None]:
+        """Whatever writes does so within this: on SQLite one thread at a time, in the order of arrival (other processes
+        are waited for by SQLite itself). Raises OperationalError where the turn does not come."""
+        try:
+            self._turns.__enter__()
+        except TimeoutError as error:
+            raise OperationalError("BEGIN IMMEDIATE", None, sqlite3.OperationalError(str(error))) from error
+        try:
+            yield
+        finally:
+            self._turns.__exit__(None, None, None)
 
     def dispose(self) -> None:
         """Close every connection."""

@@ -24,6 +24,7 @@ from app.runtime import Runtime
 from app.services import accounts, catalogue
 from ingest import commit
 from ingest.commit import Intake
+from ingest.garbage import settle
 from ingest.group import Answer, Push
 
 BODY = b'{"id":1,"title":"' + b"x" * 2400 + b'"}'
@@ -74,6 +75,7 @@ def main() -> None:
         uvicorn.Config(application, host="127.0.0.1", port=int(port), log_level="warning", access_log=False)
     )
     signal.signal(signal.SIGTERM, lambda *_: None)  # uvicorn raises it once more after its own shutdown
+    settle()
     print(key, flush=True)
     if wanted == "loop":
         profile.runcall(server.run)

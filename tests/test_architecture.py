@@ -20,7 +20,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("app", "ingest", "reports")
 LAYERS = (
-    {"app.domain", "app.clock"},
+    {"app.domain", "app.clock", "app.turns"},
     {"app.config", "app.models"},
     {"app.db", "app.security"},
     {"app.store"},

@@ -20,6 +20,7 @@ from app.main import create_app
 from app.models import User
 from app.runtime import Runtime
 from app.services import accounts, demo
+from ingest.garbage import settle
 
 ADMINISTRATOR = "admin"
 GRACE_SECONDS = 5
@@ -81,6 +82,7 @@ def serve(
         )
     config = uvicorn.Config(application, host=host, port=port, log_level="warning", access_log=False,
                             timeout_graceful_shutdown=GRACE_SECONDS)  # fmt: skip
+    settle()
     _Server(config).run()
 
 

@@ -1,10 +1,10 @@
-"""Writing many rows at once, past the ORM: COPY on PostgreSQL, ``executemany`` of ready values on SQLite.
+"""Writing many rows at once, past the ORM: COPY on PostgreSQL, VALUES of many ready rows on SQLite.
 
 Rows are dicts of Python values, as ``services.intake.Prepared`` holds them. They are turned into columns first, since a
 column is converted in one go, and one that no row fills is left out. Three ways, chosen by what was measured
 (``bench/bulk.py``):
 
-    SQLite                    INSERT … VALUES, executemany, moments as microseconds and JSON as text
+    SQLite                    INSERT … VALUES (…), (…), …: moments as microseconds and JSON as text
     PostgreSQL, few tickets   one statement for all tables, the rows as one JSON document each: one round trip
     PostgreSQL, many          binary COPY of each table; whoever loses a race for a key is found the slow way
 
@@ -16,7 +16,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cache
+from functools import cache, lru_cache
+from itertools import chain
 from operator import itemgetter
 from typing import Any
 
@@ -33,6 +34,9 @@ from app.models.types import UtcDateTime, to_micros
 Row = Mapping[str, Any]
 COPY_FROM = 96
 """Tickets from which on COPY beats one statement with the rows as JSON (PostgreSQL 15: even between 64 and 128)."""
+VALUES = 64
+"""Rows of one INSERT on SQLite. Python lets go of its interpreter lock for each statement, and takes it again; row by
+row, that slows down every other thread of the process."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,12 +115,14 @@ def insert_rejects(session: Session, rows: Sequence[Row]) -> None:
         with _cursor(session) as cursor:
             _copy(cursor, shape, rows)
     else:
-        _executemany(session, shape, rows, {})
+        _insert_values(session, shape, rows, {})
 
 
-def _columns(shape: _Shape, rows: Sequence[Row]) -> tuple[list[str], list[Sequence[Any]]]:
-    """The rows as columns; those without a single value are left out."""
-    taken = zip(*map(itemgetter(*shape.names), rows), strict=True)
+def _columns(shape: _Shape, rows: Sequence[Row], few: int = 0) -> tuple[list[str], list[Sequence[Any]]]:
+    """The rows as columns; those without a single value are left out, unless there are ``few`` rows or fewer."""
+    taken: list[Sequence[Any]] = list(zip(*map(itemgetter(*shape.names), rows), strict=True))
+    if len(rows) <= few:
+        return list(shape.names), taken
     kept = [
         (name, values)
         for name, values in zip(shape.names, taken, strict=True)
@@ -130,17 +136,17 @@ def _columns(shape: _Shape, rows: Sequence[Row]) -> tuple[list[str], list[Sequen
 
 def _insert_on_sqlite(session: Session, rows: Rows) -> None:
     known: dict[datetime, int] = {}  # most moments of a ticket stand in all of its tables
-    _executemany(session, _shape(Ticket), rows.tickets, known)
-    _executemany(session, _shape(TicketEvent), rows.events, known)
-    _executemany(session, _shape(Deadline), rows.deadlines, known)
-    _executemany(session, _shape(Callback, "id"), rows.callbacks, known)
+    _insert_values(session, _shape(Ticket), rows.tickets, known)
+    _insert_values(session, _shape(TicketEvent), rows.events, known)
+    _insert_values(session, _shape(Deadline), rows.deadlines, known)
+    _insert_values(session, _shape(Callback, "id"), rows.callbacks, known)
 
 
-def _executemany(session: Session, shape: _Shape, rows: Sequence[Row], known: dict[datetime, int]) -> None:
+def _insert_values(session: Session, shape: _Shape, rows: Sequence[Row], known: dict[datetime, int]) -> None:
     """Insert; ``known`` are the microseconds of moments met so far."""
     if not rows:
         return
-    names, columns = _columns(shape, rows)
+    names, columns = _columns(shape, rows, VALUES)  # the same columns for every small group: a statement parsed already
     written: dict[int, str] = {}
     ready: list[Sequence[Any]] = []
     for name, values in zip(names, columns, strict=True):
@@ -149,16 +155,25 @@ def _executemany(session: Session, shape: _Shape, rows: Sequence[Row], known: di
         elif name in shape.documents:
             values = [None if value is None else written.get(id(value)) or _write(written, value) for value in values]
         ready.append(values)
-    marks = ",".join("?" * len(names))
-    quoted = ",".join(f'"{name}"' for name in names)
-    connection = session.connection()
-    # As SQLAlchemy would raise it, so that callers see one kind of error whichever way a row was written.
-    raw = connection.connection.driver_connection
+    raw = session.connection().connection.driver_connection
     assert raw is not None, "a session's connection is open"
+    values, width = list(chain.from_iterable(zip(*ready, strict=True))), len(names)
+    at = 0
     try:
-        raw.executemany(f'INSERT INTO "{shape.table}" ({quoted}) VALUES ({marks})', list(zip(*ready, strict=True)))
+        while at < len(values):
+            size = min(VALUES, 1 << ((len(values) - at) // width).bit_length() - 1)
+            raw.execute(_statement(shape.table, tuple(names), size), values[at : at + size * width])
+            at += size * width
     except raw.Error as error:
+        # As SQLAlchemy would raise it, so that callers see one kind of error whichever way a row was written.
         raise DBAPIError.instance(f"INSERT INTO {shape.table}", None, error, raw.Error) from error
+
+
+@lru_cache(maxsize=512)
+def _statement(table: str, names: tuple[str, ...], size: int) -> str:
+    """``size`` is a power of two, so that there are few statements, and each is parsed once for a connection."""
+    columns, row = ",".join(f'"{name}"' for name in names), ",".join("?" * len(names))
+    return f'INSERT INTO "{table}" ({columns}) VALUES {",".join([f"({row})"] * size)}'
 
 
 def _remember(known: dict[datetime, int], moment: datetime) -> int:

@@ -42,7 +42,7 @@ class IdBlocks:
             while len(found) < n:
                 if self._next >= self._end:
                     size = max(self._block, n - len(found))
-                    with self._database.writer.begin() as connection:
+                    with self._database.turn(), self._database.writer.begin() as connection:
                         top = take(connection, self._name, size)
                     self._next, self._end = top - size + 1, top + 1
                 count = min(n - len(found), self._end - self._next)
