@@ -23,9 +23,9 @@ UNIT_CLOCK: Final = ("accept", "contact", "complete")
 """Targets that stand still while the ticket is suspended."""
 _BEGIN: Final = frozenset({"received", "dispatched", "reassigned", "return_refused", "completed", "reopened"})
 """Events that begin the deadlines they name; others that name one have moved it."""
-_MOVE_MET: Final = frozenset({"contacted", "resumed"})
-"""Events that may move a deadline that was met: a contact made while the clock stood still, or before a suspension that
-was told of later had ended."""
+_MOVE_MET: Final = frozenset({"contacted", "suspended", "resumed"})
+"""Events that may move a deadline that was met: a contact made while the clock stood still, or after a suspension began
+that was told of later."""
 _MEET: Final = {
     "accepted": "accept",
     "contacted": "contact",

@@ -240,6 +240,7 @@ def move_met(session: Session, ref: Reference, ticket: Ticket, rows: Iterable[De
     row = in_force(rows, target)
     if row is None or row.met_at is None or row.limit is None:
         return []
+    session.flush()
     spans = [(s.from_at, s.to_at) for s in suspensions_of(session, ticket.id)]
     answer = compute(ref, row, ticket.unit_id, spans, calendar_version(session, ref, row.calendar_id))
     if answer.due_at == row.due_at:

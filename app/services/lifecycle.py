@@ -172,12 +172,12 @@ def _suspend(change: Change) -> None:
     until = change.params.get("until")
     if until is not None and until <= change.at:
         raise Invalid.at("/until", "应晚于挂起时间", "must be after the suspension begins")
+    ticket, actor = change.ticket, change.who.actor
     change.session.add(
-        Suspension(
-            ticket_id=change.ticket.id, from_at=change.at, until=until, reason=reason or "", actor=change.who.actor
-        )
+        Suspension(ticket_id=ticket.id, from_at=change.at, until=until, reason=reason or "", actor=actor)
     )
-    change.ticket.suspended_at = change.at
+    ticket.suspended_at = change.at
+    change.moves += deadlines.move_met(change.session, change.ref, change.ticket, change.rows, "contact")
     # told of later: what was raised since then had no breach to it, for nobody is overdue while suspended
     alerts.resolve_since(change.session, change.ticket, deadlines.UNIT_CLOCK, change.at, now=change.now)
     change.log("suspended", reason=reason, until=stamp(until))

@@ -206,6 +206,7 @@ def test_the_office_tells_of_a_suspension_before_a_contact_that_was_made_since(o
     now = moment("03-09 10:00")
     with office.runtime.writing() as (session, ref):
         office_act(session, ref, ticket, "suspend", at=moment("03-03 16:30"), now=now, reason="等待鉴定")
+    assert list(verify_deadlines(office.database, office.runtime.reference, now=now)) == []
     with office.runtime.writing() as (session, ref):
         office_act(session, ref, ticket, "resume", at=moment("03-04 16:30"), now=now)
     contact = office.deadline(ticket, "contact")
