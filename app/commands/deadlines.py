@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sys
 import time
-import tomllib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -19,9 +18,8 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from app import clock
 from app.commands.common import JsonFlag, opened, parse_time, print_json
 from app.config import get_settings
-from app.domain.errors import Invalid
 from app.services.differences import Difference
-from app.services.policy_replay import Proposal, replay
+from app.services.policy_replay import Proposal, proposal_in, replay
 from app.services.reference import DEFAULT_CALENDAR
 from app.services.verify import Checked, verify
 
@@ -89,10 +87,10 @@ def replay_file(
 
     Nothing is written.
     """
-    given = _proposal_of(file)
+    given = proposal_in(file.read_text("utf-8-sig"))
     begin, end = (_needed(parse_time(text, name)) for text, name in ((since, "--from"), (until, "--to")))
     with opened() as runtime, runtime.reading() as (session, ref):
-        proposal = Proposal.read(given.get("policies", []), given.get("calendar"), calendar, ref)
+        proposal = Proposal.read(given["policies"], given["calendar"], calendar, ref)
         unit_id = ref.need_unit(unit, "--unit").id if unit is not None else None
         answer = replay(session, ref, proposal, begin, end, now=clock.now(), unit_id=unit_id).to_json(ref)
     if as_json:
@@ -109,22 +107,6 @@ def replay_file(
 def _needed(moment: datetime | None) -> datetime:
     assert moment is not None, "the option is required"
     return moment
-
-
-def _proposal_of(file: Path) -> dict[str, Any]:
-    """What the file proposes: ``policies`` and ``calendar``. Raises Invalid."""
-    text = file.read_text("utf-8-sig")
-    try:
-        found = tomllib.loads(text) if file.suffix == ".toml" else json.loads(text)
-    except ValueError as error:
-        raise Invalid.at(file.name, f"无法读取：{error}", f"cannot be read: {error}") from error
-    if not isinstance(found, dict):
-        raise Invalid.at(file.name, "应为对象", "an object is needed, with policy, policies or calendar")
-    one = found.get("policy")
-    listed = one if isinstance(one, list) else [one] if one is not None else found.get("policies", [])
-    if not isinstance(listed, list):
-        raise Invalid.at(f"{file.name}/policies", "应为列表", "must be a list")
-    return {"policies": listed, "calendar": found.get("calendar")}
 
 
 def _line(difference: Difference) -> str:

@@ -217,6 +217,7 @@ def context(request: Request, now: datetime) -> dict[str, Any]:
         "ago": lambda moment: wording.ago(moment, now, t),
         "until": lambda moment: wording.until(moment, now, t),
         "span": lambda length: wording.span(length, t),
+        "length": lambda seconds: wording.length(seconds, t),
     }
 
 

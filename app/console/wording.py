@@ -24,6 +24,14 @@ def span(length: timedelta, t: Texts) -> str:
     return t("time.minutes", m=max(minutes, 1))
 
 
+def length(seconds: int, t: Texts) -> str:
+    """A length of working or natural time in hours and minutes, as clocks count: 37小时5分; 0分钟 is none."""
+    hours, minutes = divmod(max(seconds, 0) // 60, 60)
+    if not hours:
+        return t("time.minutes", m=minutes)
+    return t("time.hours_minutes", h=f"{hours:,}", m=minutes) if minutes else t("time.hours", h=f"{hours:,}")
+
+
 def ago(moment: datetime, now: datetime, t: Texts) -> str:
     """How long ago: 5小时20分前."""
     if now - moment < timedelta(minutes=1):

@@ -25,7 +25,7 @@ from typing import Any, Final, cast
 
 from app.domain.errors import FieldProblem, Invalid, NotFound
 from app.domain.limit import Limit
-from app.domain.words import TARGET
+from app.domain.words import KIND, PRIORITY, SEVERITY, TARGET, Word, say
 
 TARGETS: Final = ("accept", "contact", "complete", "callback", "supervise")
 CRITERIA: Final = ("unit", "category", "severity", "kind", "source", "priority")
@@ -39,8 +39,9 @@ _COUNTS: Final = {
     "max_returns": (0, 20),
 }
 _CRITERION_ZH: Final = {
-    "unit": "责任单位", "category": "分类", "severity": "严重程度", "kind": "类型", "source": "来源", "priority": "优先级",
+    "unit": "责任单位", "category": "分类", "severity": "严重程度", "kind": "类型", "source": "来源", "priority": "紧急程度",
 }  # fmt: skip
+_WORDS: Final[Mapping[str, dict[str, Word]]] = {"kind": KIND, "priority": PRIORITY, "severity": SEVERITY}
 _CODE = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}", re.ASCII)
 _KEYS = frozenset(
     {"code", "version", "name_zh", "name_en", "match", "limits", "calendar", "valid_from", "valid_to", *_COUNTS}
@@ -194,10 +195,10 @@ def _against(policy: Policy, subject: Subject) -> tuple[str, str] | None:
     for criterion, wanted in policy.match.items():
         found = _values(subject, criterion)
         if not any(value in wanted for value in found):
-            has = "/".join(found)
+            zh, has_zh = _in_chinese(criterion, wanted), _in_chinese(criterion, found)
             return (
-                f"{_CRITERION_ZH[criterion]}应为{'、'.join(wanted)}，实为{has or '空'}",
-                f"{criterion} should be {' or '.join(wanted)}, and is {has or 'empty'}",
+                f"{_CRITERION_ZH[criterion]}应为{'、'.join(zh)}，实为{'/'.join(has_zh) or '空'}",
+                f"{criterion} should be {' or '.join(wanted)}, and is {'/'.join(found) or 'empty'}",
             )
     return None
 
@@ -206,8 +207,14 @@ def _why(policy: Policy) -> tuple[str, str]:
     asked = [(key, policy.match[key]) for key in CRITERIA if key in policy.match]
     if not asked:
         return "没有条件，适用于其余工单", "no conditions: it is for all other tickets"
-    zh = "，".join(f"{_CRITERION_ZH[key]}为{'、'.join(values)}" for key, values in asked)
+    zh = "，".join(f"{_CRITERION_ZH[key]}为{'、'.join(_in_chinese(key, values))}" for key, values in asked)
     return f"{zh}（{len(asked)} 项条件）", ", ".join(f"{key} is {' or '.join(values)}" for key, values in asked)
+
+
+def _in_chinese(criterion: str, codes: Sequence[str]) -> list[str]:
+    """What codes are called; those of a tree or a source, whose names are not known here, as they are."""
+    words = _WORDS.get(criterion, {})
+    return [say(words, code) for code in codes]
 
 
 # -- reading -----------------------------------------------------------------------------------------------------------

@@ -44,6 +44,7 @@ MAY: Mapping[str, frozenset[str]] = {
     "accounts.manage": frozenset({"admin"}),
     "reference.edit": frozenset({"admin"}),
     "deadlines.edit": frozenset({"admin", "dispatcher"}),
+    "deadlines.replay": frozenset({"admin", "dispatcher", "supervisor", "leader", "auditor"}),
     "reporter.reveal": frozenset({"admin", "dispatcher", "supervisor", "caller", "unit"}),
 }
 """What is not a step of a ticket's life, and the roles that may do it."""

@@ -54,17 +54,33 @@ def listed(session: Session, zone: tzinfo, now: datetime, *, history: bool = Fal
     return [view(row, zone, in_force=row.id in force) for row in sorted(rows, key=lambda row: (row.code, -row.version))]
 
 
+def shown(session: Session, zone: tzinfo, now: datetime) -> list[dict[str, Any]]:
+    """The versions that matter to whoever reads: those in force, and the latest of each policy, which may be yet to come."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    for item in listed(session, zone, now, history=True):
+        kept = found.setdefault(item["code"], [])
+        if item["retired_at"] is None and (not kept or item["in_force"]):
+            kept.append(item)
+    return [item for items in found.values() for item in items]
+
+
 def _in_force(rows: Sequence[PolicyVersion], now: datetime) -> set[int | None]:
     """The ids of the versions that a ticket received now is judged by."""
     held: dict[str, PolicyVersion] = {}
     for row in rows:
         overtaken = row.code in held and held[row.code].version > row.version
-        if not overtaken and row.retired_at is None and _policy(row).in_force(now):
+        if not overtaken and row.retired_at is None and as_policy(row).in_force(now):
             held[row.code] = row
     return {row.id for row in held.values()}
 
 
-def _policy(row: PolicyVersion) -> Policy:
+def in_force_now(session: Session, now: datetime) -> set[int | None]:
+    """The ids of the versions that a ticket received now is judged by."""
+    return _in_force(store.every_version(session, PolicyVersion), now)
+
+
+def as_policy(row: PolicyVersion) -> Policy:
+    """The policy that a version says."""
     return Policy.from_spec({**row.spec, "code": row.code, "version": row.version})
 
 
@@ -107,7 +123,7 @@ def change(
             session.add(row)
         _keep_a_fallback(session, now)
         return latest, True
-    before = _policy(latest)
+    before = as_policy(latest)
     spec = {k: v for k, v in {**before.to_spec(), **given}.items() if v is not None and k != "version"}
     wanted = _checked(ref, spec)
     if _same(before, wanted):
@@ -135,7 +151,7 @@ def _keep_a_fallback(session: Session, now: datetime) -> None:
     rows = store.every_version(session, PolicyVersion)
     force = _in_force(rows, now)
     for row in rows:
-        policy = _policy(row)
+        policy = as_policy(row)
         if row.id in force and not policy.match and policy.valid_to is None and "complete" in policy.limits:
             return
     raise Conflict(
@@ -291,7 +307,7 @@ def import_toml(session: Session, who: Principal, text: str, now: datetime) -> I
     for policy in wanted:
         rows = store.every_version(session, PolicyVersion, policy.code)
         live = [row for row in rows if row.retired_at is None]
-        if live and _same(_policy(max(live, key=lambda row: row.version)), policy):
+        if live and _same(as_policy(max(live, key=lambda row: row.version)), policy):
             done.unchanged.append(policy.code)
             continue
         version = max((row.version for row in rows), default=0) + 1

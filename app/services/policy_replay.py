@@ -9,6 +9,8 @@ Limits that are the source's own stay.
 
 from __future__ import annotations
 
+import json
+import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -88,6 +90,23 @@ class Proposal:
         if problems:
             raise Invalid(problems)
         return cls(tuple(read), made, calendar_code)
+
+
+def proposal_in(text: str) -> dict[str, Any]:
+    """What a text proposes, read as JSON where it begins with a brace, else as TOML: ``policies`` (``policy`` may be one
+    or several) and ``calendar``. Raises Invalid."""
+    try:
+        found = json.loads(text) if text.lstrip().startswith("{") else tomllib.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise Invalid.at("", f"无法读取：{error}", f"cannot be read: {error}") from None
+    unknown = sorted(set(found) - {"policy", "policies", "calendar"})
+    if unknown:
+        raise Invalid.at(f"/{unknown[0]}", "应为 policy 或 calendar", "policy or calendar is expected")
+    one = found.get("policy")
+    listed = one if isinstance(one, list) else [one] if one is not None else found.get("policies", [])
+    if not isinstance(listed, list):
+        raise Invalid.at("/policies", "应为列表", "must be a list")
+    return {"policies": listed, "calendar": found.get("calendar")}
 
 
 @dataclass

@@ -8,7 +8,8 @@ from fastapi import APIRouter, Path
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from app import clock
-from app.api.deps import Run, Who, need_role
+from app.api.deps import Run, Who
+from app.security.permissions import require
 from app.services import clocks, tickets
 from app.services.policy_replay import Proposal, replay
 from app.services.views import moment
@@ -41,7 +42,7 @@ class ReplayIn(BaseModel):
 @router.post("/policies/replay")
 def replay_policies(run: Run, who: Who, body: ReplayIn) -> dict[str, Any]:
     """How many would have been overdue, by unit, before and after, and which tickets change. Nothing is written."""
-    need_role(who, "dispatcher", "supervisor", "leader", "auditor")
+    require(who, "deadlines.replay")
     now = clock.now()
     given = [*([body.policy] if body.policy is not None else []), *body.policies]
     with run.reading() as (session, ref):

@@ -11,7 +11,9 @@ from app.console.pages import (
     clear_out,
     feeds,
     missing,
+    policies,
     receipt,
+    replay,
     reports,
     ticket,
     ticket_actions,
@@ -19,7 +21,9 @@ from app.console.pages import (
 )
 
 router = APIRouter(include_in_schema=False)
-for _page in (account, board, tickets, ticket, ticket_actions, reports, clear_out, calendar, receipt, feeds):
+for _page in (
+    account, board, tickets, ticket, ticket_actions, reports, clear_out, calendar, receipt, replay, policies, feeds,
+):  # fmt: skip
     router.include_router(_page.router)
 fallback = missing.router
 

@@ -1,4 +1,5 @@
-"""The calendar: a year at a glance, a day edited, a file loaded, the versions; and after a change, what it moved."""
+"""The calendar: a year at a glance, a day edited, a file loaded, its week, the units under it, the versions; and after a
+change, what it moved."""
 
 from __future__ import annotations
 
@@ -12,15 +13,17 @@ from starlette.datastructures import UploadFile
 
 from app import clock
 from app.console.calendar_view import hours_text, read_hours, year_of
-from app.console.i18n import texts
-from app.console.web import Checked, Form, Looking, PageRoute, Run, Visitor, language, page
+from app.console.choices import unit_choices
+from app.console.i18n import LANGUAGES, texts
+from app.console.web import Checked, Form, Looking, PageRoute, Run, Visitor, go, language, link, page
 from app.console.wording import actor_name
-from app.domain.errors import DubanError, Invalid, NotFound
+from app.domain.errors import DubanError, FieldProblem, Invalid, NotFound
 from app.domain.timeline import FIRST_YEAR, LAST_YEAR
-from app.domain.workcalendar import WorkCalendar
+from app.domain.workcalendar import WEEKDAYS, WorkCalendar, spans_to_spec
+from app.models import Unit
 from app.runtime import Runtime
 from app.security.permissions import require
-from app.services import accounts, calendars, recompute
+from app.services import accounts, calendars, catalogue, recompute
 from app.services.reference import DEFAULT_CALENDAR
 from ingest.calendar_files import apply_edit, read_calendar_file
 
@@ -68,6 +71,8 @@ def _show(
         names = accounts.display_names(session, {row.created_by for row in rows})
         missing = [one for one in calendars.unpublished_warning(ref, now) if one.code == code]
         codes = sorted(ref.calendars)
+        units = [node for node in ref.units.values() if node.calendar_code == code]
+        offered = unit_choices(ref, looking.who, lang)
     shown = year or today.year
     kind, name = found.kind_of_day(day) if day else ("", "")
     return page(
@@ -76,7 +81,8 @@ def _show(
         published=found.is_published(shown), missing=missing, versions=rows, day=day, day_kind=kind, day_name=name,
         day_hours=hours_text(found.hours(day)) if day else "", usual=hours_text(found.usual_hours),
         dated=day in found.days if day else False, outcome=outcome, most=SHOWN_MOVES, typed=typed or {},
-        actor=lambda actor: actor_name(actor, names, t), last_year=LAST_YEAR,
+        actor=lambda actor: actor_name(actor, names, t), last_year=LAST_YEAR, units=units, offered=offered,
+        week=[(name, hours_text(found.week[n])) for n, name in enumerate(WEEKDAYS)], default=code == DEFAULT_CALENDAR,
     )  # fmt: skip
 
 
@@ -117,6 +123,71 @@ def edit_day(request: Request, run: Run, looking: Looking, fields: Checked, code
         request, run, looking, code, day.year, day=day if form_again else None, outcome=outcome,
         typed=fields if form_again else None,
     )  # fmt: skip
+
+
+@router.post("/calendar/{code}/week")
+def edit_week(request: Request, run: Run, looking: Looking, fields: Checked, code: Code) -> Response:
+    """Replace the time zone and the weekly hours; the dated days stay."""
+
+    def change(held: WorkCalendar) -> WorkCalendar:
+        problems, week = [], {}
+        for n, name in enumerate(WEEKDAYS, 1):
+            text = fields.get(name, "").strip()
+            try:
+                week[name] = spans_to_spec(read_hours(text)) if text else []
+            except Invalid as wrong:
+                zh, en = (texts(lang).word("weekday", str(n)) for lang in LANGUAGES)
+                problems += [FieldProblem(f"/{name}", f"{zh}：{p.zh}", f"{en}: {p.en}") for p in wrong.problems]
+        if problems:
+            raise Invalid(problems)
+        spec = {**held.to_spec(), "time_zone": fields.get("time_zone", "").strip(), "week": week}
+        return WorkCalendar.from_spec(spec, code=code, version=held.version + 1)
+
+    outcome = _save(run, looking, code, fields.get("note", ""), language(request), change)
+    return _show(request, run, looking, code, None, outcome=outcome, typed=fields if outcome.refused else None)
+
+
+@router.post("/calendar")
+def make_calendar(request: Request, run: Run, looking: Looking, fields: Checked) -> Response:
+    """Make a calendar: at first a copy of another, to be changed."""
+    require(looking.who, "deadlines.edit")
+    now, lang = clock.now(), language(request)
+    code, pattern = fields.get("code", "").strip(), fields.get("from", DEFAULT_CALENDAR)
+    try:
+        with run.writing() as (session, ref):
+            if code in ref.calendars:
+                raise Invalid.at("/code", f"日历 {code!r} 已存在", f"there is a calendar {code!r} already")
+            if pattern not in ref.calendars:
+                raise NotFound(f"没有日历 {pattern!r}", f"no calendar {pattern!r}")
+            spec = ref.calendars[pattern][1].to_spec()
+            calendars.save(
+                session, looking.who, code, lambda _: WorkCalendar.from_spec(spec, code=code), now=now,
+                name=fields.get("name", "").strip()[:200] or None,
+            )  # fmt: skip
+    except Invalid as wrong:
+        refused = Outcome(refused="；".join(p.text(lang) for p in wrong.problems), status=wrong.status)
+        return _show(request, run, looking, pattern, None, outcome=refused, typed=fields)
+    return go(link("/calendar", {"code": code}))
+
+
+@router.post("/calendar/{code}/units")
+def give_to_unit(request: Request, run: Run, looking: Looking, fields: Checked, code: Code) -> Response:
+    """Bring a unit and all below it under this calendar (``back``: again under that of the unit above)."""
+    require(looking.who, "deadlines.edit")
+    now, lang = clock.now(), language(request)
+    wanted = None if fields.get("back") else code
+    try:
+        with run.writing() as (session, ref):
+            catalogue.check_calendar(ref, wanted)
+            before = ref.need_unit(fields.get("unit"))
+            catalogue.change_node(session, Unit, before.code, {"calendar_code": wanted})
+    except Invalid as wrong:
+        refused = Outcome(refused="；".join(p.text(lang) for p in wrong.problems), status=wrong.status)
+        return _show(request, run, looking, code, None, outcome=refused)
+    if before.calendar_code == wanted:
+        return _show(request, run, looking, code, None, outcome=Outcome())
+    tally = recompute.after_unit(run.database, run.reference, before.path, looking.who.actor, now)
+    return _show(request, run, looking, code, None, outcome=Outcome(tally, changed=True))
 
 
 @router.post("/calendar/{code}/years/{year}")

@@ -25,6 +25,7 @@ from app.models import Ticket
 from app.runtime import Runtime
 from app.security.permissions import may, record_disclosure, sees_reporter
 from app.services import accounts, alerts, orders, tickets
+from app.services.clocks import clocks_of
 from app.services.deadlines import state_of
 from app.services.reference import Reference
 from app.services.views import current, reporter_view
@@ -122,6 +123,8 @@ def show(
             "actor": lambda actor: actor_name(actor, names, t),
             "order_number": orders.number_of,
             "is_open": ticket.status in OPEN,
+            "clocks": clocks_of(ref, events, now),
+            "unit_named": {node.code: node.called(lang) for node in ref.units.values()},
             **seen,
         }
     return page(request, "ticket.html", status=refused.status if refused else 200, now=now, refused=refused, **values)

@@ -1,0 +1,141 @@
+"""What deadlines hang on, in a real browser: policies looked at, asked, changed, tried on past tickets; calendars of units."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.conftest import SignIn
+from tests.browser.server import Site
+
+
+def choose(page: Page, **values: str) -> None:
+    for name, value in values.items():
+        page.select_option(f"[name='{name}']", value)
+
+
+def test_everybody_reads_the_policies_and_asks_which_one_would_apply(site: Site, signed_in: SignIn) -> None:
+    page = signed_in("wang", lang="zh")
+    page.goto("/policies")
+    assert page.locator("table.policies tbody tr").count() == 4
+    choose(page, kind="dispute", severity="grave", priority="emergency")
+    page.click("#ask .button.main")
+    assert page.locator(".answer strong").inner_text() == "特急事项"
+    assert "紧急程度为特急" in page.locator(".answer").inner_text()
+    assert "类型应为咨询，实为纠纷" in page.locator("#ask table").inner_text()
+    assert page.locator("a[href='/policies/+new']").count() == 0, "a unit changes nothing"
+    assert page.goto("/policies/+replay").status == 403  # type: ignore[union-attr]
+
+
+def test_the_next_version_is_tried_on_past_tickets_and_then_saved_for_open_ones_too(
+    site: Site, signed_in: SignIn
+) -> None:
+    late = site.push("已经拖了几天的事", days_ago=12, unit="GA-01", accept=True)
+    page = signed_in("li", lang="zh")
+    page.goto("/policies/default")
+    page.fill("[name='limits.complete.amount']", "2")
+    page.click("text=先推演")
+    assert "amount = 2" in page.input_value("[name=proposal]")
+    page.fill("[name=from]", "2020-01-01")
+    page.fill("[name=to]", "2999-01-01")
+    page.click(".replayform .button.main")
+    expect(page.locator("#answer-title")).to_contain_text("件工单：超期由")
+    assert page.locator(".pairs li").count() >= 1
+    assert page.locator("tr.total td").nth(1).inner_text() == "1"
+
+    page.goto("/policies/default")
+    page.fill("[name='limits.complete.amount']", "2")
+    page.check("[name=apply] >> nth=0")
+    page.click(".policyform .button.main")
+    assert page.locator(f"a[href='/tickets/{late}']").count() == 1, "it is listed with its old and its new time"
+    assert page.locator("table.policies tbody tr").count() == 2, "both versions stand"
+    page.goto(f"/tickets/{late}")
+    assert "时限政策变更" in page.locator(".timeline").inner_text()
+
+
+def test_a_wrong_amount_is_marked_and_everything_typed_stays(site: Site, signed_in: SignIn) -> None:
+    page = signed_in("li", lang="en")
+    page.goto("/policies/+new")
+    page.fill("[name=code]", "noise")
+    page.fill("[name=name_en]", "Noise")
+    page.check("[name='match.kind.complaint']")
+    page.fill("[name='limits.complete.amount']", "-1")
+    page.click(".policyform .button.main")
+    assert "must be above 0" in page.locator(".refusal").inner_text()
+    assert page.locator("[aria-invalid]").get_attribute("name") == "limits.complete.amount"
+    assert page.input_value("[name=name_en]") == "Noise"
+    page.fill("[name='limits.complete.amount']", "3")
+    page.click(".policyform .button.main")
+    assert page.locator("h1").inner_text() == "Noise"
+    page.click("text=Retire this policy")
+    page.goto("/policies")
+    assert "Noise" not in page.locator("#main table").first.inner_text()
+
+
+def test_the_last_policy_without_conditions_cannot_be_retired(site: Site, signed_in: SignIn) -> None:
+    page = signed_in("li", lang="en")
+    page.goto("/policies/default")
+    page.click("text=Retire this policy")
+    assert "must stay" in page.locator(".refusal").inner_text()
+
+
+def test_policies_leave_as_toml_and_come_back_from_it(site: Site, signed_in: SignIn, tmp_path: Path) -> None:
+    page = signed_in("li", lang="en")
+    page.goto("/policies")
+    with page.expect_download() as saving:
+        page.click("a[href='/policies/export']")
+    file = tmp_path / "policies.toml"
+    saving.value.save_as(file)
+    page.set_input_files("#file", file)
+    page.click("form[enctype] .button")
+    assert "0 created, 0 new versions" in page.locator("#main").inner_text()
+    file.write_text(file.read_text("utf-8").replace('unit = "working_days"', 'unit = "weeks"', 1), "utf-8")
+    page.set_input_files("#file", file)
+    page.click("form[enctype] .button")
+    assert "weeks" in page.locator(".refusal").inner_text() or "must be one of" in page.locator(".refusal").inner_text()
+
+
+def test_a_calendar_is_made_given_hours_past_midnight_and_a_unit_with_all_below_it(
+    site: Site, signed_in: SignIn
+) -> None:
+    below = site.push("夜里的事", unit="GA-02", accept=True)
+    page = signed_in("li", lang="zh")
+    page.goto("/calendar")
+    page.click("text=以本日历为样本新建日历")
+    page.fill("[name=code]", "night")
+    page.click("form[action='/calendar'] .button")
+    assert page.url.endswith("/calendar?code=night")
+    page.click("text=修改每周工时")
+    for day in ("mon", "tue", "wed", "thu", "fri"):
+        page.fill(f"[name={day}]", "22:00-06:00")
+    page.fill("[name=sat]", "9 to 5")
+    page.click("form[action$='/week'] .button.main")
+    assert page.locator(".refusal").inner_text().startswith("周六：")
+    page.fill("[name=sat]", "")
+    page.click("form[action$='/week'] .button.main")
+    page.select_option("#unit", "GA")
+    page.click("text=改用本日历")
+    assert page.locator(f"a[href='/tickets/{below}']").count() >= 1
+    page.goto(f"/tickets/{below}/deadlines/complete")
+    assert "night 第 2 版" in page.locator(".receipt .facts").inner_text()
+    assert "次日 06:00 到期" in page.locator(".receipt .days li.due").inner_text()
+    page.goto("/calendar?code=night")
+    page.click("text=恢复随上级")
+    assert page.locator("#moved-title").count() == 1
+
+
+@pytest.mark.parametrize("lang", ["zh", "en"])
+def test_the_two_clocks_and_the_time_each_unit_had_it_stand_on_the_ticket(
+    site: Site, signed_in: SignIn, lang: str
+) -> None:
+    ticket = site.push("换了单位的事", days_ago=3, unit="GA-01", accept=True)
+    site.act(ticket, "reassign", unit="CG", reason="职责")
+    page = signed_in("chen", lang=lang)
+    page.goto(f"/tickets/{ticket}")
+    said = page.locator("section[aria-labelledby=clocks-title]").inner_text()
+    for name in (
+        ("城东派出所", "综合行政执法局", "首问") if lang == "zh" else ("East Station", "Urban Management", "first")
+    ):
+        assert name in said
