@@ -95,9 +95,8 @@ def test_time_suspended_and_extensions_are_kept(service: Service) -> None:
 
 
 def test_a_limit_of_the_sources_own_stays_and_is_counted_apart(service: Service) -> None:
+    assert service.key("integrator"), "with the key its source is made"
     with service.runtime.database.write() as session:
-        from_source = service.key("integrator")
-        assert from_source
         session.connection().exec_driver_sql("UPDATE source SET binds_due = TRUE")
         session.connection().exec_driver_sql("UPDATE counter SET value = value + 1 WHERE name = 'reference'")
     ticket(service, "2026-03-20 10:00", source_due_at=at("2026-03-19 10:00"))
