@@ -22,8 +22,8 @@ from ingest.importer import import_file
 from ingest.profile import load_profile
 from ingest.retry import own_profiles
 from ingest.sources.folder import DONE, FAILED, put_away, waiting_files
-from ingest.sources.http import Pace, Upstream
-from ingest.sources.open311 import Open311Feed
+from ingest.sources.http import Pace, Upstream, plain_text
+from ingest.sources.open311 import Open311Feed, explained
 from ingest.sources.rest import RestFeed
 
 
@@ -51,6 +51,12 @@ def pull(
     return work.run(lambda: _pull_folder(work) if work.spec.kind == "folder" else _pull_pages(work, on_page))
 
 
+def upstream_of(work: Work) -> Upstream:
+    """The feed's upstream, for one pull or comparison."""
+    explain = explained if work.spec.kind == "open311" else plain_text
+    return Upstream(work.spec, work.pace, work.renew, explain)
+
+
 def source_of(work: Work, upstream: Upstream) -> RestFeed | Open311Feed:
     """The reader of the feed's kind."""
     kind = Open311Feed if work.spec.kind == "open311" else RestFeed
@@ -58,7 +64,7 @@ def source_of(work: Work, upstream: Upstream) -> RestFeed | Open311Feed:
 
 
 def _pull_pages(work: Work, on_page: Callable[[Pulled], None] | None) -> None:
-    with Upstream(work.spec, work.pace, work.renew) as upstream:
+    with upstream_of(work) as upstream:
         try:
             for page in source_of(work, upstream).pages(work.position, work.pace.now()):
                 work.take(page.records, page.position)

@@ -15,8 +15,8 @@ from app.services.rejects import digest_of
 from app.store import feeds as store
 from ingest.batch import raw_of
 from ingest.feed_work import Pulled, Work, begin
-from ingest.pull import source_of
-from ingest.sources.http import Pace, Upstream
+from ingest.pull import source_of, upstream_of
+from ingest.sources.http import Pace
 from ingest.sources.open311 import Open311Feed
 from ingest.sources.rest import RestFeed
 
@@ -93,7 +93,7 @@ def _compare(work: Work, day: date) -> Reconciled:
         )
     zone = ZoneInfo(work.spec.profile().time_zone)
     since, until = (datetime.combine(each, time.min, zone) for each in (day, day + timedelta(days=1)))
-    with Upstream(work.spec, work.pace, work.renew) as upstream:
+    with upstream_of(work) as upstream:
         source = source_of(work, upstream)
         listed = list(dict.fromkeys(_ids(source, work, since, until)))
         with work.runtime.database.read() as session:

@@ -67,11 +67,24 @@ def _authorities() -> ssl.SSLContext:
     return httpx.create_ssl_context()
 
 
-class Upstream:
-    """One upstream, as a context manager. ``before_each`` is called before every request: to renew a lease."""
+def plain_text(body: bytes) -> str:
+    """What a refusal says, as it stands."""
+    return body[:_CUT].decode("utf-8", "replace").strip()
 
-    def __init__(self, spec: FeedSpec, pace: Pace, before_each: Callable[[], None] = lambda: None) -> None:
+
+class Upstream:
+    """One upstream, as a context manager. ``before_each`` is called before every request: to renew a lease. ``explain``
+    makes of the body of a refusal what it says."""
+
+    def __init__(
+        self,
+        spec: FeedSpec,
+        pace: Pace,
+        before_each: Callable[[], None] = lambda: None,
+        explain: Callable[[bytes], str] = plain_text,
+    ) -> None:
         self.spec = spec
+        self._explain = explain
         self.retries = 0
         self.skew_seconds: int | None = None
         self._pace = pace
@@ -174,7 +187,7 @@ class Upstream:
                 f"the upstream redirects ({status}): correct base_url",
                 http=status,
             )
-        said = body[:_CUT].decode("utf-8", "replace").strip().replace("\0", "")
+        said = self._explain(body)[:_CUT].replace("\0", "")
         if self._secret:
             said = said.replace(self._secret, "***")
         raise UpstreamError(

@@ -18,7 +18,7 @@ from defusedxml.common import DefusedXmlException
 from defusedxml.ElementTree import fromstring
 
 from ingest.feed_spec import FeedSpec
-from ingest.sources.http import Unreadable, Upstream, UpstreamError
+from ingest.sources.http import Unreadable, Upstream, UpstreamError, plain_text
 from ingest.sources.rest import Page, Position, Record, read_json, spans, window_params
 
 DEPTH = 20
@@ -131,6 +131,16 @@ def read_errors(body: bytes) -> list[GeoReportError]:
         else GeoReportError("", str(row))
         for row in rows
     ]
+
+
+def explained(body: bytes) -> str:
+    """What a refusal says, in GeoReport's form or as it stands."""
+    try:
+        errors = read_errors(body)
+    except Unreadable:
+        return plain_text(body)
+    said = "; ".join(f"{error.code} {error.description}".strip() for error in errors)
+    return said if any(error.description for error in errors) else plain_text(body)
 
 
 class Open311Feed:
