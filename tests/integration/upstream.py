@@ -75,8 +75,9 @@ def pulls(runtime: Runtime) -> list[FeedPull]:
         return list(session.execute(select(FeedPull).order_by(col(FeedPull.id))).scalars())
 
 
-def accounted(runtime: Runtime, world: World) -> None:
-    """Everything that the upstream has ever offered is a ticket, once, or a reject, once; and each ticket is whole."""
+def accounted(runtime: Runtime, world: World, *, shared: bool = False) -> None:
+    """Everything that the upstream has ever offered is a ticket, once, or a reject, once; and each ticket is whole.
+    ``shared``: the database holds another upstream's, too."""
     with runtime.database.read() as session:
         ids = list(session.execute(select(col(Ticket.external_id))).scalars())
         raws = list(session.execute(select(col(Reject.raw))).scalars())
@@ -84,6 +85,7 @@ def accounted(runtime: Runtime, world: World) -> None:
         lost = [each for each in world.offered - set(ids) if not any(each in raw for raw in raws)]
         assert lost == []
         assert world.offered == set(world.items), "the upstream was read to its end"
+        assert shared or set(ids) <= world.offered, "nothing was made up"
         assert len(raws) == len(set(raws)), "a reject is kept once"
         waiting = [
             each
