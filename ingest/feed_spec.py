@@ -6,7 +6,6 @@ describes the format; what is pulled is done in ``ingest.pull``.
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +19,7 @@ from app.config import variable
 from app.domain.errors import Conflict, Invalid, NotFound
 from ingest.problems import objection, problems_of
 from ingest.profile import Profile, SourceNamed, Wording
+from ingest.tomltext import read_toml
 
 BUNDLED = Path(__file__).parent / "feeds"
 _SIZE = 256 * 1024
@@ -244,10 +244,7 @@ AS_IT_IS = Changes()
 
 def parse_spec(text: str, changes: Changes = AS_IT_IS) -> FeedSpec:
     """The feed in the TOML ``text``, with ``changes``. Raises ``Invalid`` with a pointer for each mistake."""
-    try:
-        content: dict[str, Any] = tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise Invalid.at("", f"不是合法的 TOML：{error}", f"not valid TOML: {error}") from error
+    content = read_toml(text)
     if changes.name is not None:
         content["name"] = changes.name
     if changes.source is not None:

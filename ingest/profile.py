@@ -7,11 +7,10 @@ A profile is data: no code runs from it. ``load_profile`` reads one and answers 
 from __future__ import annotations
 
 import re
-import tomllib
 import unicodedata
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -19,6 +18,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from app.domain.errors import Invalid, NotFound
 from ingest.problems import objection, problems_of
 from ingest.schema import HistoricalTicket, Reporter
+from ingest.tomltext import read_toml
 from ingest.values import MomentReader
 
 BUNDLED = Path(__file__).parent / "profiles"
@@ -243,10 +243,7 @@ def column_key(name: str) -> str:
 
 def parse_profile(text: str) -> Profile:
     """The profile in ``text``. Raises ``Invalid`` with a pointer for each mistake."""
-    try:
-        content: Mapping[str, Any] = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise Invalid.at("", f"不是合法的 TOML：{error}", f"not valid TOML: {error}") from error
+    content = read_toml(text)
     try:
         return Profile.model_validate(content)
     except ValidationError as error:
