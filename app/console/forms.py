@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from typing import Literal
 
 from app.domain.errors import BadRequest
-from app.domain.lifecycle import allowed_actions
-from app.domain.words import OUTCOME, SATISFACTION, TRIGGER
+from app.domain.lifecycle import OFFICE, allowed_actions
+from app.domain.words import KIND, OUTCOME, PRIORITY, SATISFACTION, SEVERITY, TRIGGER
 from app.models import Extension, SupervisionOrder, Ticket
 from app.security.permissions import may
 from app.security.principal import Principal
 from app.services.orders import NO_ORDER_IN
 
-Kind = Literal["text", "line", "unit", "days", "moment", "choice", "score"]
+Kind = Literal["text", "line", "unit", "category", "days", "moment", "choice", "score"]
 Tone = Literal["main", "plain", "danger"]
 
 
@@ -45,6 +45,9 @@ class Form:
 UNIT = Field("unit", "unit", required=True)
 REASON = Field("reason", "text", required=True)
 NOTE = Field("note", "text")
+AT = Field("at", "moment")
+TOLD_LATER = ("suspend", "resume")
+"""Actions whose forms let the command centre say when it happened: time suspended is often told of later."""
 YES_NO = ("true", "false")
 
 ACTION_FIELDS: Mapping[str, tuple[Field, ...]] = {
@@ -60,6 +63,12 @@ ACTION_FIELDS: Mapping[str, tuple[Field, ...]] = {
     "urge": (NOTE,),
     "reopen": (REASON,),
     "void": (REASON,),
+    "correct": (
+        Field("priority", "choice", group="priority", codes=tuple(PRIORITY)),
+        Field("kind", "choice", group="kind", codes=tuple(KIND)),
+        Field("severity", "choice", group="severity", codes=tuple(SEVERITY)),
+        Field("category", "category"),
+    ),
     "callback": (
         Field("outcome", "choice", required=True, group="outcome", codes=tuple(OUTCOME)),
         Field("satisfaction", "choice", group="satisfaction", codes=tuple(SATISFACTION)),
@@ -76,9 +85,12 @@ TONES: Mapping[str, Tone] = {
 }  # fmt: skip
 
 
-def action_form(action: str) -> Form:
-    """The form of one action of the life cycle, callbacks among them."""
-    return Form(action, f"act/{action}", "action", action, ACTION_FIELDS[action], TONES.get(action, "plain"))
+def action_form(action: str, role: str | None = None) -> Form:
+    """The form of one action of the life cycle, callbacks among them, for ``role``."""
+    fields = ACTION_FIELDS[action]
+    if action in TOLD_LATER and role in OFFICE:
+        fields = (*fields, AT)
+    return Form(action, f"act/{action}", "action", action, fields, TONES.get(action, "plain"))
 
 
 def _extension_forms(who: Principal, extensions: Sequence[Extension]) -> list[Form]:
@@ -119,7 +131,7 @@ def forms_for(
     """What ``who`` may do with ``ticket`` as it stands: rulings that are waited for first, then the life cycle's steps,
     the dangerous ones last."""
     found = _extension_forms(who, extensions) + _order_forms(who, ticket, orders)
-    steps = [action_form(a) for a in allowed_actions(ticket.status, who.role) if a in ACTION_FIELDS]
+    steps = [action_form(a, who.role) for a in allowed_actions(ticket.status, who.role) if a in ACTION_FIELDS]
     waited = [form for form in found if form.key != "order-issue"]
     order = {"main": 0, "plain": 1, "danger": 2}
     return waited + sorted(steps + [f for f in found if f.key == "order-issue"], key=lambda form: order[form.tone])

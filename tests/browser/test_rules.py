@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, expect
 
+from app import clock
 from tests.browser.conftest import SignIn
 from tests.browser.server import Site
 
@@ -139,3 +141,57 @@ def test_the_two_clocks_and_the_time_each_unit_had_it_stand_on_the_ticket(
         ("城东派出所", "综合行政执法局", "首问") if lang == "zh" else ("East Station", "Urban Management", "first")
     ):
         assert name in said
+
+
+def due_of(page: Page, target: str) -> str:
+    return page.locator(".deadlines li", has_text=target).locator("time").first.inner_text()
+
+
+def test_a_raised_priority_moves_the_deadline_at_once(site: Site, signed_in: SignIn) -> None:
+    ticket = site.push("先按一般受理的事", unit="CG")
+    page = signed_in("li", lang="zh")
+    page.goto(f"/tickets/{ticket}")
+    before = due_of(page, "办结")
+    page.click("summary:text-is('更正')")
+    page.select_option("#correct-priority", "emergency")
+    page.click("text=确认更正")
+    assert page.locator(".chips .tag.strong").inner_text() == "特急"
+    assert due_of(page, "办结") < before
+    assert "更正" in page.locator(".timeline li").first.inner_text()
+
+
+def test_the_office_tells_of_a_suspension_in_the_past_and_a_unit_may_not(site: Site, signed_in: SignIn) -> None:
+    ticket = site.push("鉴定等了两天的事", days_ago=8, unit="GA-01", accept=True)
+    page = signed_in("chen", lang="zh")
+    page.goto(f"/tickets/{ticket}")
+    before = due_of(page, "办结")
+    for action, days in (("挂起", 6), ("恢复", 3)):
+        at = (clock.now() - timedelta(days=days)).astimezone(site.runtime.settings.zone)
+        page.click(f"summary:text-is('{action}')")
+        name = {"挂起": "suspend", "恢复": "resume"}[action]
+        if name == "suspend":
+            page.fill("#suspend-reason", "等待鉴定")
+        page.fill(f"#{name}-at", at.strftime("%Y-%m-%dT%H:%M"))
+        page.click(f"text=确认{action}")
+    assert due_of(page, "办结") >= before
+    page.goto(f"/tickets/{ticket}/deadlines/complete")
+    assert "等待鉴定" in page.locator(".receipt").inner_text()
+    assert page.locator(".refusal").count() == 0
+    unit = signed_in("wang", lang="zh")
+    unit.goto(f"/tickets/{ticket}")
+    unit.click("summary:text-is('挂起')")
+    assert unit.locator("#suspend-at").count() == 0
+
+
+@pytest.mark.parametrize(
+    ("now", "banners"),
+    [("2026-11-30T23:59:59+08:00", 0), ("2026-12-01T00:00:00+08:00", 1), ("2027-01-05T08:00:00+08:00", 1)],
+)
+def test_from_the_first_of_december_the_board_asks_for_the_next_year(
+    site: Site, signed_in: SignIn, monkeypatch: pytest.MonkeyPatch, now: str, banners: int
+) -> None:
+    monkeypatch.setattr(clock, "now", lambda: datetime.fromisoformat(now).astimezone(UTC))
+    page = signed_in("sun", lang="zh")
+    for address in ("/", "/?wall=1"):
+        page.goto(address)
+        assert page.locator(".banner", has_text="2027 年放假安排尚未录入").count() == banners, address

@@ -13,7 +13,7 @@ from fastapi import APIRouter, Path, Request, Response
 from sqlmodel import Session
 
 from app import clock
-from app.console.choices import unit_choices
+from app.console.choices import tree_choices, unit_choices
 from app.console.forms import Form, forms_for
 from app.console.i18n import texts
 from app.console.timeline import in_words
@@ -120,6 +120,7 @@ def show(
             "rung_names": {rung.code: rung.name(lang) for rung in ref.ladder.rungs},
             "forms": forms_for(looking.who, ticket, seen["orders"], extensions),
             "units": unit_choices(ref, looking.who, lang),
+            "categories": tree_choices(ref.categories, lang),
             "actor": lambda actor: actor_name(actor, names, t),
             "order_number": orders.number_of,
             "is_open": ticket.status in OPEN,

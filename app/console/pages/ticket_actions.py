@@ -11,13 +11,14 @@ from fastapi import APIRouter, Path, Request, Response
 from sqlmodel import Session
 
 from app import clock
-from app.console.forms import ACTION_FIELDS, version_of
+from app.console.forms import ACTION_FIELDS, TOLD_LATER, version_of
 from app.console.pages.ticket import TicketId, refused_by, show
 from app.console.web import Checked, Looking, PageRoute, Run, go, language
 from app.domain.errors import DubanError, Invalid, NotFound, Stale, Unauthorized
 from app.models import Extension
 from app.services import callbacks, extensions, lifecycle, orders, tickets
 from app.services.reference import Reference
+from ingest.stored import correct
 
 router = APIRouter(route_class=PageRoute)
 RowId = Annotated[int, Path(ge=1, le=2**62)]
@@ -72,16 +73,24 @@ def _moment(text: str, name: str, zone: Any) -> datetime:
 
 @router.post("/tickets/{ticket_id}/act/{action}")
 def act(request: Request, run: Run, looking: Looking, fields: Checked, ticket_id: TicketId, action: str) -> Response:
-    """One action of the life cycle, or a callback."""
+    """One action of the life cycle, a callback, or the office's correction of what a deadline hangs on."""
     if action not in ACTION_FIELDS:
         raise NotFound(f"没有操作 {action!r}", f"there is no action {action!r}")
 
     def work(session: Session, ref: Reference, now: datetime) -> object:
         version = version_of(fields)
         params = params_of(action, fields, run.settings.zone)
+        if action == "correct":
+            ticket = tickets.get(session, ref, looking.who, ticket_id)
+            source = ref.sources[ticket.source_id].code
+            return correct(
+                session, ref, looking.who, source, ticket.external_id, params, now=now, if_match=version
+            )  # fmt: skip
         if action == "callback":
             return callbacks.record(session, ref, looking.who, ticket_id, params, at=None, now=now, if_match=version)
-        return lifecycle.act(session, ref, looking.who, ticket_id, action, params, at=None, now=now, if_match=version)
+        told = fields.get("at", "").strip() if action in TOLD_LATER else ""
+        at = _moment(told, "at", run.settings.zone) if told else None
+        return lifecycle.act(session, ref, looking.who, ticket_id, action, params, at=at, now=now, if_match=version)
 
     return _attempt(request, run, looking, ticket_id, action, fields, work)
 
