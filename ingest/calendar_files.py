@@ -16,11 +16,12 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import date, timedelta
+from functools import partial
 from typing import Any
 
 from app.domain.errors import FieldProblem, Invalid
 from app.domain.timeline import FIRST_YEAR, LAST_YEAR, Spans
-from app.domain.workcalendar import WorkCalendar, date_from_text, spans_from_spec
+from app.domain.workcalendar import WorkCalendar, date_from_text, pointer_part, spans_from_spec
 
 MOST_BYTES = 4 * 1024 * 1024
 _MOST_PROBLEMS = 50
@@ -164,7 +165,7 @@ _NO_DAY_ZH, _NO_DAY_EN = "没有这一天；日期写作 2026-02-17", "no such d
 
 def _read_json(text: str, reading: _Reading) -> list[int]:
     try:
-        content = json.loads(text)
+        content = json.loads(text, object_pairs_hook=partial(_once, reading))
     except json.JSONDecodeError as error:
         reading.wrong_line(error.lineno, f"不是合法的 JSON（第 {error.colno} 列）", f"not JSON (column {error.colno})")
         return []
@@ -182,6 +183,17 @@ def _read_json(text: str, reading: _Reading) -> list[int]:
     for n, item in enumerate(content["days"]):
         _json_day(item, f"/days/{n}", reading, year)
     return [year] if isinstance(year, int) else []
+
+
+def _once(reading: _Reading, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object whose keys stand once each: of two years or two dates, one would silently win."""
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in found:
+            name = key[:40]
+            reading.wrong(f"/{pointer_part(key)}", f"{name!r} 在同一对象中重复", f"{name!r} stands twice in one object")
+        found[key] = value
+    return found
 
 
 def _json_day(item: Any, pointer: str, reading: _Reading, year: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Annotated, Any
@@ -169,7 +170,11 @@ def show_deadline(
     unit = ("days" if natural else "working_days") if days is not None else ("hours" if natural else "working_hours")
     spec = {"unit": unit, "amount": days if days is not None else hours, "ends": ends,
             "count_first_day": count_first_day}  # fmt: skip
-    told = receipt(found, moment, Limit.from_spec(spec))
+    option = {"/start": "--start", "/limit/amount": "--days" if days is not None else "--hours"}
+    try:
+        told = receipt(found, moment, Limit.from_spec(spec, pointer="/limit"))
+    except Invalid as wrong:
+        raise Invalid(replace(p, pointer=option.get(p.pointer, p.pointer)) for p in wrong.problems) from None
     full = told.to_json()
     if as_json:
         lines = full.pop("lines")
