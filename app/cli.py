@@ -79,8 +79,8 @@ def main() -> None:
         reason = str(error.orig).splitlines()[0] if error.orig else "unreachable"
         sys.exit(_fail(f"数据库无法使用 / the database cannot be used: {reason}"))
     except FileNotFoundError as error:
-        name = error.filename or error
-        sys.exit(_fail(f"there is no file {name}" if _language() == "en" else f"没有这个文件：{name}"))
+        missing = error.filename or str(error)
+        sys.exit(_fail(f"there is no file {missing}" if _language() == "en" else f"没有这个文件：{missing}"))
     except (OSError, UnicodeError) as error:
         sys.exit(_fail(str(error)))
 
