@@ -56,8 +56,7 @@ def due_many(calendar: WorkCalendar, starts: npt.ArrayLike, limit: Limit, *, uni
         table = _table(line, limit, low, high, flat.size) if limit.amount > 0 else None
         if table is not None:
             return _tabled(table, flat, scale)
-        due, provisional = _exact(_arrays(line), limit, flat * scale)
-        return due // scale, provisional
+        return _searched(_arrays(line), limit, flat, scale)
 
     due, provisional = unrolled(calendar, low, high, work, limit.amount >= 0)
     return due.reshape(given.shape), provisional.reshape(given.shape)
@@ -155,6 +154,16 @@ def _within(index: Moments, size: int) -> Moments:
     if index.size and (int(index.min()) < 0 or int(index.max()) >= size):
         raise OffTimeline
     return index
+
+
+def _searched(a: _Arrays, limit: Limit, starts: Moments, scale: int) -> Answer:
+    """The deadlines of ``starts`` by search, a part at a time."""
+    due, provisional = np.empty_like(starts), np.empty(starts.shape, bool)
+    for begin in range(0, starts.size, _CHUNK):
+        part = slice(begin, begin + _CHUNK)
+        ends, provisional[part] = _exact(a, limit, starts[part] * scale)
+        np.floor_divide(ends, scale, out=due[part])
+    return due, provisional
 
 
 def _exact(a: _Arrays, limit: Limit, starts: Moments) -> Answer:
