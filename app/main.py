@@ -10,6 +10,7 @@ from fastapi.staticfiles import StaticFiles
 
 from app import clock, console
 from app.api import docs, health, problems, stream
+from app.api.limits import BodyLimit
 from app.api.v1 import router as v1
 from app.config import Settings, get_settings
 from app.runtime import Runtime
@@ -49,11 +50,11 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         redoc_url=None,
     )
     app.state.duban = Runtime.open(settings or get_settings(), clock.now())
-    problems.install(app)
+    problems.install(app, console.missing_page)
+    app.add_middleware(BodyLimit)
     app.include_router(health.router)
     app.include_router(v1)
     docs.install(app)
     app.include_router(console.router)
     app.mount("/static", StaticFiles(directory=console.STATIC), name="static")
-    app.include_router(console.fallback)  # last: a person's wrong address
     return app

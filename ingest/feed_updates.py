@@ -20,7 +20,8 @@ from app.models import Feed, Ticket, TicketEvent
 from app.runtime import Runtime
 from app.security.principal import Principal
 from app.services import corrections, history
-from app.services.lifecycle import ACTIONS, Change, finish, latest_step
+from app.services.change import Change, finish, latest_step
+from app.services.lifecycle import ACTIONS
 from app.services.reference import Reference
 from app.store import tickets as store
 from ingest import stored

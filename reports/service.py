@@ -25,7 +25,7 @@ from app.models import ClearOutList, Report, Ticket
 from app.runtime import Runtime
 from app.security.permissions import require
 from app.security.principal import Principal
-from app.services.lifecycle import may_see
+from app.services.change import may_see
 from app.services.reference import Node, Reference
 from app.services.views import moment, ticket_view
 from app.store import tickets as store

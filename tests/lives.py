@@ -41,7 +41,7 @@ from app.models import (
 )
 from app.runtime import Runtime
 from app.security.principal import Principal
-from app.services import callbacks, catalogue, extensions, intake, lifecycle, orders, recompute, seals, verify
+from app.services import callbacks, catalogue, change, extensions, intake, lifecycle, orders, recompute, seals, verify
 from app.services.reference import Reference, touch
 from app.services.sweep import sweep
 from ingest.schema import TicketIn, fingerprint
@@ -278,7 +278,7 @@ def _choices(life: One, ticket: Ticket) -> list[str]:
 
 def _told_late(session: Session, life: One, ticket: Ticket, name: str) -> datetime:
     """A moment between the ticket's latest step and now, both included."""
-    latest = lifecycle.latest_step(session, ticket, name)
+    latest = change.latest_step(session, ticket, name)
     room = max(0, (life.now - latest) // timedelta(microseconds=1))
     return latest + timedelta(microseconds=life.chance.choice((0, room, life.chance.randint(0, room))))
 

@@ -1,10 +1,47 @@
-"""Reading a request's body: of a kind that the door reads, and no longer than it takes."""
+"""Reading a request's body: of a kind that the door reads, no longer than it takes, and nothing in it that no database
+keeps."""
 
 from __future__ import annotations
 
+from typing import Any
+
 from fastapi import Request
+from pydantic import BaseModel, ConfigDict, field_validator
+from pydantic_core import PydanticCustomError
 
 from app.domain.errors import TooLarge, UnsupportedMedia
+
+
+class JsonBody(BaseModel):
+    """What every JSON body of the API keeps to: no field that it does not know, no text that no database keeps."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _can_be_kept(cls, value: Any) -> Any:
+        if not storable(value):
+            raise PydanticCustomError("unstorable", "holds text that cannot be stored")
+        return value
+
+
+def storable(value: Any) -> bool:
+    """Whether every text in ``value``, however deep, can be kept: no NUL, no lone surrogate."""
+    todo = [value]
+    while todo:
+        one = todo.pop()
+        if isinstance(one, str):
+            if "\0" in one:
+                return False
+            try:
+                one.encode()
+            except UnicodeEncodeError:
+                return False
+        elif isinstance(one, dict):
+            todo += [*one.keys(), *one.values()]
+        elif isinstance(one, list):
+            todo += one
+    return True
 
 
 def check_content_type(request: Request, *allowed: str) -> str:
@@ -34,17 +71,18 @@ async def read_body(request: Request, limit: int) -> bytes:
     says of its own length."""
     declared = request.headers.get("content-length", "")
     if declared.isdecimal() and int(declared) > limit:
-        raise _too_large(limit)
+        raise too_large(limit)
     parts: list[bytes] = []
     size = 0
     async for part in request.stream():
         size += len(part)
         if size > limit:
-            raise _too_large(limit)
+            raise too_large(limit)
         parts.append(part)
     return b"".join(parts)
 
 
-def _too_large(limit: int) -> TooLarge:
+def too_large(limit: int) -> TooLarge:
+    """The refusal of a body of more than ``limit`` bytes."""
     shown = f"{limit // 2**20} MiB" if limit >= 2**20 else f"{limit // 1024} KiB"
     return TooLarge(f"请求体最大 {shown}", f"the body may have at most {shown}")

@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from typing import Annotated
 
-from fastapi import Depends, Header, Query, Request
+from fastapi import Depends, Header, Path, Query, Request
+from fastapi.dependencies.models import Dependant
+from pydantic import BeforeValidator
 
 from app import clock
-from app.domain.errors import BadRequest, Forbidden, Unauthorized
+from app.domain.errors import BadRequest, FieldProblem, Forbidden, Invalid, NotFound, Unauthorized
 from app.runtime import Runtime
 from app.security.principal import Principal, RoleName
 from app.security.sessions import SESSION_COOKIE
 from app.services import accounts
+from ingest.schema import Moment
+
+LONGEST_NUMBER = 18
+"""Digits of a number that a caller may send: what every database holds."""
 
 
 def runtime(request: Request) -> Runtime:
@@ -50,6 +57,32 @@ Run = Annotated[Runtime, Depends(runtime)]
 Who = Annotated[Principal, Depends(principal)]
 
 
+def _query_names(dependant: Dependant) -> set[str]:
+    """The query parameters of an endpoint and of all it depends on."""
+    names = {field.alias for field in dependant.query_params}
+    return names.union(*(_query_names(inner) for inner in dependant.dependencies))
+
+
+async def known_query(request: Request) -> None:
+    """Refuse what an address does not know: a misspelt filter would be answered with everything there is; one given twice,
+    with half of what was asked for; and a NUL no database keeps. Raises Invalid, NotFound."""
+    if "\0" in request.url.path:
+        raise NotFound("地址中不能有空字符（NUL）", "no address has a NUL character")
+    known = {"lang", *_query_names(request.scope["route"].dependant)}
+    problems = []
+    for name in request.query_params:
+        values = request.query_params.getlist(name)
+        if name not in known:
+            problems.append(FieldProblem(f"/{name}", "没有这个参数；可用：" + "、".join(sorted(known)),
+                                         "no such parameter; there are: " + ", ".join(sorted(known))))  # fmt: skip
+        elif len(values) > 1:
+            problems.append(FieldProblem(f"/{name}", "只能给出一次", "may be given once"))
+        elif "\0" in values[0]:
+            problems.append(FieldProblem(f"/{name}", "不能有空字符（NUL）", "must not contain a NUL character"))
+    if problems:
+        raise Invalid(problems)
+
+
 def need_role(who: Principal, *roles: RoleName) -> None:
     """Refuse with 403 unless ``who`` has one of ``roles`` (an administrator always has)."""
     if who.role != "admin" and who.role not in roles:
@@ -66,12 +99,23 @@ def if_match(
     if if_match is None or if_match.strip() == "*":
         return None
     text = if_match.strip().removeprefix("W/").strip('"')
-    if not text.isdecimal():
+    if not text.isdecimal() or len(text) > LONGEST_NUMBER:
         raise BadRequest('If-Match 应为工单版本号，例如 "3"', 'If-Match must be a ticket version, such as "3"')
     return int(text)
 
 
 IfMatch = Annotated[int | None, Depends(if_match)]
+
+
+def _plus(value: object) -> object:
+    return _LOST_PLUS.sub(r"+\1", value) if isinstance(value, str) else value
+
+
+_LOST_PLUS = re.compile(r" (\d\d:?\d\d)$")
+"""The ``+`` of an offset that an address was given as it is: it stands for a space there."""
+QueryMoment = Annotated[Moment, BeforeValidator(_plus)]
+Id = Annotated[int, Path(ge=1, le=2**62)]
+TicketQuery = Annotated[int | None, Query(ge=1, le=2**62, description="id of a ticket")]
 Limit = Annotated[int, Query(ge=1, le=500, description="rows at most")]
 Cursor = Annotated[str | None, Query(description="`next` of the page before")]
 
@@ -89,7 +133,7 @@ def decode_cursor(text: str | None) -> int | None:
         raw = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)).decode("ascii")
     except (binascii.Error, UnicodeDecodeError, ValueError):
         raw = ""
-    if not raw.startswith("k") or not raw[1:].isdecimal() or len(raw) > 20:
+    if not raw.startswith("k") or not raw[1:].isdecimal() or len(raw) > 1 + LONGEST_NUMBER:
         raise BadRequest(
             "cursor 无效：请使用上一页返回的 next", "the cursor is not valid: use `next` of the page before"
         )

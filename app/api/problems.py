@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from sqlalchemy.exc import DBAPIError
@@ -14,6 +14,8 @@ from starlette.exceptions import HTTPException
 
 from app.domain.errors import Busy, Conflict, DubanError, FieldProblem, Invalid, NotAllowed
 from app.store import trouble
+from ingest.problems import pointer
+from ingest.problems import problem as told
 
 log = logging.getLogger("duban.api")
 MEDIA_TYPE = "application/problem+json"
@@ -62,9 +64,6 @@ def of_error(request: Request, error: DubanError) -> JSONResponse:
 _PYDANTIC_ZH = {
     "missing": "必填",
     "extra_forbidden": "不认识的字段",
-    "timezone_aware": "时间必须带时区偏移，例如 2024-03-15T09:00:00+08:00",
-    "datetime_parsing": "应为 RFC 3339 时间，例如 2024-03-15T09:00:00+08:00",
-    "datetime_from_date_parsing": "应为 RFC 3339 时间，例如 2024-03-15T09:00:00+08:00",
     "int_parsing": "应为整数",
     "int_type": "应为整数",
     "float_parsing": "应为数字",
@@ -81,6 +80,8 @@ _PYDANTIC_ZH = {
     "string_too_short": "至少 {min_length} 字",
     "greater_than_equal": "应不小于 {ge}",
     "less_than_equal": "应不大于 {le}",
+    "unstorable": "含有无法保存的字符",
+    "string_unicode": "含有无法保存的字符",
 }
 
 
@@ -88,17 +89,25 @@ def field_problems(errors: Sequence[Any]) -> list[FieldProblem]:
     """FastAPI's validation errors as field problems; the pointer is into the body, or names the parameter."""
     found = []
     for error in errors:
-        place = [str(part).replace("~", "~0").replace("/", "~1") for part in error["loc"]]
-        if place and place[0] in ("body", "query", "path", "header", "cookie"):
-            place = place[1:]
+        path = error["loc"]
+        if path and path[0] in ("body", "query", "path", "header", "cookie"):
+            path = path[1:]
+        context = error.get("ctx") or {}
+        if error["type"].startswith("moment_"):  # worded where a moment is read
+            found.append(told(error["type"], path, **context))
+            continue
         template = _PYDANTIC_ZH.get(error["type"])
-        zh = template.format(**(error.get("ctx") or {})) if template else error["msg"]
-        found.append(FieldProblem("".join(f"/{part}" for part in place), zh, error["msg"]))
+        zh = template.format(**context) if template else error["msg"]
+        found.append(FieldProblem(pointer(path), zh, error["msg"]))
     return found
 
 
-def install(app: FastAPI) -> None:
-    """Give ``app`` its error handlers."""
+PageOf = Callable[[Request, HTTPException], Response | None]
+
+
+def install(app: FastAPI, page_of: PageOf | None = None) -> None:
+    """Give ``app`` its error handlers. ``page_of``: the page that a person is shown instead of the framework's own
+    refusal, none where a program asks."""
 
     @app.exception_handler(DubanError)
     async def _on_refusal(request: Request, error: DubanError) -> JSONResponse:
@@ -126,15 +135,31 @@ def install(app: FastAPI) -> None:
         return of_error(request, Invalid(field_problems(errors)))
 
     @app.exception_handler(HTTPException)
-    async def _on_http(request: Request, error: HTTPException) -> JSONResponse:
-        detail = str(error.detail)
-        return problem(
-            request, error.status_code, f"http-{error.status_code}", detail, detail, dict(error.headers or {})
-        )
+    def _on_http(request: Request, error: HTTPException) -> Response:  # in a thread: a page asks who is looking
+        return (page_of(request, error) if page_of else None) or _of_http(request, error)
 
     @app.exception_handler(Exception)
     async def _on_bug(request: Request, error: Exception) -> JSONResponse:
         return _bug(request, error)
+
+
+_HTTP: Mapping[int, tuple[str, str, str, str]] = {
+    400: ("请求无法解析", "请求体无法读取", "Bad request", "the body cannot be read"),
+    404: ("不存在", "没有这个地址；有哪些地址见 /docs", "Not found", "nothing is at this address; /docs lists what there is"),
+    405: ("不支持的方法", "这个地址只接受 {allow}", "Method not allowed", "this address takes {allow} only"),
+    413: ("内容过大", "请求体过大", "Too large", "the body is too large"),
+}  # fmt: skip
+"""What is told of the framework's own refusals: title and detail, in Chinese and in English."""
+
+
+def _of_http(request: Request, error: HTTPException) -> JSONResponse:
+    """The framework's own refusal."""
+    status, headers = error.status_code, dict(error.headers or {})
+    fallback = str(error.detail)
+    title_zh, zh, title_en, en = _HTTP.get(status, (fallback,) * 4)
+    english = language(request) == "en"
+    detail = (en if english else zh).format(allow=headers.get("Allow", headers.get("allow", "GET")))
+    return problem(request, status, f"http-{status}", title_en if english else title_zh, detail, headers)
 
 
 def _bug(request: Request, error: Exception) -> JSONResponse:

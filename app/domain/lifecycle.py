@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from app.domain.errors import Conflict, Forbidden, Invalid, NotAllowed
+from app.domain.errors import Conflict, FieldProblem, Forbidden, Invalid, NotAllowed
 from app.domain.words import ACTION, STATUS, say
 
 STAGES = ("assigned", "urged", "focused", "in_depth")
@@ -67,6 +67,29 @@ TABLE: Mapping[str, Step] = {
              "dispatcher integrator"),
     )
 }  # fmt: skip
+
+
+TAKES: Mapping[str, frozenset[str]] = {
+    action: frozenset(names.split())
+    for action, names in {
+        "dispatch": "unit", "accept": "", "return": "reason", "reassign": "unit reason", "contact": "note",
+        "suspend": "reason until", "resume": "", "extend": "days reason", "complete": "result", "urge": "note",
+        "reopen": "reason", "void": "reason",
+    }.items()
+}  # fmt: skip
+"""What each action may be told besides ``at``; which of it is required, the action itself checks."""
+
+
+def check_told(action: str, params: Mapping[str, object]) -> None:
+    """Refuse what ``action`` does not take: who gives it expects something of it. Raises Invalid naming each place."""
+    wrong = [name for name, value in params.items() if value is not None and name not in TAKES[action]]
+    if wrong:
+        takes = sorted(TAKES[action] | {"at"})
+        raise Invalid(
+            FieldProblem(f"/{name}", f"“{say(ACTION, action)}”不用此项；可用：{'、'.join(takes)}",
+                         f"{action} takes no such thing; it takes {', '.join(takes)}")
+            for name in wrong
+        )  # fmt: skip
 
 
 def allowed_actions(status: str, role: str | None = None) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ Three tables answer them together:
 * everything else: ``MAY`` below;
 * the reporter's name, phone and id number: ``sees_reporter`` below.
 
-Which tickets exist for a caller at all is a matter of scope, not of role: ``app.services.lifecycle.may_see``.
+Which tickets exist for a caller at all is a matter of scope, not of role: ``app.services.change.may_see``.
 """
 
 from __future__ import annotations

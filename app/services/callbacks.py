@@ -15,7 +15,8 @@ from app.domain.words import OUTCOME, SATISFACTION
 from app.models import Callback, Ticket
 from app.security.principal import Principal
 from app.services import orders
-from app.services.lifecycle import Change, begin, finish, reopen
+from app.services.change import Change, begin, finish
+from app.services.lifecycle import reopen
 from app.services.reference import Reference
 from app.store import tickets as store
 

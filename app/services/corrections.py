@@ -21,10 +21,10 @@ from app.domain.replay import STEPS
 from app.models import Ticket
 from app.security.principal import Principal
 from app.services import deadlines
+from app.services.change import Change, finish
+from app.services.change import begin as begin_step
 from app.services.deadlines import Moved
 from app.services.intake import Incoming
-from app.services.lifecycle import Change, finish
-from app.services.lifecycle import begin as begin_step
 from app.services.log import stamp
 from app.services.reference import Node, Reference
 from app.store import tickets as store

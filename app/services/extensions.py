@@ -13,7 +13,7 @@ from app.domain.errors import Conflict, Forbidden, NotFound
 from app.models import Extension, Ticket
 from app.security.principal import Principal
 from app.services import alerts, deadlines
-from app.services.lifecycle import Change, finish, may_see
+from app.services.change import Change, finish, may_see
 from app.services.reference import Reference
 from app.services.tickets import visible
 from app.store import tickets as store

@@ -11,9 +11,10 @@ from sqlalchemy import or_
 from sqlmodel import Session
 
 from app.domain.errors import Invalid, NotFound
+from app.domain.words import CARD, KIND, PRIORITY, STAGE, STATUS, Word
 from app.models import Deadline, Ticket
 from app.security.principal import Principal
-from app.services.lifecycle import may_see
+from app.services.change import may_see
 from app.services.reference import Node, Reference
 from app.store import tickets as store
 from app.store.tickets import TicketFilter
@@ -34,11 +35,16 @@ def _ids(ref_find: Any, nodes: Mapping[int, Node], code: str, name: str) -> froz
 def build_filter(ref: Reference, asked: Mapping[str, Any], now: datetime) -> TicketFilter:
     """The filter for the contract's parameters: ``status, unit, source, kind, category, stage, card, overdue,
     repeated, received_from, received_to, due_before, q, external_id`` (and ``grid``, ``priority``). Lists of words may
-    be separated by commas; a unit, category or grid stands for its whole subtree. Raises Invalid for unknown codes."""
+    be separated by commas; a unit, category or grid stands for its whole subtree. Raises Invalid for unknown codes
+    and words."""
 
-    def words(name: str) -> tuple[str, ...]:
-        value = asked.get(name)
-        return tuple(w.strip() for w in value.split(",") if w.strip()) if value else ()
+    def words(name: str, known: Mapping[str, Word]) -> tuple[str, ...]:
+        given = tuple(w.strip() for w in (asked.get(name) or "").split(",") if w.strip())
+        wrong = [word for word in given if word not in known]
+        if wrong:
+            raise Invalid.at(f"/{name}", f"没有 {wrong[0]!r}；可用：{'、'.join(known)}",
+                             f"no such word as {wrong[0]!r}; there are: {', '.join(known)}")  # fmt: skip
+        return given
 
     sources: frozenset[int] | None = None
     if asked.get("source"):
@@ -47,11 +53,11 @@ def build_filter(ref: Reference, asked: Mapping[str, Any], now: datetime) -> Tic
             raise Invalid.at("/source", f"没有来源 {asked['source']!r}", f"no source has the code {asked['source']!r}")
         sources = frozenset({source.id})
     return TicketFilter(
-        status=words("status"),
-        kind=words("kind"),
-        priority=words("priority"),
-        stage=words("stage"),
-        card=words("card"),
+        status=words("status", STATUS),
+        kind=words("kind", KIND),
+        priority=words("priority", PRIORITY),
+        stage=words("stage", STAGE),
+        card=words("card", CARD),
         unit_ids=_ids(ref.unit_by_code, ref.units, asked["unit"], "unit") if asked.get("unit") else None,
         category_ids=_ids(ref.category_by_code, ref.categories, asked["category"], "category")
         if asked.get("category")

@@ -1,8 +1,9 @@
 """The REST interface under ``/api/v1``."""
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Depends
 
 from app.api import stream
+from app.api.deps import known_query
 from app.api.v1 import (
     accounts,
     alerts,
@@ -41,4 +42,5 @@ for part in (
     clear_out,
     tickets,
 ):
-    router.include_router(part.router)
+    checked = [] if part in (intake, batch) else [Depends(known_query)]  # the doors read their requests themselves
+    router.include_router(part.router, dependencies=checked)

@@ -2,50 +2,47 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from fastapi import APIRouter
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from app import clock
-from app.api.deps import Cursor, Limit, Run, Who, decode_cursor, encode_cursor, need_role
+from app.api.body import JsonBody
+from app.api.deps import Cursor, Id, Limit, Run, Who, decode_cursor, encode_cursor, need_role
 from app.security.principal import RoleName
 from app.services import accounts
 
 router = APIRouter(tags=["accounts"])
 
 
-class KeyIn(BaseModel):
+class KeyIn(JsonBody):
     """A key to be made; an integrator's key needs its source, a unit's its unit."""
 
-    model_config = ConfigDict(extra="forbid")
     role: RoleName
     name: str | None = Field(default=None, max_length=100)
     source: str | None = Field(default=None, max_length=64)
     unit: str | None = Field(default=None, max_length=64)
 
 
-class UserIn(BaseModel):
+class UserIn(JsonBody):
     """A person to be given an account."""
 
-    model_config = ConfigDict(extra="forbid")
     name: str = Field(min_length=1, max_length=64)
     display_name: str | None = Field(default=None, max_length=100)
     role: RoleName
     unit: str | None = Field(default=None, max_length=64)
 
 
-class KeyChange(BaseModel):
+class KeyChange(JsonBody):
     """``revoked: true`` ends a key for good."""
 
-    model_config = ConfigDict(extra="forbid")
-    revoked: bool
+    revoked: Literal[True]
 
 
-class UserChange(BaseModel):
+class UserChange(JsonBody):
     """``active`` allows or stops signing in; ``reset_password`` gives a new one-time password."""
 
-    model_config = ConfigDict(extra="forbid")
     active: bool | None = None
     reset_password: bool = False
 
@@ -72,12 +69,11 @@ def create_key(run: Run, who: Who, body: KeyIn) -> dict[str, Any]:
 
 
 @router.patch("/keys/{key_id}")
-def change_key(run: Run, who: Who, key_id: int, body: KeyChange) -> dict[str, Any]:
+def change_key(run: Run, who: Who, key_id: Id, body: KeyChange) -> dict[str, Any]:
     """Revoke a key."""
     need_role(who)
     with run.writing() as (session, _):
-        if body.revoked:
-            accounts.revoke_key(session, key_id, clock.now())
+        accounts.revoke_key(session, key_id, clock.now())
     return {"id": key_id, "revoked": body.revoked}
 
 
@@ -103,11 +99,11 @@ def create_user(run: Run, who: Who, body: UserIn) -> dict[str, Any]:
 
 
 @router.patch("/users/{user_id}")
-def change_user(run: Run, who: Who, user_id: int, body: UserChange) -> dict[str, Any]:
+def change_user(run: Run, who: Who, user_id: Id, body: UserChange) -> dict[str, Any]:
     """Stop or allow an account, or give it a new one-time password."""
     need_role(who)
     with run.writing() as (session, _):
         password = accounts.change_user(
             session, user_id, active=body.active, reset_password=body.reset_password, now=clock.now()
         )
-    return {"id": user_id, "active": body.active, "password": password}
+        return {"id": user_id, "active": accounts.get_user(session, user_id).active, "password": password}

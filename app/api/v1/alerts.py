@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Path, Query
+from fastapi import APIRouter, Query
 
 from app import clock
-from app.api.deps import Cursor, Limit, Run, Who, decode_cursor, encode_cursor
+from app.api.deps import Cursor, Id, Limit, Run, TicketQuery, Who, decode_cursor, encode_cursor
 from app.models import Ticket
 from app.services import alerts
 
 router = APIRouter(tags=["supervision"])
-AlertId = Annotated[int, Path(ge=1, le=2**62)]
 Target = Literal["accept", "contact", "complete", "callback", "supervise"]
 
 
@@ -26,7 +25,7 @@ def list_alerts(
     card: Literal["yellow", "red"] | None = None,
     unit: Annotated[str | None, Query(description="code of a unit; those below it count too")] = None,
     target: Target | None = None,
-    ticket: Annotated[int | None, Query(description="id of a ticket")] = None,
+    ticket: TicketQuery = None,
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> dict[str, Any]:
@@ -42,7 +41,7 @@ def list_alerts(
 
 
 @router.post("/alerts/{alert_id}/ack")
-def acknowledge(run: Run, who: Who, alert_id: AlertId) -> dict[str, Any]:
+def acknowledge(run: Run, who: Who, alert_id: Id) -> dict[str, Any]:
     """Take notice of an alert, by name. Again by the same person: the same answer; 409 once another has, or it is
     resolved."""
     with run.writing() as (session, ref):

@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from app import clock
+from app.api.body import JsonBody
 from app.api.deps import Cursor, Limit, Run, Who, decode_cursor, encode_cursor, need_role
 from app.models import Category, Grid, Unit
 from app.services import calendars, catalogue, recompute
@@ -20,10 +21,9 @@ Name = Annotated[str, Field(min_length=1, max_length=200)]
 CodePath = Annotated[str, Path(max_length=64)]
 
 
-class NodeIn(BaseModel):
+class NodeIn(JsonBody):
     """A node of a tree to be made; ``parent`` is a code."""
 
-    model_config = ConfigDict(extra="forbid")
     code: Code
     name: Name
     name_en: str | None = Field(default=None, max_length=200)
@@ -44,10 +44,9 @@ class CategoryIn(NodeIn):
     practical: bool = False
 
 
-class NodeChange(BaseModel):
+class NodeChange(JsonBody):
     """What may change of a node; what is left out stays."""
 
-    model_config = ConfigDict(extra="forbid")
     name: Name = ""
     name_en: str | None = None
     parent: str | None = None
@@ -67,10 +66,9 @@ class CategoryChange(NodeChange):
     practical: bool = False
 
 
-class SourceIn(BaseModel):
+class SourceIn(JsonBody):
     """A source to be made."""
 
-    model_config = ConfigDict(extra="forbid")
     code: Code
     name: Name
     name_en: str | None = Field(default=None, max_length=200)
@@ -78,10 +76,9 @@ class SourceIn(BaseModel):
     active: bool = True
 
 
-class SourceChange(BaseModel):
+class SourceChange(JsonBody):
     """What may change of a source."""
 
-    model_config = ConfigDict(extra="forbid")
     name: Name = ""
     name_en: str | None = None
     binds_due: bool = False
@@ -121,7 +118,7 @@ def list_units(run: Run, who: Who, limit: Limit = 500, cursor: Cursor = None) ->
         return _nodes(ref.units, catalogue.unit_view, cursor, limit)
 
 
-def _unit_fields(body: BaseModel, ref: Any) -> dict[str, Any]:
+def _unit_fields(body: JsonBody, ref: Any) -> dict[str, Any]:
     fields = body.model_dump(exclude_unset=True)
     if "calendar" in fields:
         fields["calendar_code"] = fields.pop("calendar")
@@ -140,7 +137,7 @@ def create_unit(run: Run, who: Who, body: UnitIn) -> dict[str, Any]:
     )
 
 
-@router.patch("/units/{code}")
+@router.patch("/units/{code:path}")
 def change_unit(run: Run, who: Who, code: CodePath, body: UnitChange) -> dict[str, Any]:
     """Change a unit; a new parent moves its whole subtree. Open deadlines that come under another calendar move, and are
     listed as ``moved``."""
@@ -175,7 +172,7 @@ def create_grid(run: Run, who: Who, body: NodeIn) -> dict[str, Any]:
     )
 
 
-@router.patch("/grids/{code}")
+@router.patch("/grids/{code:path}")
 def change_grid(run: Run, who: Who, code: CodePath, body: NodeChange) -> dict[str, Any]:
     """Change a grid; a new parent moves its whole subtree."""
     return _write(
@@ -204,7 +201,7 @@ def create_category(run: Run, who: Who, body: CategoryIn) -> dict[str, Any]:
     )
 
 
-@router.patch("/categories/{code}")
+@router.patch("/categories/{code:path}")
 def change_category(run: Run, who: Who, code: CodePath, body: CategoryChange) -> dict[str, Any]:
     """Change a category; a new parent moves its whole subtree."""
     return _write(
@@ -233,7 +230,7 @@ def create_source(run: Run, who: Who, body: SourceIn) -> dict[str, Any]:
     )
 
 
-@router.patch("/sources/{code}")
+@router.patch("/sources/{code:path}")
 def change_source(run: Run, who: Who, code: CodePath, body: SourceChange) -> dict[str, Any]:
     """Change a source."""
     return _write(

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
 from app import clock
+from app.api.body import JsonBody
 from app.api.deps import IfMatch, Run, Who
 from reports import ledger, service
 
@@ -15,11 +16,10 @@ router = APIRouter(tags=["reports"])
 Month = Annotated[str, Path(max_length=16, description="`2024-03`")]
 
 
-class RowIn(BaseModel):
+class RowIn(JsonBody):
     """What a leader sets of a row; what is left out stays, `null` takes it off."""
 
     model_config = ConfigDict(
-        extra="forbid",
         json_schema_extra={
             "examples": [{"leader": "李副局长", "measures": "每周现场调度", "condition": "噪声复测达标，群众签字认可"}]
         },

@@ -7,9 +7,10 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Path, Query, Response
 from fastapi.responses import PlainTextResponse
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
 from app import clock
+from app.api.body import JsonBody
 from app.api.deps import Run, Who
 from app.domain.errors import Invalid
 from app.domain.limits import Limit, elapsed
@@ -17,6 +18,7 @@ from app.domain.receipts import receipt
 from app.domain.workcalendar import WorkCalendar
 from app.services import explained, tickets
 from app.services.reference import Reference
+from ingest.schema import Moment
 
 router = APIRouter(tags=["deadlines"])
 MOST_SUSPENSIONS = 1000
@@ -35,11 +37,10 @@ EXAMPLE_CALENDAR: dict[str, Any] = {
 }
 
 
-class PreviewIn(BaseModel):
+class PreviewIn(JsonBody):
     """A limit to be computed."""
 
     model_config = ConfigDict(
-        extra="forbid",
         json_schema_extra={
             "examples": [
                 {"calendar": "cn", "start": "2026-02-13T16:30:00+08:00", "limit": EXAMPLE_LIMIT},
@@ -49,24 +50,23 @@ class PreviewIn(BaseModel):
         },
     )  # fmt: skip
     calendar: Any = CALENDAR
-    start: AwareDatetime
+    start: Moment
     limit: dict[str, Any] = Field(description="unit, amount, ends, count_first_day; a negative amount counts back")
-    suspensions: list[tuple[AwareDatetime, AwareDatetime | None]] = Field(default=[], max_length=MOST_SUSPENSIONS)
+    suspensions: list[tuple[Moment, Moment | None]] = Field(default=[], max_length=MOST_SUSPENSIONS)
     extensions: list[dict[str, Any]] = Field(default=[], max_length=20, description="limits, laid on first")
 
 
-class ElapsedIn(BaseModel):
+class ElapsedIn(JsonBody):
     """Two moments to be measured."""
 
     model_config = ConfigDict(
-        extra="forbid",
         json_schema_extra={
             "examples": [{"calendar": "cn", "start": "2026-02-13T16:30:00+08:00", "end": "2026-02-27T17:30:00+08:00"}]
         },
     )
     calendar: Any = CALENDAR
-    start: AwareDatetime
-    end: AwareDatetime
+    start: Moment
+    end: Moment
 
 
 def named_calendar(ref: Reference, given: Any) -> WorkCalendar:

@@ -10,9 +10,10 @@ from typing import Annotated, Any
 from zoneinfo import ZoneInfo
 
 from fastapi import APIRouter, Path, Request, Response
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from app import clock
+from app.api.body import JsonBody
 from app.api.deps import Cursor, Limit, Run, Who, decode_cursor, encode_cursor
 from app.api.problems import language
 from app.domain.errors import Invalid
@@ -49,11 +50,10 @@ def _example(value: Any, status: int = 200, description: str = "Well.") -> dict[
     return {status: {"description": description, "content": {"application/json": {"example": value}}}}
 
 
-class NewFeed(BaseModel):
+class NewFeed(JsonBody):
     """A feed: by a bundled template, or by its own definition as TOML or as an object."""
 
     model_config = ConfigDict(
-        extra="forbid",
         json_schema_extra={
             "examples": [
                 {"template": "hotline12345", "base_url": "https://12345.example.gov.cn/api"},
@@ -87,11 +87,10 @@ class NewFeed(BaseModel):
         return feed_book.check_remote(parse_spec(text, changes))
 
 
-class FeedChange(BaseModel):
+class FeedChange(JsonBody):
     """What is changed of a feed; what is left out stays."""
 
     model_config = ConfigDict(
-        extra="forbid",
         json_schema_extra={"examples": [{"active": False}, {"base_url": "https://new.example.gov.cn/api"}]},
     )
     active: bool | None = Field(default=None, description="switched on, which closes its breaker, or off")
@@ -101,10 +100,10 @@ class FeedChange(BaseModel):
     rewind: bool = Field(default=False, description="forget the cursor: the next pull begins as the first did")
 
 
-class Day(BaseModel):
+class Day(JsonBody):
     """The day to compare; none: yesterday, where the feed is."""
 
-    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"day": "2026-03-14"}]})
+    model_config = ConfigDict(json_schema_extra={"examples": [{"day": "2026-03-14"}]})
     day: date | None = None
 
 

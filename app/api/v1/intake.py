@@ -151,7 +151,7 @@ async def push_ticket(request: Request) -> Response:
 
 
 @router.patch(
-    "/tickets/by-external/{source}/{external_id}",
+    "/tickets/by-external/{source}/{external_id:path}",
     openapi_extra={
         "requestBody": {
             "required": True,

@@ -5,16 +5,17 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Body, Depends, Path, Query, Request, Response
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
 from app import clock
-from app.api.body import check_content_type, read_body
+from app.api.body import JsonBody, check_content_type, read_body
 from app.api.deps import Run, Who
 from app.domain.errors import Invalid
 from app.domain.receipts import limit_words
 from app.security.permissions import require
 from app.services import calendars, ladders, policies, recompute
 from app.services.recompute import Tally
+from ingest.schema import Moment
 
 router = APIRouter(tags=["deadlines"])
 Code = Annotated[str, Path(min_length=1, max_length=64)]
@@ -30,19 +31,17 @@ POLICY_EXAMPLES: list[dict[str, Any]] = [
 ]  # fmt: skip
 
 
-class Described(BaseModel):
+class Described(JsonBody):
     """A ticket, described by codes."""
 
-    model_config = ConfigDict(
-        extra="forbid", json_schema_extra={"examples": [{"kind": "consult", "priority": "normal", "unit": "GA"}]}
-    )
+    model_config = ConfigDict(json_schema_extra={"examples": [{"kind": "consult", "priority": "normal", "unit": "GA"}]})
     source: str | None = Field(default=None, max_length=64)
     kind: str | None = Field(default=None, max_length=64)
     category: str | None = Field(default=None, max_length=64)
     priority: str | None = Field(default=None, max_length=64)
     severity: str | None = Field(default=None, max_length=64)
     unit: str | None = Field(default=None, max_length=64)
-    at: AwareDatetime | None = Field(default=None, description="received at; default: now")
+    at: Moment | None = Field(default=None, description="received at; default: now")
 
 
 @router.get("/policies")

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Path, Query, Request
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from app import clock
+from app.api.body import JsonBody
 from app.api.deps import Cursor, Limit, Run, Who, decode_cursor, encode_cursor, need_role
 from app.api.problems import language
 from app.domain.errors import Invalid
@@ -23,10 +24,9 @@ State = Literal["open", "retried", "deleted", "superseded", "all"]
 Reason = Annotated[str | None, Query(description="code of the first reason, as the groups have it", max_length=64)]
 
 
-class Correction(BaseModel):
+class Correction(JsonBody):
     """What a reject is tried again with: the corrected row as an object, or its text; neither: as it came."""
 
-    model_config = ConfigDict(extra="forbid")
     row: dict[str, Any] | None = Field(default=None, description="the ticket as pushed, or the columns of the file")
     raw: str | None = Field(default=None, max_length=1_048_576, description="the same as JSON text")
 
@@ -37,10 +37,9 @@ class Correction(BaseModel):
         return self
 
 
-class RetryMany(BaseModel):
+class RetryMany(JsonBody):
     """Which open rejects are tried again; at least the reason is named."""
 
-    model_config = ConfigDict(extra="forbid")
     reason: str = Field(min_length=1, max_length=64)
     source: str | None = None
     door: Door | None = None

@@ -5,14 +5,16 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Path
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
 from app import clock
+from app.api.body import JsonBody
 from app.api.deps import Run, Who
 from app.security.permissions import require
 from app.services import clocks, tickets
 from app.services.policy_replay import Proposal, replay
 from app.services.views import moment
+from ingest.schema import Moment
 
 router = APIRouter(tags=["deadlines"])
 TicketId = Annotated[int, Path(ge=1, le=2**62)]
@@ -25,7 +27,7 @@ EXAMPLES: list[dict[str, Any]] = [
 ]  # fmt: skip
 
 
-class ReplayIn(BaseModel):
+class ReplayIn(JsonBody):
     """What is proposed, and the tickets it is tried on: those received from ``from`` until before ``to``."""
 
     model_config = ConfigDict(extra="forbid", populate_by_name=True, json_schema_extra={"examples": [*EXAMPLES]})
@@ -33,8 +35,8 @@ class ReplayIn(BaseModel):
     policies: list[dict[str, Any]] = Field(default=[], max_length=200, description="several")
     calendar: dict[str, Any] | None = Field(default=None, description="a calendar as an object")
     calendar_code: str = Field(default="cn", max_length=64, description="of the calendar it is in place of")
-    since: AwareDatetime = Field(alias="from")
-    until: AwareDatetime = Field(alias="to")
+    since: Moment = Field(alias="from")
+    until: Moment = Field(alias="to")
     target: Literal["accept", "contact", "complete", "callback", "supervise"] = "complete"
     unit: str | None = Field(default=None, max_length=64, description="of its subtree only")
 

@@ -12,11 +12,13 @@ from urllib.parse import quote
 
 from fastapi import APIRouter, Path, Query, Response
 from fastapi.responses import FileResponse
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field, field_validator
 from starlette.background import BackgroundTask
 
 from app import clock
+from app.api.body import JsonBody
 from app.api.deps import Cursor, Limit, Run, Who, decode_cursor, encode_cursor
+from ingest.schema import Moment
 from reports import metrics, service
 from reports.render import FORMATS
 
@@ -25,18 +27,16 @@ ReportId = Annotated[int, Path(ge=1, le=2**62)]
 Kind = Literal["daily", "weekly", "monthly", "clear-out", "range"]
 
 
-class ScopeIn(BaseModel):
+class ScopeIn(JsonBody):
     """What a report covers."""
 
-    model_config = ConfigDict(extra="forbid")
     unit: str | None = Field(default=None, max_length=64, description="code of a unit, with all below it")
 
 
-class ReportIn(BaseModel):
+class ReportIn(JsonBody):
     """A report to be made."""
 
     model_config = ConfigDict(
-        extra="forbid",
         json_schema_extra={
             "examples": [
                 {"kind": "monthly", "period": "2024-03"},
@@ -46,12 +46,17 @@ class ReportIn(BaseModel):
     )
     kind: Kind
     period: str = Field(max_length=32, description="`2024-03-15`, `2024-W11`, `2024-03`, `2024-03-01..2024-03-15`")
-    scope: ScopeIn | str | None = Field(default=None, description='`{"unit": code}`, or the code alone; the whole')
-    as_of: AwareDatetime | None = Field(default=None, description="what was known then; the moment of the call")
+    scope: ScopeIn | None = Field(default=None, description='`{"unit": code}`, or the code alone; the whole')
+    as_of: Moment | None = Field(default=None, description="what was known then; the moment of the call")
+
+    @field_validator("scope", mode="before")
+    @classmethod
+    def _code_alone(cls, value: Any) -> Any:
+        return {"unit": value} if isinstance(value, str) else value
 
     def unit(self) -> str | None:
         """The code of the unit it is about."""
-        return self.scope.unit if isinstance(self.scope, ScopeIn) else self.scope
+        return self.scope.unit if self.scope else None
 
 
 @router.get("/metrics/definitions")

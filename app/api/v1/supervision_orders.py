@@ -5,28 +5,26 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Path, Query
-from pydantic import BaseModel, ConfigDict, Field
+from fastapi import APIRouter, Query
+from pydantic import ConfigDict, Field
 from sqlmodel import Session
 
 from app import clock
-from app.api.deps import Cursor, Limit, Run, Who, decode_cursor, encode_cursor
+from app.api.body import JsonBody
+from app.api.deps import Cursor, Id, Limit, Run, TicketQuery, Who, decode_cursor, encode_cursor
 from app.models import SupervisionOrder, Ticket
 from app.runtime import Runtime
 from app.services import orders
 from app.services.reference import Reference
 
 router = APIRouter(tags=["supervision"])
-OrderId = Annotated[int, Path(ge=1, le=2**62)]
-TicketId = Annotated[int, Path(ge=1, le=2**62)]
-Text = Annotated[str, Field(min_length=1, max_length=2000, pattern=r"^[^\x00]*\S[^\x00]*$")]
+Text = Annotated[str, Field(min_length=1, max_length=2000, pattern=r"\S")]
 
 
-class OrderIn(BaseModel):
+class OrderIn(JsonBody):
     """A person's order."""
 
     model_config = ConfigDict(
-        extra="forbid",
         json_schema_extra={"examples": [{"demand": "三日内现场核实并答复群众", "signatory": "局长"}]},
     )
     trigger: Literal["leader", "repeated", "overdue", "dissatisfied"] = "leader"
@@ -34,24 +32,23 @@ class OrderIn(BaseModel):
     signatory: Annotated[str, Field(min_length=1, max_length=100)] | None = None
 
 
-class ReplyIn(BaseModel):
+class ReplyIn(JsonBody):
     """The unit's answer."""
 
-    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"reply": "已现场处置，群众认可"}]})
-    reply: Annotated[str, Field(min_length=1, max_length=10_000, pattern=r"^[^\x00]*\S[^\x00]*$")]
+    model_config = ConfigDict(json_schema_extra={"examples": [{"reply": "已现场处置，群众认可"}]})
+    reply: Annotated[str, Field(min_length=1, max_length=10_000, pattern=r"\S")]
 
 
-class AcceptIn(BaseModel):
+class AcceptIn(JsonBody):
     """The ruling with which an answer is accepted; it may be left out."""
 
-    model_config = ConfigDict(extra="forbid")
     ruling: Text | None = None
 
 
-class RefuseIn(BaseModel):
+class RefuseIn(JsonBody):
     """The ruling with which an answer is refused: what is missing."""
 
-    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"ruling": "未说明整改时限"}]})
+    model_config = ConfigDict(json_schema_extra={"examples": [{"ruling": "未说明整改时限"}]})
     ruling: Text
 
 
@@ -63,7 +60,7 @@ def list_orders(
     live: bool | None = None,
     unit: Annotated[str | None, Query(description="code of a unit; those below it count too")] = None,
     trigger: Literal["overdue", "dissatisfied", "repeated", "leader"] | None = None,
-    ticket: Annotated[int | None, Query(description="id of a ticket")] = None,
+    ticket: TicketQuery = None,
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> dict[str, Any]:
@@ -78,7 +75,7 @@ def list_orders(
 
 
 @router.get("/supervision-orders/{order_id}")
-def get_order(run: Run, who: Who, order_id: OrderId) -> dict[str, Any]:
+def get_order(run: Run, who: Who, order_id: Id) -> dict[str, Any]:
     """One order."""
     with run.reading() as (session, ref):
         order = orders.visible_order(session, who, order_id)
@@ -93,7 +90,7 @@ def _change(run: Runtime, work: Callable[[Session, Reference], SupervisionOrder]
 
 
 @router.post("/tickets/{ticket_id}/supervision-orders", status_code=201)
-def issue_order(run: Run, who: Who, ticket_id: TicketId, body: OrderIn | None = None) -> dict[str, Any]:
+def issue_order(run: Run, who: Who, ticket_id: Id, body: OrderIn | None = None) -> dict[str, Any]:
     """A leader's or a supervisor's order. A ticket that has a live order keeps it: the order is advanced."""
     asked = body or OrderIn()
     return _change(
@@ -106,20 +103,20 @@ def issue_order(run: Run, who: Who, ticket_id: TicketId, body: OrderIn | None = 
 
 
 @router.post("/supervision-orders/{order_id}/reply")
-def reply(run: Run, who: Who, order_id: OrderId, body: ReplyIn) -> dict[str, Any]:
+def reply(run: Run, who: Who, order_id: Id, body: ReplyIn) -> dict[str, Any]:
     """The unit's answer: it meets the order's limit."""
     return _change(run, lambda session, ref: orders.reply(session, ref, who, order_id, body.reply, now=clock.now()))
 
 
 @router.post("/supervision-orders/{order_id}/accept-reply")
-def accept_reply(run: Run, who: Who, order_id: OrderId, body: AcceptIn | None = None) -> dict[str, Any]:
+def accept_reply(run: Run, who: Who, order_id: Id, body: AcceptIn | None = None) -> dict[str, Any]:
     """The answer is good: the order is closed."""
     ruling = body.ruling if body else None
     return _change(run, lambda session, ref: orders.accept_reply(session, ref, who, order_id, ruling, now=clock.now()))
 
 
 @router.post("/supervision-orders/{order_id}/refuse-reply")
-def refuse_reply(run: Run, who: Who, order_id: OrderId, body: RefuseIn) -> dict[str, Any]:
+def refuse_reply(run: Run, who: Who, order_id: Id, body: RefuseIn) -> dict[str, Any]:
     """The answer will not do: the order enters its next term, with a new limit."""
     return _change(
         run, lambda session, ref: orders.refuse_reply(session, ref, who, order_id, body.ruling, now=clock.now())

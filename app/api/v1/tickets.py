@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Path, Query, Response
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from fastapi import APIRouter, Query, Response
+from pydantic import ConfigDict, Field
 from sqlmodel import Session
 
 from app import clock
-from app.api.deps import Cursor, IfMatch, Limit, Run, Who, decode_cursor, encode_cursor
+from app.api.body import JsonBody
+from app.api.deps import Cursor, Id, IfMatch, Limit, QueryMoment, Run, TicketQuery, Who, decode_cursor, encode_cursor
 from app.models import Ticket
 from app.runtime import Runtime
 from app.security.permissions import record_disclosure, sees_reporter
@@ -19,9 +20,9 @@ from app.services import callbacks, extensions, lifecycle, tickets
 from app.services.reference import Reference
 from app.services.views import callback_view, deadline_view, event_view, extension_view, ticket_view
 from app.store import tickets as store
+from ingest.schema import Moment
 
 router = APIRouter(tags=["tickets"])
-TicketId = Annotated[int, Path(ge=1, le=2**62)]
 Action = Literal["dispatch", "accept", "return", "reassign", "contact", "suspend", "resume", "extend", "complete",
                  "urge", "reopen", "void"]  # fmt: skip
 
@@ -33,24 +34,23 @@ ACTION_EXAMPLES: list[dict[str, Any]] = [
 ]
 
 
-class ActionBody(BaseModel):
+class ActionBody(JsonBody):
     """What an action may be given; each takes what the contract names for it."""
 
-    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [*ACTION_EXAMPLES]})
+    model_config = ConfigDict(json_schema_extra={"examples": [*ACTION_EXAMPLES]})
     unit: str | None = Field(default=None, max_length=64)
     reason: str | None = None
     note: str | None = None
     result: str | None = None
     days: int | None = Field(default=None, strict=True)
-    until: AwareDatetime | None = None
-    at: AwareDatetime | None = Field(default=None, description="when it happened, for roles that may tell of the past")
+    until: Moment | None = None
+    at: Moment | None = Field(default=None, description="when it happened, for roles that may tell of the past")
 
 
-class CallbackBody(BaseModel):
+class CallbackBody(JsonBody):
     """One attempt to ask the citizen."""
 
     model_config = ConfigDict(
-        extra="forbid",
         json_schema_extra={
             "examples": [{"outcome": "reached", "satisfaction": "dissatisfied", "resolved": False, "speed": 2, "attitude": 4,
                           "result_score": 1, "remark": "夜间仍有噪声"}]
@@ -65,13 +65,12 @@ class CallbackBody(BaseModel):
     attitude: int | None = Field(default=None, ge=1, le=5, strict=True)
     result_score: int | None = Field(default=None, ge=1, le=5, strict=True)
     remark: str | None = Field(default=None, max_length=2000)
-    at: AwareDatetime | None = None
+    at: Moment | None = None
 
 
-class RulingBody(BaseModel):
+class RulingBody(JsonBody):
     """A remark of the one who rules."""
 
-    model_config = ConfigDict(extra="forbid")
     note: str | None = Field(default=None, max_length=2000)
 
 
@@ -101,9 +100,9 @@ def list_tickets(
     card: str | None = None,
     overdue: bool | None = None,
     repeated: bool | None = None,
-    received_from: AwareDatetime | None = None,
-    received_to: AwareDatetime | None = None,
-    due_before: AwareDatetime | None = None,
+    received_from: QueryMoment | None = None,
+    received_to: QueryMoment | None = None,
+    due_before: QueryMoment | None = None,
     q: Annotated[str | None, Query(max_length=200)] = None,
     external_id: str | None = None,
     limit: Limit = 50,
@@ -124,7 +123,7 @@ def get_ticket(
     run: Run,
     who: Who,
     response: Response,
-    ticket_id: TicketId,
+    ticket_id: Id,
     reveal: Annotated[
         bool, Query(description="the reporter in full, where you may see it; the look is recorded")
     ] = False,
@@ -143,7 +142,7 @@ def get_ticket(
 
 
 @router.get("/tickets/{ticket_id}/events")
-def list_events(run: Run, who: Who, ticket_id: TicketId) -> dict[str, Any]:
+def list_events(run: Run, who: Who, ticket_id: Id) -> dict[str, Any]:
     """The ticket's log, in order."""
     with run.reading() as (session, ref):
         tickets.get(session, ref, who, ticket_id)
@@ -152,7 +151,7 @@ def list_events(run: Run, who: Who, ticket_id: TicketId) -> dict[str, Any]:
 
 
 @router.get("/tickets/{ticket_id}/deadlines")
-def list_deadlines(run: Run, who: Who, ticket_id: TicketId) -> dict[str, Any]:
+def list_deadlines(run: Run, who: Who, ticket_id: Id) -> dict[str, Any]:
     """Every deadline the ticket has had, the superseded ones too."""
     now = clock.now()
     with run.reading() as (session, ref):
@@ -164,7 +163,7 @@ def list_deadlines(run: Run, who: Who, ticket_id: TicketId) -> dict[str, Any]:
 
 
 @router.get("/tickets/{ticket_id}/callbacks")
-def list_callbacks(run: Run, who: Who, ticket_id: TicketId) -> dict[str, Any]:
+def list_callbacks(run: Run, who: Who, ticket_id: Id) -> dict[str, Any]:
     """The ticket's callbacks, in order."""
     with run.reading() as (session, ref):
         tickets.get(session, ref, who, ticket_id)
@@ -184,7 +183,7 @@ def _change(
 
 @router.post("/tickets/{ticket_id}/callbacks", status_code=201)
 def post_callback(
-    run: Run, who: Who, response: Response, version: IfMatch, ticket_id: TicketId, body: CallbackBody
+    run: Run, who: Who, response: Response, version: IfMatch, ticket_id: Id, body: CallbackBody
 ) -> dict[str, Any]:
     """Keep one callback; it closes the ticket, reopens it, or waits for the next attempt."""
     params = body.model_dump(exclude={"at"})
@@ -204,7 +203,7 @@ def post_action(
     who: Who,
     response: Response,
     version: IfMatch,
-    ticket_id: TicketId,
+    ticket_id: Id,
     action: Action,
     body: ActionBody | None = None,
 ) -> dict[str, Any]:
@@ -226,7 +225,7 @@ def list_extensions(
     run: Run,
     who: Who,
     state: Literal["pending", "approved", "refused", "withdrawn"] | None = None,
-    ticket: int | None = None,
+    ticket: TicketQuery = None,
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> dict[str, Any]:
@@ -244,7 +243,7 @@ def list_extensions(
 def rule_on_extension(
     run: Run,
     who: Who,
-    extension_id: TicketId,
+    extension_id: Id,
     ruling: Literal["approve", "refuse"],
     body: RulingBody | None = None,
 ) -> dict[str, Any]:

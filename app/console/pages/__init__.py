@@ -10,7 +10,6 @@ from app.console.pages import (
     calendar,
     clear_out,
     feeds,
-    missing,
     policies,
     receipt,
     replay,
@@ -19,12 +18,12 @@ from app.console.pages import (
     ticket_actions,
     tickets,
 )
+from app.console.pages.missing import missing_page
 
 router = APIRouter(include_in_schema=False)
 for _page in (
     account, board, tickets, ticket, ticket_actions, reports, clear_out, calendar, receipt, replay, policies, feeds,
 ):  # fmt: skip
     router.include_router(_page.router)
-fallback = missing.router
 
-__all__ = ["fallback", "router"]
+__all__ = ["missing_page", "router"]

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, HTTPException, Request, Response
+from fastapi import Request, Response
+from starlette.exceptions import HTTPException
 
 from app.console.i18n import texts
 from app.console.web import any_visitor, language, refused_page
 from app.domain.errors import Unauthorized
 
-router = APIRouter(include_in_schema=False)
-MACHINES = ("api/", "open311/", "static/", "healthz", "readyz", "metrics")
+MACHINES = ("/api/", "/open311/", "/static/", "/healthz", "/readyz", "/metrics")
 
 
-@router.get("/{path:path}")
-def no_such_page(request: Request, path: str) -> Response:
-    """Say that there is no such page."""
-    if path.startswith(MACHINES) or "text/html" not in request.headers.get("accept", ""):
-        raise HTTPException(404)
+def missing_page(request: Request, refusal: HTTPException) -> Response | None:
+    """The page that says that there is no such page; None where it is not a person who asks, or something else is wrong."""
+    path = request.url.path
+    if refusal.status_code != 404 or path.startswith(MACHINES) or "text/html" not in request.headers.get("accept", ""):
+        return None
     try:
         any_visitor(request)
     except Unauthorized:

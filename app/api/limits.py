@@ -1,0 +1,52 @@
+"""How long a request's body may be, before anything reads it: nobody fills the memory of the service, signed in or not."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from starlette.datastructures import Headers
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from app.api.body import too_large
+from app.api.problems import of_error
+
+LONGEST: Final = 4 * 1024 * 1024
+"""Bytes of any body of the API but those below."""
+OWN_LIMIT: Final = frozenset({"/api/v1/tickets/batch"})
+"""Paths that read their body piece by piece, and bound it themselves."""
+
+
+class BodyLimit:
+    """Refuses a longer body with 413: by what it says of its length, or as soon as it has come to more than that."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on, its body bounded."""
+        if scope["type"] != "http" or not scope["path"].startswith("/api/") or scope["path"] in OWN_LIMIT:
+            await self.app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        declared = headers.get("content-length", "")
+        if declared.isdecimal() and (len(declared) > 18 or int(declared) > LONGEST):
+            await of_error(Request(scope), too_large(LONGEST))(scope, receive, send)
+            return
+        counted = "transfer-encoding" in headers
+        await self.app(scope, _bounded(receive) if counted else receive, send)
+
+
+def _bounded(receive: Receive) -> Receive:
+    size = 0
+
+    async def read() -> Message:
+        nonlocal size
+        message = await receive()
+        size += len(message.get("body", b""))
+        if size > LONGEST:
+            raise HTTPException(413)  # what parses a body lets this alone through; the handler finds the words
+        return message
+
+    return read
