@@ -87,7 +87,7 @@ def test_policies_leave_as_toml_and_come_back_from_it(site: Site, signed_in: Sig
     page = signed_in("li", lang="en")
     page.goto("/policies")
     with page.expect_download() as saving:
-        page.click("a[href='/policies/export']")
+        page.click("a[href='/policies/+export']")
     file = tmp_path / "policies.toml"
     saving.value.save_as(file)
     page.set_input_files("#file", file)

@@ -101,7 +101,7 @@ def _moment(request: Request, run: Runtime) -> datetime | None:
     return moment if moment.tzinfo else moment.replace(tzinfo=run.settings.zone)
 
 
-@router.get("/policies/export")
+@router.get("/policies/+export")
 def export(run: Run, looking: Looking) -> Response:
     """The policies as a TOML file."""
     with run.reading() as (_, ref):
@@ -112,7 +112,7 @@ def export(run: Run, looking: Looking) -> Response:
     )  # fmt: skip
 
 
-@router.post("/policies/import")
+@router.post("/policies/+import")
 def import_file(
     request: Request, run: Run, looking: Looking, fields: Checked,
     file: Annotated[tuple[str, bytes], Depends(uploaded)],
