@@ -31,6 +31,9 @@ class Settings(BaseSettings):
     sweep_seconds: float = Field(2.0, gt=0, le=3600, description="pause between two looks of the sweeper")
     sweep_batch: int = Field(500, ge=1, le=10_000, description="tickets that one sweep transaction takes")
     intake_queue: int = Field(10_000, ge=1, description="pushes that may wait for a commit; beyond it 503")
+    intake_process: Literal["auto", "always", "never"] = Field(
+        "auto", description="commit pushes in a second process: once they come fast (auto), from the start, or never"
+    )
     intake_group: int = Field(512, ge=1, le=10_000, description="pushes at most in one commit")
     upload_mib: int = Field(256, ge=1, le=16_384, description="size of a file that a page takes, in MiB")
     session_hours: int = Field(12, ge=1, le=24 * 31, description="how long a sign-in lasts")

@@ -35,12 +35,14 @@ log = logging.getLogger("duban.intake")
 
 @dataclass(frozen=True, slots=True)
 class Push:
-    """One ticket to be taken in from ``source_code``, by ``actor``; ``key`` is the caller's ``Idempotency-Key``."""
+    """One ticket to be taken in from ``source_code``, by ``actor``; ``key`` is the caller's ``Idempotency-Key``, ``raw``
+    the JSON that ``incoming`` was read from, where it was."""
 
     incoming: TicketIn
     source_code: str
     actor: str
     key: str | None = None
+    raw: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,17 +97,20 @@ class Line:
             held.close()
 
 
-def take_in(runtime: Runtime, pushes: Sequence[Push], now: datetime, line: Line | None = None) -> list[Outcome]:
+def take_in(
+    runtime: Runtime, pushes: Sequence[Push], now: datetime, line: Line | None = None, ids: Sequence[int] = ()
+) -> list[Outcome]:
     """Take a group of pushes in, in one transaction; of each the answer, or why it is refused.
 
-    Blocks; to be called from a worker thread, whose ``line`` is kept. Never raises for what is wrong with a row or with
-    the database.
+    Blocks; to be called from a worker thread, whose ``line`` is kept. ``ids``: those for the new tickets, where an
+    attempt was made with them already, which may have stored some. Never raises for what is wrong with a row or with the
+    database.
     """
     if line is not None:
-        return _settle(runtime, line, pushes, [], now)
+        return _settle(runtime, line, pushes, list(ids), now)
     line = Line(runtime.database)
     try:
-        return _settle(runtime, line, pushes, [], now)
+        return _settle(runtime, line, pushes, list(ids), now)
     finally:
         line.drop()
 

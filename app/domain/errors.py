@@ -21,7 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +54,9 @@ class DubanError(Exception):
         self.zh = zh
         self.en = en
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _again, (type(self), self.args, self.__dict__)  # errors cross from process to process
+
     def text(self, lang: str) -> str:
         """The reason in ``lang`` (``zh`` unless ``en``)."""
         return self.en if lang == "en" else self.zh
@@ -61,6 +64,12 @@ class DubanError(Exception):
     def title(self, lang: str) -> str:
         """The kind of refusal in ``lang``."""
         return self.title_en if lang == "en" else self.title_zh
+
+
+def _again(kind: type[DubanError], args: tuple[Any, ...], said: dict[str, Any]) -> DubanError:
+    error = kind.__new__(kind, *args)
+    error.__dict__.update(said)
+    return error
 
 
 class Invalid(DubanError):

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from sqlalchemy import func, select
 from sqlmodel import Session, col
 
-from app.models import CalendarVersion, Category, Counter, Grid, LadderVersion, PolicyVersion, Source, Unit
+from app.models import CalendarVersion, Category, Grid, LadderVersion, PolicyVersion, Source, Unit
 
 Node = TypeVar("Node", Unit, Grid, Category)
 Coded = TypeVar("Coded", Unit, Grid, Category, Source)
@@ -16,8 +16,9 @@ Versioned = TypeVar("Versioned", CalendarVersion, PolicyVersion, LadderVersion)
 
 
 def version_of(session: Session) -> int:
-    """The number that grows with every change of reference data."""
-    return session.execute(select(col(Counter.value)).where(col(Counter.name) == "reference")).scalar() or 0
+    """The number that grows with every change of reference data. Asked in every transaction, so past the ORM."""
+    found = session.connection().exec_driver_sql("SELECT value FROM counter WHERE name = 'reference'").scalar()
+    return int(found or 0)
 
 
 def all_rows(session: Session, table: type[Coded]) -> Sequence[Coded]:

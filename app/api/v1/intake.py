@@ -133,8 +133,9 @@ async def push_ticket(request: Request) -> Response:
     source = queue.source_of_key(who) if asked is None else None
     if source is None:
         source = await run_in_threadpool(source_of, run, who, asked)
-    incoming = validate_ticket(await read_body(request, TICKET_BYTES), now=clock.now())
-    answer = await queue.push(Push(incoming, source, who.actor, key))
+    body = await read_body(request, TICKET_BYTES)
+    incoming = validate_ticket(body, now=clock.now())
+    answer = await queue.push(Push(incoming, source, who.actor, key, body))
     if answer.status == "differs":
         raise Conflict(
             f"来源 {source} 的工单 {incoming.external_id} 已存在，以下内容不同：{'、'.join(answer.fields)}；更正请用 PATCH",
