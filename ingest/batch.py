@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -122,4 +123,11 @@ def raw_of(raw: Any) -> str:
     try:
         return orjson.dumps(raw).decode()
     except (orjson.JSONEncodeError, TypeError):
+        return _patiently(raw)  # lone surrogates, numbers of more than 64 bits, deep nesting
+
+
+def _patiently(raw: Any) -> str:
+    try:
+        return json.dumps(raw)
+    except (ValueError, TypeError, RecursionError):
         return str(raw).encode("utf-8", "backslashreplace").decode()

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
-
-import orjson
 
 from app.domain.errors import FieldProblem
 from app.models import FeedRecord
@@ -25,6 +25,7 @@ from ingest.values import MomentReader, text_of
 ID_LENGTH = 64
 BELIEVED_AHEAD = timedelta(days=1)
 """A change stamped further ahead of now is a slip of the upstream's clock; believed, it would hide every later one."""
+_UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 OLDEST = datetime.min.replace(tzinfo=UTC)
 
 
@@ -83,8 +84,8 @@ class Reader:
     def updated_at_of_raw(self, raw: str, now: datetime) -> datetime | None:
         """The same of a record that is kept as text."""
         try:
-            record = orjson.loads(raw)
-        except orjson.JSONDecodeError:
+            record = json.loads(raw)
+        except (ValueError, RecursionError):
             return None  # it never was JSON that could be written again
         return self.updated_at(record, now)
 
@@ -104,7 +105,7 @@ class Reader:
         """The id of a record that is no ticket, where it has one that a ticket could have."""
         values = (member(record, name) for name in self._id_names)
         text = next((text for value in values if isinstance(value, str | int) and (text := text_of(value))), "")
-        return text if 0 < len(text) <= ID_LENGTH and "\0" not in text else None
+        return text if 0 < len(text) <= ID_LENGTH and not _UNSTORABLE.search(text) else None
 
 
 def is_known(one: Said, known: Mapping[str, FeedRecord]) -> bool:

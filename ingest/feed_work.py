@@ -296,13 +296,14 @@ class Work:
             store.held(session, self.feed_id, self.holder, values)
 
     def _breaker(self, now: datetime) -> dict[str, Any]:
+        """Whether and how long the upstream is left alone: as it asked for, or longer with each failure in a row."""
         limits = self.spec.limits
         failures = self.before_failures + 1
-        if failures < limits.breaker_failures:
-            return {"failures": failures}
-        doublings = min(failures - limits.breaker_failures, BREAKER_DOUBLINGS)
-        wait = max(limits.breaker_seconds * 2**doublings, getattr(self.done.error, "wait", None) or 0)
-        return {"failures": failures, "open_until": now + timedelta(seconds=min(wait, LONGEST_BREAK))}
+        wait = float(getattr(self.done.error, "wait", None) or 0)
+        if failures >= limits.breaker_failures:
+            doublings = min(failures - limits.breaker_failures, BREAKER_DOUBLINGS)
+            wait = max(limits.breaker_seconds * 2**doublings, wait)
+        return {"failures": failures, "open_until": now + timedelta(seconds=min(wait, LONGEST_BREAK)) if wait else None}
 
 
 def begin(

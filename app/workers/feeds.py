@@ -8,6 +8,7 @@ has come. The reconciliation is a job of the leader, made up when it was missed.
 from __future__ import annotations
 
 import logging
+import time
 from datetime import date, datetime, timedelta
 from threading import Event, Lock, Thread
 from zoneinfo import ZoneInfo
@@ -52,12 +53,12 @@ class Puller:
     def stop(self) -> None:
         """Begin nothing more, and let what is under way end with the page it is at."""
         self._stop.set()
-        if self._thread.is_alive():
-            self._thread.join(STOP_SECONDS)
+        ends = time.monotonic() + STOP_SECONDS
         with self._lock:
-            waiting = list(self._working.values())
-        for thread in waiting:
-            thread.join(STOP_SECONDS)
+            threads = [self._thread, *self._working.values()]
+        for thread in threads:
+            if thread.is_alive():
+                thread.join(max(0.0, ends - time.monotonic()))
 
     def waiting(self, now: datetime) -> list[tuple[str, date | None]]:
         """The feeds to be worked on: to be pulled, or, with a day, to be compared."""

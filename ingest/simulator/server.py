@@ -43,7 +43,7 @@ class _Server:
         if world.chance(world.faults.error):
             return Response("simulated failure", 500, headers)
         if world.chance(world.faults.throttle):
-            return Response("slow down", 429, {**headers, "Retry-After": "1"})
+            return Response("slow down", 429, {**headers, "Retry-After": str(world.faults.retry_after)})
         if world.chance(world.faults.slow):
             await asyncio.sleep(world.faults.slow_seconds)
         try:

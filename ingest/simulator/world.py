@@ -19,7 +19,8 @@ KINDS = (("咨询", "ask"), ("求助", "help"), ("投诉", "complain"), ("举报
 @dataclass(frozen=True, slots=True)
 class Faults:
     """How often what goes wrong: each a chance of one request or of one record. ``slow_seconds``: how long a slow
-    answer takes; ``skew_seconds``: the upstream's clock less the true one."""
+    answer takes; ``skew_seconds``: the upstream's clock less the true one; ``retry_after``: the seconds that a throttled
+    client is told to wait."""
 
     error: float = 0.0
     throttle: float = 0.0
@@ -32,6 +33,7 @@ class Faults:
     stale: float = 0.0
     update: float = 0.3
     skew_seconds: int = 0
+    retry_after: int = 1
 
 
 ROUGH = Faults(error=0.08, throttle=0.05, truncate=0.05, garbage=0.04, duplicate=0.2, shuffle=0.5, stale=0.1,

@@ -165,7 +165,7 @@ class Upstream:
         ends = self._pace.monotonic() + limits.total_seconds
         parts: list[bytes] = []
         size = 0
-        for part in answer.iter_bytes(65_536):
+        for part in answer.iter_bytes():  # as it arrives: a body that drips is noticed by its first drops
             size += len(part)
             if size > limits.body_bytes:
                 raise UpstreamError(

@@ -135,6 +135,7 @@ class RestFeed:
         paging = self.spec.paging
         assert paging.next is not None, "checked when the spec was read"
         token = position.get("token")
+        seen = {token}
         for _ in range(MOST_PAGES):
             params = self._size() | ({paging.param: token} if token else {})
             document = self._ask(self.spec.request.path, params)
@@ -143,6 +144,11 @@ class RestFeed:
                 yield Page(items, {"token": str(following)} if following is not None else dict(position))
                 return
             token = str(following)
+            if token in seen:
+                raise UpstreamError(
+                    f"上游的游标在原地打转：{token[:80]}", f"the upstream's cursor goes round in a circle: {token[:80]}"
+                )
+            seen.add(token)
             position = {"token": token}
             yield Page(items, position)
 
@@ -151,6 +157,7 @@ class RestFeed:
         page, total, passes = begun.get("page", paging.first), begun.get("total"), begun.get("again", 0)
         moved = bool(begun.get("moved"))
         base: Position = {key: begun[key] for key in ("since", "until") if key in begun}
+        before: list[Record] | None = None
         for _ in range(MOST_PAGES):
             asked = {**params, **self._size()}
             if paging.style == "number":
@@ -161,13 +168,19 @@ class RestFeed:
             moved = moved or (total is not None and told is not None and told != total)
             total = told if total is None else total
             if paging.style == "number" and not self._is_last(items, page, told):
+                if items == before:
+                    raise UpstreamError(
+                        f"上游把同一页又给了一遍（第 {page} 页），请核对分页参数",
+                        f"the upstream gave the same page again (page {page}): look at the paging parameters",
+                    )
+                before = items
                 page += 1
                 yield Page(items, {**base, "page": page, "total": total, "again": passes, "moved": moved})
                 continue
             if not moved or passes + 1 >= MOST_PASSES:
                 yield Page(items, dict(after))
                 return
-            passes, page, total, moved = passes + 1, paging.first, None, False
+            passes, page, total, moved, before = passes + 1, paging.first, None, False, None
             yield Page(items, {**base, "page": page, "total": None, "again": passes, "moved": False})
 
     def _is_last(self, items: list[Record], page: int, told: Any) -> bool:

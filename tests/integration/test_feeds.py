@@ -363,3 +363,37 @@ def test_a_watched_folder_takes_a_file_once_and_puts_it_away(
     assert sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file()) == [
         "b.part", "done/a.csv", "failed/c.csv"
     ]  # fmt: skip
+
+
+def test_a_folder_that_is_given_the_same_day_twice_and_then_a_later_state_of_it_follows(
+    feed_runtime: Runtime, moving: Moving, tmp_path: Path
+) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    add(feed_runtime, FeedSpec.model_validate({
+        "name": "drop", "kind": "folder", "title": {"zh": "文件夹", "en": "Folder"},
+        "source": {"code": "drop", "zh": "文件夹", "en": "Folder"},
+        "folder": {"path": str(folder), "profile": "duban"},
+    }))  # fmt: skip
+
+    def drop(name: str, *rows: str) -> tuple[int, int, int, int]:
+        (folder / name).write_text("\n".join(("工单编号,标题,内容", *rows)), "utf-8")
+        os.utime(folder / name, (1, 1))
+        done = pull(feed_runtime, "drop", pace=moving.pace()).tally
+        return done.created, done.corrected, done.unchanged, done.rejected
+
+    day = ("A1,路灯不亮,一", "A2,井盖破损,二", ",没有编号,三")
+    assert drop("day.csv", *day) == (2, 0, 0, 1)
+    assert drop("day.csv", *day) == (0, 0, 2, 1), "the same file: the same tickets, and the same reject"
+    assert drop("again.csv", "A1,路灯不亮,已换灯泡", "A2,井盖破损,二", "A3,水管爆裂,四") == (1, 1, 1, 0)
+    assert ticket(feed_runtime, "A1").content == "已换灯泡"
+    assert counts(feed_runtime) == (3, 1)
+    assert sorted(path.name.split(".")[0] for path in (folder / "done").iterdir()) == ["again", "day", "day"]
+
+
+def test_an_upstream_that_asks_for_time_is_left_alone_so_long(feed_runtime: Runtime, moving: Moving) -> None:
+    with serving(World(1, moving.now, Faults(throttle=1.0, retry_after=7200))) as address:
+        add(feed_runtime, simulated("sulaiban", address))
+        assert pull(feed_runtime, "sulaiban", pace=moving.pace()).retries == 0
+    feed = the_feed(feed_runtime)
+    assert (feed.failures, feed.open_until) == (1, moving.now() + timedelta(hours=2))

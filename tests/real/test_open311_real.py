@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -24,6 +23,7 @@ from ingest.feed_spec import Changes, FeedSpec, load_spec
 from ingest.pull import pull
 from ingest.sources.http import Pace, Upstream, UpstreamError
 from ingest.sources.open311 import Open311Feed, explained, read_document, read_errors, read_requests
+from tests.answering import answering, send
 
 pytestmark = pytest.mark.real
 NOW = datetime(2026, 3, 2, 2, tzinfo=UTC)
@@ -37,27 +37,14 @@ def open311(real_data: Path) -> Path:
 
 
 @contextmanager
-def answering(answers: dict[str, tuple[int, bytes]]) -> Iterator[str]:
+def serving(answers: dict[str, tuple[int, bytes]]) -> Iterator[str]:
     """A server that gives each path its answer, whatever the query; its address."""
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            status, body = answers.get(urlsplit(self.path).path, (404, b"<errors/>"))
-            self.send_response(status)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        send(handler, *answers.get(urlsplit(handler.path).path, (404, b"<errors/>")))
 
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the library's name
-            """Say nothing."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        server.server_close()
+    with answering(answer) as address:
+        yield address
 
 
 def spec_for(address: str, encoding: str) -> FeedSpec:
@@ -70,7 +57,7 @@ def spec_for(address: str, encoding: str) -> FeedSpec:
 
 @contextmanager
 def client(answers: dict[str, tuple[int, bytes]]) -> Iterator[Open311Feed]:
-    with answering(answers) as address:
+    with serving(answers) as address:
         spec = spec_for(address, "xml")
         with Upstream(spec, PACE, explain=explained) as upstream:
             yield Open311Feed(spec, upstream)
@@ -85,7 +72,7 @@ def runtime(database_url: str) -> Iterator[Runtime]:
 
 def pulled(runtime: Runtime, answers: dict[str, tuple[int, bytes]], encoding: str) -> list[Ticket]:
     """The tickets that a pull of these answers makes; a second pull must change nothing."""
-    with answering(answers) as address:
+    with serving(answers) as address:
         with runtime.database.write() as session:
             feed_book.keep(session, spec_for(address, encoding), actor="test", now=NOW)
         first = pull(runtime, "open311", pace=PACE)
