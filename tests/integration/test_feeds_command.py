@@ -87,7 +87,7 @@ def test_a_feed_is_added_pulled_compared_and_switched_off(shell: Shell, moving: 
         day = moving.moment.astimezone().date().isoformat()
         compared = shell.json("feed", "reconcile", "east", "--day", day)
         assert (compared["missing"], compared["extra"]) == ([], [])
-    assert "connection" in shell.run("feed", "pull", "east", code=1)
+    assert "cannot be reached" in shell.run("feed", "pull", "east", code=1)
     (listed,) = shell.json("feed", "list")
     assert (listed["name"], listed["state"], listed["created"]) == ("east", "failing", 9)
     assert shell.json("feed", "off", "east")["state"] == "off"
