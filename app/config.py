@@ -22,7 +22,7 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="DUBAN_", env_file=".env", extra="ignore", frozen=True)
 
-    data_dir: Path = Field(Path("data"), description="where the embedded database and the reports stand")
+    data_dir: Path = Field(Path("data"), description="where the embedded database, reports, profiles and uploads stand")
     database_url: SecretStr = Field(SecretStr(""), description="SQLAlchemy URL; empty: SQLite under data_dir")
     role: Role = Field("all", description="all, or one half of the process: web, worker")
     lang: Literal["zh", "en"] = Field("zh", description="language of the command line, and of pages before a choice")

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
+from fastapi.concurrency import run_in_threadpool
 from fastapi.staticfiles import StaticFiles
 
 from app import clock, console
@@ -16,6 +17,7 @@ from app.config import Settings, get_settings
 from app.runtime import Runtime
 from app.workers.background import Background
 from ingest.commit import Intake
+from ingest.jobs import ImportJobs
 
 DESCRIPTION = """\
 督办 Duban supervises citizens' work orders to completion: intake, deadlines in working days, alerts, supervision orders,
@@ -30,10 +32,14 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     background = Background(runtime)
     if settings.role in ("all", "worker"):
         background.start()
+    imports = app.state.imports = ImportJobs(runtime)
+    if settings.role in ("all", "web"):
+        imports.resume()
     async with Intake(runtime) as intake, stream.Broadcaster(runtime) as broadcaster:
         app.state.intake = intake
         app.state.broadcaster = broadcaster
         yield
+    await run_in_threadpool(imports.close)
     background.stop()
     runtime.close()
 

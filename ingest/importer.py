@@ -81,8 +81,9 @@ def import_file(
         file = stack.enter_context(open_mapped(path, profile))  # what is no file of this profile is refused first
         code = source_code or profile.source.code
         run, earlier = _begin(
-            runtime, path, profile, code, live, now, name=name or path.name, by=by or f"import:{profile.name}"
-        )
+            runtime, path, profile, code, live, now, name=name or path.name, by=by or f"import:{profile.name}",
+            columns=file.file.columns,
+        )  # fmt: skip
         assert run.id is not None, "it has been stored"
         place = rejects.Place("import", run.source_id, run.id, profile.name, earlier)
         door = Door(place, code, f"import:{profile.name}", history=True, live=live, follow=follow)
@@ -195,6 +196,7 @@ def _begin(
     *,
     name: str,
     by: str,
+    columns: Sequence[str],
 ) -> tuple[ImportRun, tuple[int, ...]]:
     """The run to go on with, or a new one; and the earlier runs of this file."""
     digest, key = file_digest(path), profile_key(profile)
@@ -215,7 +217,7 @@ def _begin(
         else:
             run = ImportRun(
                 file_name=name[-255:], file_sha256=digest, profile=key, source_id=source.id, live=live,
-                started_at=now, actor=by[:100],
+                started_at=now, actor=by[:100], columns=list(columns),
             )  # fmt: skip
             session.add(run)
         session.flush()

@@ -22,7 +22,8 @@ from ingest.tomltext import read_toml
 from ingest.values import MomentReader
 
 BUNDLED = Path(__file__).parent / "profiles"
-_SIZE = 256 * 1024
+LONGEST = 256 * 1024
+"""Bytes of a profile."""
 
 MOMENT_FIELDS = (
     "received_at",
@@ -243,7 +244,11 @@ def column_key(name: str) -> str:
 
 def parse_profile(text: str) -> Profile:
     """The profile in ``text``. Raises ``Invalid`` with a pointer for each mistake."""
-    content = read_toml(text)
+    return check_profile(read_toml(text))
+
+
+def check_profile(content: object) -> Profile:
+    """The profile that ``content``, read from TOML or JSON, is. Raises ``Invalid`` with a pointer for each mistake."""
     try:
         return Profile.model_validate(content)
     except ValidationError as error:
@@ -278,7 +283,7 @@ def load_profile(name: str, folders: Iterable[Path] = ()) -> Profile:
 
 
 def _read(path: Path) -> Profile:
-    if path.stat().st_size > _SIZE:
+    if path.stat().st_size > LONGEST:
         raise Invalid.at("", "映射配置文件过大", "the profile file is too large")
     try:
         return parse_profile(path.read_text(encoding="utf-8-sig"))

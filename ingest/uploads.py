@@ -84,6 +84,10 @@ class Incoming:
             )
         self._file.write(chunk)
 
+    def close(self) -> None:
+        """No more comes."""
+        self._file.close()
+
     def keep(self, name: str, by: str, now: datetime) -> Upload:
         """The upload that it has become. Raises BadRequest for an empty file."""
         self._file.close()

@@ -17,6 +17,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, RedirectResponse
 from fastapi.routing import APIRoute
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from sqlalchemy.exc import DBAPIError
 from starlette.exceptions import HTTPException
 
 from app import clock
@@ -28,13 +29,15 @@ from app.security import tokens
 from app.security.permissions import may
 from app.security.principal import Principal
 from app.security.sessions import SESSION_COOKIE
-from app.services import accounts
+from app.services import accounts, rejects
 
 log = logging.getLogger("duban.console")
 HERE = Path(__file__).parent
 STATIC = HERE / "static"
 LANG_COOKIE = "duban_lang"
 LONGEST_FORM = 256 * 1024
+MOST_COUNTED = 999
+"""What the menu counts up to."""
 
 HEADERS = {
     "Content-Security-Policy": (
@@ -218,7 +221,18 @@ def context(request: Request, now: datetime) -> dict[str, Any]:
         "until": lambda moment: wording.until(moment, now, t),
         "span": lambda length: wording.span(length, t),
         "length": lambda seconds: wording.length(seconds, t),
+        "open_rejects": lambda: _open_rejects(runtime(request)),
     }
+
+
+def _open_rejects(run: Runtime) -> str:
+    """How many rejects wait, for the menu of those who may settle them; empty for none."""
+    try:
+        with run.database.read() as session:
+            found = rejects.count_open(session, most=MOST_COUNTED + 1)
+    except DBAPIError:
+        return ""  # a page that says that the database is away is a page all the same
+    return f"{MOST_COUNTED}+" if found > MOST_COUNTED else str(found or "")
 
 
 def page(

@@ -18,6 +18,7 @@ class ImportRun(SQLModel, table=True):
     file_name: str = Field(max_length=255)
     file_sha256: str = Field(max_length=64)
     profile: str = Field(max_length=100)
+    columns: list[str] | None = document(nullable=True, default=None)
     source_id: int = Field(foreign_key="source.id")
     live: bool = False
     state: str = Field(default="running", max_length=16, description="running, done, failed")

@@ -45,6 +45,8 @@ MAY: Mapping[str, frozenset[str]] = {
     "reference.edit": frozenset({"admin"}),
     "deadlines.edit": frozenset({"admin", "dispatcher"}),
     "deadlines.replay": frozenset({"admin", "dispatcher", "supervisor", "leader", "auditor"}),
+    "files.import": frozenset({"admin", "dispatcher"}),
+    "rejects.settle": frozenset({"admin", "dispatcher", "integrator"}),
     "reporter.reveal": frozenset({"admin", "dispatcher", "supervisor", "caller", "unit"}),
 }
 """What is not a step of a ticket's life, and the roles that may do it."""

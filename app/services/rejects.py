@@ -14,7 +14,7 @@ from datetime import datetime, tzinfo
 from typing import Any
 
 import orjson
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 from sqlmodel import Session, col
 
 from app.domain.errors import FieldProblem, NotFound
@@ -275,8 +275,27 @@ def settle(
     session.flush()
 
 
-def count_open(session: Session) -> int:
-    """How many rejects wait for somebody."""
-    return int(
-        session.execute(select(func.count()).select_from(Reject).where(col(Reject.state) == "open")).scalar_one()
+def discard(session: Session, who: Principal, chosen: Filter, now: datetime, *, most: int) -> int:
+    """Mark up to ``most`` open rejects of a filter as deleted; how many were."""
+    ids = oldest_ids(
+        session, who, Filter("open", chosen.door, chosen.source_id, chosen.reason, chosen.run_id), after=0, limit=most
     )
+    for start in range(0, len(ids), LOOKUP):
+        session.execute(
+            update(Reject)
+            .where(col(Reject.id).in_(ids[start : start + LOOKUP]), col(Reject.state) == "open")
+            .values(state="deleted", settled_at=now, settled_by=who.actor)
+        )
+    return len(ids)
+
+
+def next_open(session: Session, who: Principal, chosen: Filter, *, before: int) -> int | None:
+    """The id of the next open reject of a filter below ``before``, the newest first; none at the end."""
+    found = list_rejects(session, who, chosen, before=before, limit=1)
+    return found[0].id if found else None
+
+
+def count_open(session: Session, *, most: int) -> int:
+    """How many rejects wait for somebody, counted no further than ``most``."""
+    some = select(col(Reject.id)).where(col(Reject.state) == "open").limit(most).subquery()
+    return int(session.execute(select(func.count()).select_from(some)).scalar_one())

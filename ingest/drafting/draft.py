@@ -11,12 +11,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from pydantic import ValidationError
-
-from app.domain.errors import Invalid
 from ingest.drafting.vocabulary import CODES, TREES
-from ingest.problems import problems_of
-from ingest.profile import TARGETS, Columns, Profile, Tree, column_key
+from ingest.profile import TARGETS, Columns, Profile, Tree, check_profile, column_key
 
 JOINED = 3
 """Columns that one field may be put together from, in a draft."""
@@ -35,7 +31,8 @@ ALL_TARGETS = (*FIELDS, *TREE_TARGETS)
 class Draft:
     """``columns``: target → one column, or several to be joined. ``constants``: field → what every ticket has there.
     ``words``: field → the source's word → our code (empty: leave the field out; ``*``: every other word).
-    ``sheet``: the one of a spreadsheet, where it is not the first that holds anything."""
+    ``sheet``: the one of a spreadsheet, where it is not the first that holds anything; ``encoding``: where the one that
+    is told from the file is wrong."""
 
     columns: dict[str, tuple[str, ...]] = field(default_factory=dict)
     constants: dict[str, str] = field(default_factory=dict)
@@ -47,6 +44,7 @@ class Draft:
     keep_rest: bool = True
     shorten: bool = False
     sheet: str | None = None
+    encoding: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +61,7 @@ class Identity:
 
 def profile_of(draft: Draft, identity: Identity, base: Profile | None = None) -> Profile:
     """The profile that ``draft`` comes to. Raises ``Invalid``, with a pointer for each mistake."""
-    try:
-        return Profile.model_validate(content_of(draft, identity, base))
-    except ValidationError as error:
-        raise Invalid(problems_of(error, Profile.model_fields)) from error
+    return check_profile(content_of(draft, identity, base))
 
 
 def content_of(draft: Draft, identity: Identity, base: Profile | None = None) -> dict[str, Any]:
@@ -85,9 +80,8 @@ def content_of(draft: Draft, identity: Identity, base: Profile | None = None) ->
         "fields": _fields(draft, base),
     }
     content["constants"] = {f: c for f, c in content["constants"].items() if f not in CODES or f in draft.constants}
-    content["file"] = {**content.get("file", {}), "sheet": draft.sheet}
-    if draft.sheet is None:
-        del content["file"]["sheet"]
+    hints = {**content.get("file", {}), "sheet": draft.sheet, "encoding": draft.encoding}
+    content["file"] = {name: hint for name, hint in hints.items() if hint is not None}
     words = {name: table for name, table in content.get("values", {}).items() if name not in CODES}
     content["values"] = words | {name: dict(table) for name, table in draft.words.items() if table}
     for tree in TREES:
@@ -216,6 +210,7 @@ def draft_of(profile: Profile, columns: Sequence[str]) -> Draft:
         missing=profile.missing,
         keep_rest=profile.keep_rest,
         sheet=profile.file.sheet,
+        encoding=profile.file.encoding,
         shorten=any(place.shorten for name, place in profile.fields.items() if name in SHORTENED),
     )
     for name, place in profile.fields.items():

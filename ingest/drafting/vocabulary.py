@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import tomllib
 import unicodedata
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -35,6 +35,7 @@ CODES: Mapping[str, Mapping[str, Word]] = {
 """Fields that hold a code, and the codes with what they are called."""
 assert set(CODES) <= set(HistoricalTicket.model_fields)
 
+_NAMELESS = re.compile(r"column \d+")
 _BRACKETS = re.compile(r"[(\[{【〔<].*?[)\]}】〕>]")
 _JOINTS = re.compile(r"[_\-./:：*★、,，]+")
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
@@ -195,14 +196,16 @@ def code_of(field: str, word: str) -> str | None:
     return known[close[0]] if close and len(name) > 2 else None
 
 
-def heading_fit(names: Any) -> float:
+def heading_fit(names: Sequence[str]) -> float:
     """How well these names would do as the header of a table that nobody has seen before: known headings count most,
-    anything like a heading a little, and what looks like data against it."""
-    return sum(_heading_like(str(name)) for name in names)
+    anything like a heading a little, and what looks like data against it. One cell alone over many columns is a title."""
+    if len(names) > 1 and sum(_NAMELESS.fullmatch(name) is None for name in names) < 2:
+        return 0.0
+    return sum(map(_heading_like, names))
 
 
 def _heading_like(name: str) -> float:
-    if re.fullmatch(r"column \d+", name):
+    if _NAMELESS.fullmatch(name):
         return 0.0
     first = next(iter(hear(name)), None) if len(name) <= 60 else None
     if first is not None and first.weight >= EXACT:

@@ -68,7 +68,8 @@ def _best_at(rows: Sequence[Sequence[Any]], start: int, fit: Fit) -> tuple[Heade
         if len(part) < depth or (depth > 1 and not _divided(part[-2], part[-1])):
             break
         # The lowest headings alone only where the first row is a header by itself: a title is not what divides them.
-        for names in (combined(part), lowest(part)) if best_fit > 0 else (combined(part),):
+        by_itself = depth > 1 and fit(combined(part[:1])) > 0
+        for names in (combined(part), lowest(part)) if by_itself else (combined(part),):
             found = fit(names)
             if found > best_fit:
                 best, best_fit = Header(names, start, start + depth), found

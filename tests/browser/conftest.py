@@ -22,7 +22,7 @@ def site(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Ite
     """A running server on an empty database with units and people of every role."""
     path = tmp_path_factory.mktemp("site") / "duban.db"
     shutil.copyfile(sqlite_template, path)
-    with serving(f"sqlite:///{path.as_posix()}") as site:
+    with serving(f"sqlite:///{path.as_posix()}", data_dir=path.parent) as site:
         yield site
 
 

@@ -13,6 +13,9 @@ from app import clock
 from app.models import FeedPull
 from app.security.principal import Principal
 from app.services import feeds
+from ingest.importer import import_file
+from ingest.jobs import uploads_of
+from ingest.profile import load_profile
 from reports import service
 from reports.period import last_ended
 from tests.browser.server import Site
@@ -90,6 +93,7 @@ def pages(site: Site) -> list[str]:
     report = service.produce(site.runtime, chen, "daily", day, now=now).id
     service.produce(site.runtime, chen, "clear-out", month, now=now)
     feed = some_feed(site)
+    upload, reject, settled = some_files(site)
     return [
         "/", "/?card=yellow", "/?wall=1", "/password", "/nowhere",
         "/tickets", "/tickets?unit=GA", "/tickets?q=nothing", f"/tickets/{ticket}", f"/tickets/{other}",
@@ -98,6 +102,8 @@ def pages(site: Site) -> list[str]:
         "/calendar", "/calendar?day=2031-01-01", f"/tickets/{ticket}/deadlines/complete",
         "/policies", "/policies?ask=1&kind=dispute&severity=grave", "/policies/complex", "/policies/+new",
         "/policies/+replay?policy=default",
+        "/imports", f"/imports/{upload}", f"/imports/{upload}?profile=duban", "/rejects", "/rejects?state=all",
+        f"/rejects/{reject}", f"/rejects/{settled}",
     ]  # fmt: skip
 
 
@@ -129,6 +135,23 @@ def some_feed(site: Site) -> str:
     return str(made["name"])
 
 
+def some_files(site: Site) -> tuple[str, int, int]:
+    """A file brought and not taken in, with words to be placed; one taken in, with rejects that wait and one that was
+    settled. The upload's token, and the ids of two rejects."""
+    header = "编号,标题,受理时间,类型,责任单位,Averylongheadingwithoutanyblanksinit"
+    lines = [header, "1,路灯,2026/1/5,闲聊,城管局,x", "2,井盖,昨天,投诉,城管局,y"]
+    folder = site.runtime.settings.data_dir
+    file = folder / "letters.csv"
+    file.write_text("\n".join([*lines, "3,噪声,2026/1/5,投诉", ',"' + "长" * 300 + '",,,,']), encoding="utf-8")
+    import_file(site.runtime, file, load_profile("duban"), clock.now(), name="a-very-long-name-of-a-file-" * 4 + ".csv")
+    found = site.call("GET", "/rejects?door=import")["items"]
+    site.call("DELETE", f"/rejects/{found[0]['id']}")
+    incoming = uploads_of(site.runtime).begin(clock.now())
+    incoming.write(file.read_bytes())
+    upload = incoming.keep("letters.csv", "user:li", clock.now())
+    return upload.token, found[1]["id"], found[0]["id"]
+
+
 def open_all(page: Page) -> None:
     """Open everything that is folded away, so that it is checked too."""
     page.evaluate("document.querySelectorAll('details').forEach((e) => { e.removeAttribute('name'); e.open = true })")
@@ -138,7 +161,9 @@ def each(page: Page, pages: list[str], check: Callable[[], Any]) -> dict[str, An
     """What ``check`` finds on each page, where it finds something."""
     found = {}
     for address in pages:
-        page.goto(address)
+        answer = page.goto(address)
+        assert answer is not None
+        assert answer.status in (200, 404), address
         open_all(page)
         problem = check()
         if problem:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
@@ -16,9 +17,9 @@ from tests.support import Service, running
 
 
 @pytest.fixture
-def service(database_url: str) -> Iterator[Service]:
+def service(database_url: str, tmp_path: Path) -> Iterator[Service]:
     """The service on an empty database, with two units: GA (police) and CG (urban management)."""
-    with running(database_url) as service:
+    with running(database_url, data_dir=tmp_path / "data") as service:
         service.unit("GA")
         service.unit("GA-1", "GA")
         service.unit("CG")

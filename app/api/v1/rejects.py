@@ -9,10 +9,11 @@ from pydantic import Field, model_validator
 
 from app import clock
 from app.api.body import JsonBody
-from app.api.deps import Cursor, Limit, Run, Who, decode_cursor, encode_cursor, need_role
+from app.api.deps import Cursor, Limit, Run, Who, decode_cursor, encode_cursor
 from app.api.problems import language
 from app.domain.errors import Invalid
 from app.runtime import Runtime
+from app.security.permissions import require
 from app.security.principal import Principal
 from app.services import rejects
 from ingest import retry
@@ -60,7 +61,7 @@ def _chosen(
 
 
 def _allowed(who: Principal) -> Principal:
-    need_role(who, "dispatcher", "integrator")
+    require(who, "rejects.settle")
     return who
 
 

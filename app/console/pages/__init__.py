@@ -10,8 +10,11 @@ from app.console.pages import (
     calendar,
     clear_out,
     feeds,
+    imports,
+    mapping,
     policies,
     receipt,
+    rejects,
     replay,
     reports,
     ticket,
@@ -23,6 +26,7 @@ from app.console.pages.missing import missing_page
 router = APIRouter(include_in_schema=False)
 for _page in (
     account, board, tickets, ticket, ticket_actions, reports, clear_out, calendar, receipt, replay, policies, feeds,
+    imports, mapping, rejects,
 ):  # fmt: skip
     router.include_router(_page.router)
 

@@ -47,3 +47,6 @@ if (awaited) {
     if (!document.activeElement?.matches("input, select, textarea")) location.reload();
   }, Number(awaited.dataset.refresh) * 1000);
 }
+
+// On a narrow screen the menu is wider than the page: where one is stands in sight.
+document.querySelector(".tabs [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });

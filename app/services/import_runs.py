@@ -1,0 +1,49 @@
+"""Files taken in: the runs of ``duban import`` and of the page, read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import func, select
+from sqlmodel import Session, col
+
+from app.models import ImportRun, Reject
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """A file taken in, with how many of its rows still wait for somebody."""
+
+    run: ImportRun
+    open_rejects: int
+
+
+def recent(session: Session, limit: int) -> list[Taken]:
+    """The last runs, the newest first."""
+    return _with_rejects(
+        session, session.execute(select(ImportRun).order_by(col(ImportRun.id).desc()).limit(limit)).scalars()
+    )
+
+
+def by_ids(session: Session, ids: Sequence[int]) -> dict[int, ImportRun]:
+    """The runs of these ids."""
+    rows = session.execute(select(ImportRun).where(col(ImportRun.id).in_(ids))).scalars()
+    return {run.id: run for run in rows if run.id is not None}
+
+
+def one(session: Session, run_id: int) -> Taken | None:
+    """One run."""
+    found = _with_rejects(session, session.execute(select(ImportRun).where(col(ImportRun.id) == run_id)).scalars())
+    return found[0] if found else None
+
+
+def _with_rejects(session: Session, rows: Iterable[ImportRun]) -> list[Taken]:
+    runs = list(rows)
+    query = (
+        select(col(Reject.run_id), func.count())
+        .where(col(Reject.run_id).in_([run.id for run in runs]), col(Reject.state) == "open")
+        .group_by(col(Reject.run_id))
+    )
+    waiting = {row[0]: row[1] for row in session.execute(query)}
+    return [Taken(run, waiting.get(run.id, 0)) for run in runs]

@@ -1,0 +1,262 @@
+"""A file brought, its mapping made, tried and saved, the file taken in; in a real browser, as a clerk does it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import xlsxwriter
+from playwright.sync_api import expect
+
+from tests.browser.conftest import SignIn
+from tests.browser.server import Site
+
+expect.set_options(timeout=20_000)  # a file is read, tried and taken in, on a machine that may be busy
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+LETTERS = """信件编号,信件标题,来信时间,信件类型,说明
+1,路灯不亮,2026/1/5 9:00,投诉,x
+2,井盖缺失,昨天,投诉,y
+3,咨询社保,2026/1/6,闲聊,z
+"""
+
+
+@pytest.fixture
+def clerk(signed_in: SignIn) -> Page:
+    """A page of the dispatcher."""
+    return signed_in("li")
+
+
+def bring(page: Page, path: Path) -> None:
+    page.goto("/imports")
+    page.set_input_files("#file", path)
+    page.get_by_role("button", name="上传").click()
+
+
+def letters(folder: Path, name: str, text: str = LETTERS) -> Path:
+    path = folder / name
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def counts(page: Page) -> list[int]:
+    """What the preview says: tickets, rejects, repeated rows."""
+    expect(page.locator("#preview:not([aria-busy])")).to_be_visible()
+    return [int(text) for text in page.locator("#preview .counts dd").all_inner_texts()]
+
+
+def test_a_mapping_is_tried_with_every_change_saved_and_found_again(clerk: Page, site: Site, tmp_path: Path) -> None:
+    bring(clerk, letters(tmp_path, "某市来信.csv"))
+    expect(clerk.get_by_role("heading", name="核对：某市来信.csv")).to_be_visible()
+    assert counts(clerk) == [1, 2, 0]
+    expect(clerk.locator("[id='col.received_at']")).to_have_value("c:来信时间")
+    expect(clerk.locator(".wordline.unplaced label")).to_contain_text("闲聊")
+    clerk.locator(".wordline").filter(has_text="闲聊").get_by_role("combobox").select_option("consult")
+    expect(clerk.locator("#preview .counts .good dd")).to_have_text("2")
+    clerk.locator("[id='col.received_at']").select_option("")
+    expect(clerk.locator("#preview .counts .good dd")).to_have_text("3")
+    clerk.locator("[id='col.received_at']").select_option("c:来信时间")
+    expect(clerk.locator("#preview .counts .good dd")).to_have_text("2")
+    clerk.locator("[id='col.external_id']").select_option("")
+    expect(clerk.locator("#preview .refusal")).to_contain_text("请先选择")
+    clerk.locator("[id='col.external_id']").select_option("c:信件编号")
+    clerk.fill("#title", "某市来信")
+    clerk.fill("#name", "letters")
+    clerk.get_by_role("button", name="保存并导入").click()
+    expect(clerk.get_by_role("heading", name="导入完成")).to_be_visible()
+    assert clerk.locator("#state .counts dd").all_inner_texts() == ["2", "1", "0"]
+    clerk.get_by_role("link", name="处理拒收的行").click()
+    expect(clerk.locator(".groups")).to_contain_text("时间的写法无法识别")
+    kinds = {t["title"]: t["kind"] for t in site.call("GET", "/tickets?source=letters")["items"]}
+    assert kinds == {"路灯不亮": "complaint", "咨询社保": "consult"}
+
+    later = (
+        LETTERS.replace("昨天", "2026/2/5").replace("\n1,", "\n11,").replace("\n2,", "\n12,").replace("\n3,", "\n13,")
+    )
+    bring(clerk, letters(tmp_path, "二月.csv", later))
+    expect(clerk.get_by_role("status").first).to_contain_text("与已保存的配置“某市来信”相符")
+    assert counts(clerk) == [3, 0, 0]
+    clerk.get_by_role("button", name="保存并导入").click()
+    expect(clerk.get_by_role("heading", name="导入完成")).to_be_visible()
+    assert (site.runtime.settings.data_dir / "profiles" / "letters.toml").is_file()
+    assert list((site.runtime.settings.data_dir / "uploads").glob("*/file")) == []
+
+
+def test_a_sheet_is_chosen_and_a_merged_header_is_read(clerk: Page, tmp_path: Path) -> None:
+    path = tmp_path / "book.xlsx"
+    with xlsxwriter.Workbook(path) as book:
+        for name in ("一月", "二月"):
+            sheet = book.add_worksheet(name)
+            sheet.merge_range("A1:D1", f"{name}工单明细")
+            sheet.merge_range("A2:A3", "工单编号")
+            sheet.merge_range("B2:C2", "诉求人")
+            sheet.write_row("B3", ["姓名", "电话"])
+            sheet.merge_range("D2:D3", "标题")
+            sheet.write_row("A4", [f"{name}-1", "张三", "13812345678", "路灯"])
+    bring(clerk, path)
+    expect(clerk.locator(".first-rows th").nth(2)).to_have_text("诉求人 姓名")
+    clerk.select_option("#sheet", "二月")
+    expect(clerk.locator(".first-rows td").nth(1)).to_have_text("二月-1")
+    expect(clerk.locator("[id='col.reporter.phone']")).to_have_value("c:诉求人 电话")
+    expect(clerk.locator(".first-tickets")).to_contain_text("二月-1")
+
+
+@pytest.mark.parametrize(
+    ("name", "content"), [("x.csv", b"%PDF-1.7 no table"), ("y.csv", b""), ("z.zip", b"PK\x03\x04broken")]
+)
+def test_what_is_no_table_is_said_where_it_was_brought(clerk: Page, tmp_path: Path, name: str, content: bytes) -> None:
+    (tmp_path / name).write_bytes(content)
+    bring(clerk, tmp_path / name)
+    expect(clerk.get_by_role("alert")).to_be_visible()
+    expect(clerk.get_by_role("button", name="上传")).to_be_enabled()
+
+
+def test_a_name_that_is_taken_and_a_wrong_zone_are_said_and_nothing_typed_is_lost(clerk: Page, tmp_path: Path) -> None:
+    bring(clerk, letters(tmp_path, "third.csv"))
+    clerk.fill("#name", "pingshan")
+    clerk.fill("#title", "另一个市")
+    clerk.get_by_role("button", name="只保存配置").click()
+    expect(clerk.get_by_role("alert")).to_contain_text("内置配置的名称")
+    expect(clerk.locator("#title")).to_have_value("另一个市")
+    clerk.fill("#name", "third")
+    clerk.fill("#time_zone", "Asia/Beijing")
+    clerk.get_by_role("button", name="只保存配置").click()
+    expect(clerk.get_by_role("alert")).to_contain_text("没有时区")
+    clerk.fill("#time_zone", "Asia/Shanghai")
+    clerk.get_by_role("button", name="只保存配置").click()
+    expect(clerk.get_by_role("status").first).to_contain_text("duban import --profile third")
+    clerk.get_by_role("button", name="放弃此文件").click()
+    expect(clerk.get_by_role("heading", name="导入", exact=True)).to_be_visible()
+
+
+def test_without_a_script_a_file_is_brought_tried_and_taken_in_all_the_same(
+    signed_in: SignIn, site: Site, tmp_path: Path
+) -> None:
+    page = signed_in("li", scripts=False)
+    bring(page, letters(tmp_path, "plain.csv", LETTERS.replace("信件", "来函")))
+    page.select_option("[id='col.external_id']", "c:来函编号")
+    page.select_option("[id='col.title']", "c:来函标题")
+    page.get_by_role("button", name="刷新预览").click()
+    assert counts(page)[0] >= 1
+    page.fill("#name", "plain")
+    page.get_by_role("button", name="保存并导入").click()
+    for _ in range(50):
+        page.reload()
+        if page.get_by_role("heading", name="导入完成").count():
+            break
+    assert [t["source"] for t in site.call("GET", "/tickets?source=plain")["items"]]
+
+
+def test_whoever_may_not_take_files_in_is_not_shown_the_way_and_is_refused(signed_in: SignIn) -> None:
+    page = signed_in("sun")
+    assert page.get_by_role("link", name="导入").count() == 0
+    for address in ("/imports", "/rejects"):
+        answer = page.goto(address)
+        assert answer is not None
+        assert answer.status == 403
+
+
+# -------------------------------------------------------------------------------------------------------------- rejects
+
+
+def rejected(site: Site, *rows: dict[str, Any]) -> None:
+    """Push rows of which none can be taken."""
+    made = site.call("POST", "/tickets/batch", key=site.pusher, json=list(rows))
+    assert made["rejected"] == len(rows), made
+
+
+def test_a_pushed_row_is_corrected_beside_its_reason_and_the_next_one_follows(clerk: Page, site: Site) -> None:
+    rejected(
+        site,
+        {"external_id": "P1", "title": "路灯不亮", "unit": "nowhere", "latitude": "31.2"},
+        {"external_id": "P2", "reporter": {"phone": "1" * 50}, "attributes": {"渠道": ["a", 1]}},
+    )
+    clerk.goto("/rejects?door=batch")
+    clerk.keyboard.press("j")
+    expect(clerk.locator("a[data-reject]").first).to_be_focused()
+    clerk.keyboard.press("Enter")
+    expect(clerk.locator(".cell.wrong label")).to_have_text(["reporter.phone", "title"])
+    clerk.get_by_label("reporter.phone").fill("13812345678")
+    clerk.get_by_role("button", name="更正后接收").click()
+    expect(clerk.locator(".cell.wrong label")).to_have_text(["title"])
+    expect(clerk.get_by_label("reporter.phone")).to_have_value("13812345678")
+    clerk.get_by_label("title").fill("井盖缺失")
+    clerk.keyboard.press("Enter")
+    expect(clerk.get_by_role("status").first).to_contain_text("上一行已接收")
+    clerk.get_by_label("unit").fill("GA-01")
+    clerk.get_by_label("latitude").fill("31.2")
+    clerk.get_by_role("button", name="更正后接收").click()
+    expect(clerk.get_by_role("status").first).to_contain_text("已接收 1 行")
+    found = {t["external_id"]: t for t in site.call("GET", "/tickets?source=12345")["items"]}
+    assert found["P2"]["attributes"] == {"渠道": ["a", 1]}
+    assert (found["P1"]["unit"], found["P1"]["latitude"]) == ("GA-01", 31.2)
+
+
+def test_a_group_is_tried_again_after_a_code_was_made_and_another_discarded_only_when_confirmed(
+    clerk: Page, site: Site
+) -> None:
+    rejected(
+        site,
+        *({"external_id": f"G{n}", "title": "x", "unit": "NEW"} for n in range(3)),
+        {"external_id": "G9", "title": ""},
+    )
+    site.call("POST", "/units", json={"code": "NEW", "name": "新单位"})
+    clerk.goto("/rejects?door=batch")
+    group = clerk.locator(".groups tr").filter(has_text="引用的编码不存在")
+    group.get_by_role("button", name="重试").click()
+    expect(clerk.get_by_role("status").first).to_contain_text("已接收 3 行")
+    expect(group).to_have_count(0)
+    empty = clerk.locator(".groups tr").filter(has_text="必填内容为空")
+    empty.get_by_text("丢弃", exact=True).click()
+    assert len(site.call("GET", "/rejects?reason=string_too_short")["items"]) == 1
+    empty.get_by_role("button", name="确认丢弃 1 行").click()
+    expect(clerk.get_by_role("status").first).to_contain_text("已丢弃 1 行")
+    assert site.call("GET", "/rejects?reason=string_too_short")["items"] == []
+    clerk.goto("/rejects?state=deleted")
+    clerk.locator("a[data-reject]").first.click()
+    expect(clerk.get_by_role("heading", name="已丢弃")).to_be_visible()
+    assert clerk.get_by_role("button", name="更正后接收").count() == 0
+
+
+def test_a_row_with_cells_missing_is_set_right_column_by_column_and_broken_json_as_text(
+    clerk: Page, site: Site, tmp_path: Path
+) -> None:
+    bring(
+        clerk,
+        letters(tmp_path, "torn.csv", "信件编号,信件标题,来信时间\nT1,少了一格\nT2,多,了,一格\nT3,好的,2026/1/5\n"),
+    )
+    clerk.fill("#name", "torn")
+    clerk.get_by_role("button", name="保存并导入").click()
+    clerk.get_by_role("link", name="处理拒收的行").click()
+    clerk.locator("a[data-reject]").first.click()
+    expect(clerk.locator(".notice")).to_contain_text("一格")
+    clerk.get_by_label("信件标题").fill("多了一格")
+    clerk.get_by_label("来信时间").fill("2026/1/6")
+    clerk.get_by_role("button", name="更正后接收").click()
+    expect(clerk.get_by_label("信件标题")).to_have_value("少了一格")
+    clerk.get_by_role("button", name="更正后接收").click()
+    expect(clerk.get_by_role("status").first).to_contain_text("已接收 1 行")
+    titles = {t["title"] for t in site.call("GET", "/tickets?source=torn")["items"]}
+    assert titles == {"多了一格", "少了一格", "好的"}
+
+    lines = [json.dumps({"id": n, "subject": f"第 {n} 件"}, ensure_ascii=False) for n in range(1, 4)]
+    bring(clerk, letters(tmp_path, "calls.ndjson", "\n".join([*lines, '{"id": 9, "subject": "少一个引号}'])))
+    clerk.fill("#name", "calls")
+    clerk.get_by_role("button", name="保存并导入").click()
+    clerk.get_by_role("link", name="处理拒收的行").click()
+    clerk.locator("a[data-reject]").first.click()
+    clerk.get_by_label("该行无法按列拆开").fill('{"id": 9, "subject": "少一个引号"}')
+    clerk.get_by_role("button", name="更正后接收").click()
+    expect(clerk.get_by_role("status").first).to_contain_text("已接收 1 行")
+
+
+def test_the_menu_counts_what_waits_for_whoever_can_see_to_it(signed_in: SignIn, site: Site) -> None:
+    rejected(site, {"external_id": "M1", "title": ""})
+    waiting = len(site.call("GET", "/rejects?limit=500")["items"])
+    page = signed_in("li")
+    expect(page.locator(".tabs .count")).to_have_text(str(waiting))
+    assert signed_in("chen").locator(".tabs .count").count() == 0
