@@ -14,7 +14,7 @@ from app.api.problems import of_error
 
 LONGEST: Final = 4 * 1024 * 1024
 """Bytes of any body of the API but those below."""
-OWN_LIMIT: Final = frozenset({"/api/v1/tickets/batch"})
+OWN_LIMIT: Final = frozenset({"/api/v1/tickets/batch", "/api/v1/profiles/propose", "/api/v1/profiles/preview"})
 """Paths that read their body piece by piece, and bound it themselves."""
 
 

@@ -13,7 +13,7 @@ from app.services.rejects import Filter, count_open
 from ingest.drafting.saved import named_profile, toml_of
 from ingest.importer import import_file
 from ingest.profile import load_profile
-from tests.support import Service, moment
+from tests.support import Service, moment, running
 
 NOW = moment("2026-03-02 10:00")
 LETTERS = "信件编号,信件标题,来信时间,信件类型\n1,甲,2026/1/5,投诉\n2,乙,昨天,其他\n3,丙,2026/1/6,咨询\n"
@@ -107,6 +107,17 @@ def test_what_cannot_be_tried_says_why_and_leaves_nothing(
     sent(service, path, content, expect=status, **fields)
     folder = service.runtime.settings.data_dir / "uploads"
     assert not folder.exists() or list(folder.iterdir()) == []
+
+
+def test_a_file_of_several_mebibytes_is_streamed_and_one_beyond_the_limit_refused(
+    database_url: str, tmp_path: Path
+) -> None:
+    with running(database_url, data_dir=tmp_path / "small", upload_mib=6) as service:
+        large = LETTERS + "".join(f"{n},{'长' * 150},2026/1/5,投诉\n" for n in range(10, 11_000))
+        assert 4 * 2**20 < len(large.encode()) < 6 * 2**20
+        assert sent(service, "/profiles/propose", large)["file"]["rows_looked_at"] == 1_000
+        sent(service, "/profiles/propose", large * 2, expect=413)
+        assert list((tmp_path / "small" / "uploads").iterdir()) == []
 
 
 def test_a_body_that_is_no_form_is_refused(service: Service) -> None:
