@@ -26,7 +26,7 @@ from sqlmodel import Session
 
 from app.config import Settings
 from app.domain.errors import DubanError
-from app.domain.lifecycle import TABLE, allowed_actions
+from app.domain.lifecycle import TABLE, TAKES, allowed_actions
 from app.domain.replay import Event, as_known, life_until
 from app.models import (
     CalendarVersion,
@@ -290,7 +290,8 @@ def _pending(session: Session, ticket: Ticket) -> Extension | None:
 
 def _act(session: Session, ref: Reference, life: One, ticket: Ticket, name: str, at: datetime | None) -> None:
     chance = life.chance
-    params: dict[str, Any] = {"reason": "理由", "note": "备注", "result": "已处理"}
+    words = {"reason": "理由", "note": "备注", "result": "已处理"}
+    params: dict[str, Any] = {key: word for key, word in words.items() if key in TAKES[name]}
     if name in ("dispatch", "reassign"):
         params["unit"] = chance.choice(UNITS)
         if ticket.status == "returned" and chance.random() < 0.4 and ticket.unit_id is not None:

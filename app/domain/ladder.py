@@ -8,7 +8,8 @@ answer. What it says:
 - Of the rungs passed since the last look the highest alone is raised, with the card, stage and order of all of them,
   and names the others as passed over. Rungs below one already raised are done.
 - ``breach_at`` is the rung's moment, never the moment of the look.
-- While a ticket is suspended, the targets of the unit clock are quiet; the supervision order's limit runs on.
+- While a ticket is suspended, the targets of the unit clock are quiet; the supervision order's limit runs on. A suspension
+  that has an end is looked at when it comes.
 - Imported history is not looked at.
 
 The ladder itself, as data, stands in ``app.domain.rungs``.
@@ -62,7 +63,8 @@ class DeadlineFacts:
 
 @dataclass(frozen=True, slots=True)
 class TicketFacts:
-    """What the ladder needs to know of a ticket. ``order_term``: the term its live supervision order is in."""
+    """What the ladder needs to know of a ticket. ``order_term``: the term its live supervision order is in;
+    ``resumes_at``: when its suspension ends by itself."""
 
     status: str
     stage: str
@@ -71,6 +73,7 @@ class TicketFacts:
     order_live: bool
     deadlines: tuple[DeadlineFacts, ...]
     order_term: int = 1
+    resumes_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +168,7 @@ def decide(facts: TicketFacts, ladder: Ladder, calendar: WorkCalendar, now: date
     sweep that repeats itself comes to an end.
     """
     raises: list[Raise] = []
-    next_check: datetime | None = None
+    next_check = facts.resumes_at if facts.suspended else None
     for deadline in facts.deadlines:
         if not is_watched(facts, deadline):
             continue

@@ -61,13 +61,16 @@ def facts_of(
     rows: Iterable[Deadline],
     raised: dict[tuple[str, int, int], set[str]],
     order: SupervisionOrder | None,
+    resumes_at: datetime | None = None,
 ) -> TicketFacts:
-    """What the ladder needs to know, from the rows. ``raised``: rung codes by (target, round, revision)."""
+    """What the ladder needs to know, from the rows. ``raised``: rung codes by (target, round, revision); ``resumes_at``:
+    when a suspension ends by itself."""
     return TicketFacts(
         status=ticket.status,
         stage=ticket.stage,
         suspended=ticket.status == "suspended",
         historical=ticket.historical,
+        resumes_at=resumes_at,
         order_live=order is not None,
         order_term=1 if order is None else order.term,
         deadlines=tuple(
@@ -98,7 +101,7 @@ def reschedule(
     ``rows``: all deadlines of the ticket, where the caller holds them; they are then not read again, and the change is
     written once, with its next check. A supervised ticket's are read always: its order opens deadlines of its own.
     """
-    if ticket.historical or ticket.status == "void":
+    if ticket.status == "void" or (ticket.historical and ticket.status != "suspended"):
         ticket.next_check_at = None
         return
     if rows is None or ticket.supervised:
@@ -106,14 +109,16 @@ def reschedule(
         running = store.open_deadlines(session, [ticket.id]).get(ticket.id, [])
     else:
         running = [row for row in rows if row.met_at is None and row.cancelled_at is None]
+    resumes_at = store.resumptions(session, [ticket]).get(ticket.id)
     if not running:
-        ticket.next_check_at = None
+        ticket.next_check_at = resumes_at
         return
     with session.no_autoflush:  # alerts are written by the sweep alone: no pending change bears on what was raised
         raised = store.raised_rungs(session, [ticket.id]).get(ticket.id, {})
     order = store.live_orders(session, [ticket.id]).get(ticket.id) if ticket.supervised else None
     _, calendar = ref.calendar_for(ticket.unit_id)
-    ticket.next_check_at = next_look(decide(facts_of(ticket, running, raised, order), ref.ladder, calendar, now), now)
+    facts = facts_of(ticket, running, raised, order, resumes_at)
+    ticket.next_check_at = next_look(decide(facts, ref.ladder, calendar, now), now)
 
 
 def first_check(ref: Reference, calendar: WorkCalendar, deadlines: Iterable[DeadlineFacts]) -> datetime | None:
@@ -190,6 +195,17 @@ def resolve_since(
         ticket.card = card
         session.add(ticket)
     return early
+
+
+def hand_over(session: Session, ticket: Ticket, targets: Iterable[str], unit_id: int, *, now: datetime) -> None:
+    """Let the alerts of ``targets`` that still stand be another unit's: it has the ticket now, and sees them as raised."""
+    wanted = set(targets)
+    for alert in store.standing_alerts(session, [ticket.id]):
+        if alert.target in wanted and alert.unit_id != unit_id:
+            alert.unit_id = unit_id
+            session.add(alert)
+            assert alert.id is not None
+            note(session, alert.id, "raised", now)
 
 
 def acknowledge(session: Session, principal: Principal, alert_id: int, now: datetime) -> Alert:

@@ -98,6 +98,10 @@ def record(
         ticket.satisfaction, ticket.resolved = satisfaction, resolved
     if satisfaction in DISSATISFIED:
         ticket.dissatisfied += 1
+    if verdict == "wait":
+        change.open(
+            "callback"
+        )  # the next attempt has a limit of its own: a citizen who did not answer is not forgotten
     change.log("called_back", callback=row.id, outcome=outcome, satisfaction=satisfaction, resolved=resolved,
                remark=remark, attempt_half_days=half_days or None, **scores)  # fmt: skip
     if verdict == "wait":

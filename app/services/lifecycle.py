@@ -11,9 +11,9 @@ from sqlmodel import Session
 
 from app.domain.errors import Conflict, Forbidden, Invalid, NotFound
 from app.domain.lifecycle import check_return, check_told
-from app.domain.limits import Limit, shift
+from app.domain.limits import Limit, due
 from app.models import Extension, Suspension, Ticket
-from app.security.principal import Principal
+from app.security.principal import SYSTEM, Principal
 from app.services import alerts, deadlines, orders
 from app.services.change import Change, begin, finish
 from app.services.log import stamp
@@ -25,7 +25,9 @@ RESULT_LENGTH = 10_000
 
 def _assign(change: Change, unit: Node) -> None:
     if change.ticket.dispatched_at is not None:
-        _withdraw_extensions(change)  # the other unit has time of its own; reads, so before anything is changed
+        # both read, so before anything is changed
+        _withdraw_extensions(change)  # the other unit has time of its own
+        orders.hand_over(change.session, change.ticket, unit.id, change.now)
     change.ticket.unit_id = unit.id
     if change.ticket.first_unit_id is None:
         change.ticket.first_unit_id = unit.id
@@ -62,7 +64,7 @@ def _return(change: Change) -> None:
     _, policy = deadlines.policy_for(change.ref, ticket)
     _, calendar = change.ref.calendar_for(ticket.unit_id)
     assert ticket.dispatched_at is not None, "a dispatched ticket has its moment of dispatch"
-    last = shift(calendar, ticket.dispatched_at, Limit("working_days", policy.return_days))
+    last = due(calendar, ticket.dispatched_at, Limit("working_days", policy.return_days)).due_at
     if change.at > last:
         raise Conflict(
             f"退单须在派单后 {policy.return_days} 个工作日内提出，期限已于 {calendar.local(last):%Y-%m-%d %H:%M} 届满",
@@ -127,6 +129,14 @@ def _resume(change: Change) -> None:
     if moved:
         change.resolve(moved, "deadline_moved")
     change.log("resumed", calendars=deadlines.calendars_of(change.rows))
+
+
+def resume_by_itself(session: Session, ref: Reference, ticket: Ticket, until: datetime, now: datetime) -> None:
+    """End a suspension whose time, ``until``, has come, at that moment; the caller holds the ticket and looks again."""
+    rows = deadlines.of_ticket(session, ticket.id)
+    _resume(Change(session, ref, SYSTEM, ticket, {}, until, now, rows))
+    ticket.status = "accepted"
+    session.add(ticket)
 
 
 def _extend(change: Change) -> None:

@@ -261,6 +261,22 @@ def tell(
     log.append(session, ticket, event, at=at, now=now, actor=actor, data=data)
 
 
+def hand_over(session: Session, ticket: Ticket, unit_id: int, now: datetime) -> SupervisionOrder | None:
+    """Let the live order, and what its limit has raised, go with the ticket to another unit: who has it answers. The limit
+    stays what it was. To be called before the ticket itself is changed."""
+    if not ticket.supervised:  # never had an order
+        return None
+    session.flush()
+    order = find_live(session, ticket.id)
+    if order is None or order.unit_id == unit_id:
+        return None
+    order.unit_id = unit_id
+    order.version += 1
+    session.add(order)
+    alerts.hand_over(session, ticket, ["supervise"], unit_id, now=now)
+    return order
+
+
 def reply_by_completion(
     session: Session, ref: Reference, ticket: Ticket, result: str, principal: Principal, at: datetime, now: datetime
 ) -> SupervisionOrder | None:

@@ -396,10 +396,13 @@ class _Batch:
                 follow(self.session, self.ref, ticket, rows[ticket.id], targets, standing[ticket.id], self.now)
         self.session.flush()
         raised = oversight.raised_rungs(self.session, ids)
+        resumes = oversight.resumptions(self.session, [ticket for ticket, _ in changed])
         for ticket, targets in changed:
             if targets and ticket.status != "void":
                 open_rows = [r for r in rows[ticket.id] if r.met_at is None and r.cancelled_at is None]
-                facts = alerts.facts_of(ticket, open_rows, raised.get(ticket.id, {}), orders.get(ticket.id))
+                facts = alerts.facts_of(
+                    ticket, open_rows, raised.get(ticket.id, {}), orders.get(ticket.id), resumes.get(ticket.id)
+                )
                 calendar = self.ref.calendar_for(ticket.unit_id)[1]
                 ticket.next_check_at = alerts.next_look(decide(facts, self.ref.ladder, calendar, self.now), self.now)
                 self.session.add(ticket)

@@ -25,6 +25,7 @@ from app.domain.lifecycle import raised_stage
 from app.models import Deadline, SupervisionOrder, SweepRun, Ticket, TicketEvent
 from app.security.principal import SYSTEM
 from app.services import alerts, log, order_book
+from app.services.lifecycle import resume_by_itself
 from app.services.reference import Reference, ReferenceCache
 from app.store import oversight as store
 from app.store.ids import take
@@ -169,6 +170,7 @@ def _look(
     claimed.extend(ids)
     if not ids:
         return SweepResult()
+    _resume(session, ref, tickets, now)
     cases, postponed = _decide_all(session, ref, tickets, ids, now)
     rows = [_alert_row(case.ticket, item, now) for case in cases for item in case.decision.raise_]
     written = store.insert_alerts(session, rows)
@@ -183,19 +185,30 @@ def _look(
     return tally
 
 
+def _resume(session: Session, ref: Reference, tickets: Sequence[Ticket], now: datetime) -> None:
+    """Resume the tickets that were suspended until a moment that has come, as of that moment."""
+    until = store.resumptions(session, tickets)
+    for ticket in tickets:
+        if ticket.id in until and until[ticket.id] <= now:
+            resume_by_itself(session, ref, ticket, until[ticket.id], now)
+    if until:
+        session.flush()
+
+
 def _decide_all(
     session: Session, ref: Reference, tickets: Sequence[Ticket], ids: list[int], now: datetime
 ) -> tuple[list[_Case], int]:
     deadlines = store.open_deadlines(session, ids)
     raised = store.raised_rungs(session, ids)
     live = store.live_orders(session, [ticket.id for ticket in tickets if ticket.supervised])
+    resumes = store.resumptions(session, tickets)
     cases: list[_Case] = []
     postponed = 0
     for ticket in tickets:
         rows = deadlines.get(ticket.id, [])
         order = live.get(ticket.id)
         try:
-            facts = alerts.facts_of(ticket, rows, raised.get(ticket.id, {}), order)
+            facts = alerts.facts_of(ticket, rows, raised.get(ticket.id, {}), order, resumes.get(ticket.id))
             decision = decide(facts, ref.ladder, ref.calendar_for(ticket.unit_id)[1], now)
         except Exception:
             logger.exception("the ladder failed for ticket %d; put off by %s", ticket.id, POSTPONE)
@@ -343,7 +356,7 @@ def _next_check(ref: Reference, case: _Case, now: datetime) -> datetime | None:
     raised: dict[store.Key, set[str]] = {(f.target, f.round, f.revision): set(f.raised) for f in case.facts.deadlines}
     for item in case.decision.raise_:
         raised.setdefault((item.target, item.round, item.revision), set()).add(item.rung)
-    facts = alerts.facts_of(case.ticket, case.rows, raised, case.order)
+    facts = alerts.facts_of(case.ticket, case.rows, raised, case.order, case.facts.resumes_at)
     if case.limit is not None:
         facts = replace(facts, order_live=True, deadlines=(*facts.deadlines, case.limit))
     return alerts.next_look(decide(facts, ref.ladder, ref.calendar_for(case.ticket.unit_id)[1], now), now)

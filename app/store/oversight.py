@@ -12,7 +12,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Mapped
 from sqlmodel import Session, col
 
-from app.models import Alert, AlertFeed, Deadline, SupervisionOrder, Ticket, Unit
+from app.models import Alert, AlertFeed, Deadline, SupervisionOrder, Suspension, Ticket, Unit
 
 LIVE = ("open", "acked")
 """States of an alert that still stands."""
@@ -113,6 +113,17 @@ def live_orders(session: Session, ticket_ids: Sequence[int]) -> dict[int, Superv
         col(SupervisionOrder.ticket_id).in_(ticket_ids), col(SupervisionOrder.live).is_(True)
     )
     return {order.ticket_id: order for order in session.execute(query).scalars()}
+
+
+def resumptions(session: Session, tickets: Iterable[Ticket]) -> dict[int, datetime]:
+    """When the suspension of each of these tickets ends by itself, of those that are suspended until a moment."""
+    held = [ticket.id for ticket in tickets if ticket.status == "suspended"]
+    if not held:
+        return {}
+    query = select(col(Suspension.ticket_id), col(Suspension.until)).where(
+        col(Suspension.ticket_id).in_(held), col(Suspension.to_at).is_(None), col(Suspension.until).is_not(None)
+    )
+    return {row.ticket_id: row.until for row in session.execute(query)}
 
 
 def insert_alerts(session: Session, rows: list[dict[str, Any]]) -> dict[tuple[int, Key, str], int]:

@@ -195,7 +195,8 @@ class _Plot:
             return
         reason = self.rng.choice(texts.SUSPENSIONS)
         resumes = self.world.after(begins, 7, 40)
-        until = max(resumes, self.world.now + timedelta(days=3)) if not ends else resumes
+        # asked for with room: it ends when the unit is ready, else by itself
+        until = resumes + timedelta(days=1) if ends else max(resumes, self.world.now + timedelta(days=3))
         self.add(begins, "suspend", "unit", reason=reason, until=until.replace(second=0, microsecond=0))
         if ends:
             self.add(resumes, "resume", "unit")
