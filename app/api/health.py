@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from collections.abc import Sequence
+from datetime import datetime, timedelta
 from typing import Any
 
 from alembic.migration import MigrationContext
@@ -14,8 +15,9 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from app import clock
 from app.db import MIGRATIONS
-from app.models import Alert, SweepRun, Ticket
+from app.models import Alert, Feed, SweepRun, Ticket
 from app.runtime import Runtime
+from app.store import feeds as feed_store
 
 router = APIRouter(tags=["operation"])
 SWEEP_TOO_OLD = timedelta(minutes=2)
@@ -51,7 +53,8 @@ def readyz(request: Request) -> JSONResponse:
 
 @router.get("/metrics", response_class=PlainTextResponse)
 def metrics(request: Request) -> str:
-    """Gauges for Prometheus: tickets by status, open alerts by card, seconds since the last sweep."""
+    """Gauges for Prometheus: tickets by status, open alerts by card, seconds since the last sweep; of each feed that is
+    on, seconds since it was whole, and how often it failed in a row."""
     runtime: Runtime = request.app.state.duban
     ticket: Any = Ticket
     alert: Any = Alert
@@ -60,6 +63,7 @@ def metrics(request: Request) -> str:
         query = select(alert.card, func.count()).where(alert.state != "resolved").group_by(alert.card)
         by_card = session.execute(query).all()
         last = session.execute(select(func.max(SweepRun.at))).scalar()
+        feeds = [feed for feed in feed_store.all_feeds(session) if feed.active]
     lines = ["# HELP duban_tickets Tickets by status.", "# TYPE duban_tickets gauge"]
     lines += [f'duban_tickets{{status="{status}"}} {n}' for status, n in by_status]
     lines += ["# HELP duban_alerts_live Alerts not resolved, by card.", "# TYPE duban_alerts_live gauge"]
@@ -68,4 +72,16 @@ def metrics(request: Request) -> str:
         age = (clock.now() - last).total_seconds()
         lines += ["# HELP duban_last_sweep_seconds Seconds since a sweeper last looked.",
                   "# TYPE duban_last_sweep_seconds gauge", f"duban_last_sweep_seconds {age:.1f}"]  # fmt: skip
+    lines += _of_feeds(feeds, clock.now()) if feeds else []
     return "\n".join(lines) + "\n"
+
+
+def _of_feeds(feeds: Sequence[Feed], now: datetime) -> list[str]:
+    lines = ["# HELP duban_feed_failures Pulls of a feed that failed in a row.", "# TYPE duban_feed_failures gauge"]
+    lines += [f'duban_feed_failures{{feed="{feed.name}"}} {feed.failures}' for feed in feeds]
+    lines += ["# HELP duban_feed_lag_seconds Seconds since all that its upstream had was here.",
+              "# TYPE duban_feed_lag_seconds gauge"]  # fmt: skip
+    for feed in feeds:
+        since = feed.last_done_at or feed.added_at
+        lines.append(f'duban_feed_lag_seconds{{feed="{feed.name}"}} {(now - since).total_seconds():.1f}')
+    return lines

@@ -79,7 +79,7 @@ def list_feeds(as_json: JsonFlag = False) -> None:
     if not found:
         say("还没有接入源；用 duban feed add 添加", "there are no feeds yet; duban feed add adds one")
     for view in found:
-        typer.echo(f"{view['name']}\t{view['state']}\t{view['last_done_at'] or '-'}\t{counts(view, settings.lang)}")
+        typer.echo(f"{view['name']}\t{view['state']}\t{_short(view['last_done_at'])}\t{counts(view, settings.lang)}")
         if view["error"]:
             typer.echo(f"\t{view['error']}")
 
@@ -94,9 +94,11 @@ def show(name: Name, as_json: JsonFlag = False) -> None:
         return
     for key, value in view.items():
         if key not in ("pulls", "reconciliations", "definition"):
-            typer.echo(f"{key}\t{'-' if value is None else value}")
+            typer.echo(
+                f"{key}\t{_short(value) if key.endswith(('_at', '_until')) else '-' if value is None else value}"
+            )
     for row in view["pulls"]:
-        said = f"{row['started_at']}\t{row['kind']}\t{row['state']}\t{counts(row, settings.lang)}"
+        said = f"{_short(row['started_at'])}\t{row['kind']}\t{row['state']}\t{counts(row, settings.lang)}"
         typer.echo(said + (f"\t{row['error']}" if row["error"] else ""))
 
 
@@ -180,6 +182,11 @@ def _shown(runtime: Any, name: str) -> dict[str, Any]:
     settings = get_settings()
     with runtime.database.read() as session:
         return feeds.shown(session, name, clock.now(), settings.zone, settings.lang)
+
+
+def _short(moment: str | None) -> str:
+    """A moment of a view, to the second."""
+    return moment[:19].replace("T", " ") if moment else "-"
 
 
 def parse_day(text: str) -> date:

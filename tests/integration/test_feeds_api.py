@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from app import clock
+from app.services import feeds
 from app.workers.feeds import Puller
 from ingest.feed_spec import template_text
 from ingest.simulator.server import BASES, SECRET, SECRET_VARIABLES, serving
@@ -160,3 +162,17 @@ def test_every_address_of_feeds_is_described_with_an_example(service: Service) -
                     method,
                     path,
                 )
+
+
+def test_the_gauges_tell_how_each_feed_does(service: Service) -> None:
+    add(service)
+    add(service, {**HOTLINE, "name": "off"})
+    service.call("PATCH", "/feeds/off", json={"active": False})
+    with service.runtime.database.write() as session:
+        feed = feeds.need(session, "hotline12345")
+        feed.failures, feed.last_done_at = 2, clock.now() - timedelta(hours=1)
+    lines = service.client.get("/metrics").text.splitlines()
+    assert 'duban_feed_failures{feed="hotline12345"} 2' in lines
+    lag = next(line for line in lines if line.startswith('duban_feed_lag_seconds{feed="hotline12345"}'))
+    assert float(lag.split()[1]) == pytest.approx(3600, abs=60)
+    assert not any("off" in line for line in lines)
