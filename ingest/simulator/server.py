@@ -136,7 +136,7 @@ class _Server:
         def make(asked: Request) -> tuple[bytes, str]:
             q = asked.query_params
             since, until = (datetime.fromisoformat(q[name]) for name in ("start_date", "end_date"))
-            found = self.world.between(since, until, lambda item: item.created)[:1000]
+            found = self.world.between(since, until, lambda item: item.created)[: self.world.most]
             return _georeport(asked, "service_requests", "request", self.world.page(found, open311_form))
 
         return await self.answer(request, make)

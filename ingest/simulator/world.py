@@ -70,6 +70,8 @@ class World:
     offered: set[str] = field(default_factory=set)
     hidden: set[str] = field(default_factory=set)
     """Records that are listed by their id and not given."""
+    most: int = 1000
+    """Rows that its Open311 server gives at once."""
     requests: int = 0
     healthy: bool = False
     lock: threading.RLock = field(default_factory=threading.RLock)

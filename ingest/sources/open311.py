@@ -1,7 +1,7 @@
 """A client of Open311 GeoReport v2: services, requests, tokens and errors, in XML and in JSON.
 
 XML is parsed without document types, so no entity can swell or reach outside; JSON answers come as an array or wrapped
-in an object. A span that holds as many requests as the server gives at most is cut off there: it is halved and asked
+in an object. A span that holds as many requests as a server gives at most is cut off there: it is halved and asked
 for again. GeoReport finds requests by the day they were made, in spans of 90 days at most.
 """
 
@@ -22,7 +22,10 @@ from ingest.sources.http import Unreadable, Upstream, UpstreamError, plain_text
 from ingest.sources.rest import Page, Position, Record, read_json, spans, window_params
 
 DEPTH = 20
-SHORTEST = timedelta(minutes=1)
+SHORTEST = timedelta(seconds=1)
+ROUND = frozenset({50, 100, 200, 250, 500, 1000})
+"""So many rows are taken for a server's own limit, whether or not it is known to have one: its halves are asked for too,
+which costs two requests where it was chance."""
 _LISTS = frozenset({"services", "service_requests", "requests", "errors", "attributes", "values", "endpoints",
                     "formats", "notes"})  # fmt: skip
 _ITEMS = frozenset({"service", "request", "error", "attribute", "value", "endpoint", "format", "note"})
@@ -186,17 +189,13 @@ class Open311Feed:
         """Every request made from ``position`` to ``now``, a span at a time. Raises ``UpstreamError``."""
         window = self.spec.window
         assert window is not None, "checked when the spec was read"
-        waiting = list(spans(window, {key: position[key] for key in ("since",) if key in position}, now, self._widen))
-        while waiting:
-            since, until = waiting.pop(0)
-            rows = self._requests(since, until)
-            if window.most_rows is not None and len(rows) >= window.most_rows and until - since > SHORTEST:
-                middle = since + (until - since) / 2
-                waiting[:0] = [(since, middle), (middle, until)]
-                continue
-            # Behind a span that was finished early the next begins at its own end, whatever the overlap.
-            back = timedelta(minutes=window.overlap_minutes) if waiting else timedelta(0)
-            yield Page([self._whole(row) for row in rows], {"since": (until + back).isoformat()})
+        back = timedelta(minutes=window.overlap_minutes)
+        begun = {key: position[key] for key in ("since",) if key in position}
+        for since, until in spans(window, begun, now, self._widen):
+            for end, rows in self._parts(since, until):
+                # Behind a part that does not reach to now the next begins at its own end, whatever the overlap.
+                reached = end if end >= now else end + back
+                yield Page([self._whole(row) for row in rows], {"since": reached.isoformat()})
 
     def one(self, external_id: str) -> Record | None:
         """The request of one id; None where the server has none."""
@@ -211,22 +210,50 @@ class Open311Feed:
 
     def ids_between(self, since: datetime, until: datetime) -> list[str]:
         """The ids of the requests made in a span, for the reconciliation."""
-        window = self.spec.window
-        rows = self._requests(since, until)
-        if (
-            window is not None
-            and window.most_rows is not None
-            and len(rows) >= window.most_rows
-            and until - since > SHORTEST
-        ):
-            middle = since + (until - since) / 2
-            return list(dict.fromkeys([*self.ids_between(since, middle), *self.ids_between(middle, until)]))
-        whole = (self._whole(row) for row in rows)
-        return [
+        found = (self._whole(row) for _, rows in self._parts(since, until) for row in rows)
+        ids = (
             str(row["service_request_id"])
-            for row in whole
+            for row in found
             if isinstance(row, Mapping) and row.get("service_request_id")
-        ]
+        )
+        return list(dict.fromkeys(ids))
+
+    def _parts(
+        self, since: datetime, until: datetime, rows: list[Record] | None = None
+    ) -> Iterator[tuple[datetime, list[Record]]]:
+        """The requests of a span, in one part or several, each with its end. What may have been cut off is halved; where
+        the halves are no less than the whole, the server knows no finer times."""
+        given = self._requests(since, until) if rows is None else rows
+        if not self._is_cut(given, since, until):
+            yield until, given
+            return
+        middle = since + (until - since) / 2
+        first, second = self._requests(since, middle), self._requests(middle, until)
+        if first == given == second:
+            self._refuse_if_full(given)
+            yield until, given
+            return
+        yield from self._parts(since, middle, first)
+        yield from self._parts(middle, until, second)
+
+    def _is_cut(self, rows: list[Record], since: datetime, until: datetime) -> bool:
+        """Whether the server may have more of this span than it gave. Raises ``UpstreamError`` where it surely has, and
+        the span cannot be halved any more."""
+        if until - since > SHORTEST:
+            return self._is_full(rows) or len(rows) in ROUND
+        self._refuse_if_full(rows)
+        return False
+
+    def _is_full(self, rows: list[Record]) -> bool:
+        window = self.spec.window
+        return window is not None and window.most_rows is not None and len(rows) >= window.most_rows
+
+    def _refuse_if_full(self, rows: list[Record]) -> None:
+        if self._is_full(rows):
+            raise UpstreamError(
+                f"上游一次只给 {len(rows)} 件诉求，其余的无法取到",
+                f"the upstream gives {len(rows)} requests at once, and there is no way to the others",
+            )
 
     def _requests(self, since: datetime, until: datetime) -> list[Record]:
         window = self.spec.window

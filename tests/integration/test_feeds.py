@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, timedelta
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -397,3 +397,41 @@ def test_an_upstream_that_asks_for_time_is_left_alone_so_long(feed_runtime: Runt
         assert pull(feed_runtime, "sulaiban", pace=moving.pace()).retries == 0
     feed = the_feed(feed_runtime)
     assert (feed.failures, feed.open_until) == (1, moving.now() + timedelta(hours=2))
+
+
+@pytest.mark.parametrize(("most", "known"), [(50, False), (7, True)], ids=["not known", "known"])
+def test_an_open311_server_that_gives_a_few_at_once_is_read_whole(
+    feed_runtime: Runtime, moving: Moving, most: int, known: bool
+) -> None:
+    world = World(1, moving.now, Faults(update=0), most=most)
+    with serving(world) as address:
+        spec = simulated("open311", address)
+        window = spec.window
+        assert window is not None
+        window = window.model_copy(update={"most_rows": most if known else 1000, "first_days": 1})
+        add(feed_runtime, spec.model_copy(update={"window": window}))
+        for _ in range(4 * most - 1):
+            world.advance(1)
+            moving.moment += timedelta(seconds=97)
+        assert pull(feed_runtime, "open311", pace=moving.pace()).state == "done"
+        day = moving.now().astimezone(UTC).date()
+        assert reconcile(feed_runtime, "open311", day, pace=moving.pace()).missing == []
+    assert counts(feed_runtime) == (4 * most - 1, 0)
+    accounted(feed_runtime, world)
+
+
+def test_more_within_a_second_than_a_server_gives_is_an_error_and_no_silence(
+    feed_runtime: Runtime, moving: Moving
+) -> None:
+    world = World(1, moving.now, Faults(update=0), most=3)
+    with serving(world) as address:
+        spec = simulated("open311", address)
+        assert spec.window is not None
+        window = spec.window.model_copy(update={"most_rows": 3, "first_days": 0.1})
+        add(feed_runtime, spec.model_copy(update={"window": window}))
+        world.advance(4)
+        moving.moment += timedelta(minutes=1)
+        done = pull(feed_runtime, "open311", pace=moving.pace())
+    assert done.state == "failed"
+    assert done.error is not None
+    assert "no way to the others" in done.error.en

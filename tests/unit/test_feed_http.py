@@ -15,6 +15,7 @@ import pytest
 
 from ingest.feed_spec import Changes, FeedSpec, Signature, load_spec
 from ingest.sources.http import Pace, Upstream, UpstreamError, hmac_of
+from ingest.sources.open311 import Open311Feed
 from ingest.sources.rest import RestFeed, read_json
 from tests.answering import answering, send
 
@@ -221,3 +222,21 @@ def test_an_upstream_that_does_not_know_the_page_parameter_ends_the_pull(time: C
 def test_records_that_are_no_array_are_an_error_and_not_an_end(body: bytes, time: Clock) -> None:
     with answering(in_turn((200, body, {}))) as address, pytest.raises(UpstreamError, match="not an array"):
         pages(address, time)
+
+
+def test_an_open311_server_that_knows_days_alone_is_not_asked_for_ever(time: Clock) -> None:
+    """It gives fifty requests whatever the hour: that may be chance, and is not halved down to the second."""
+    asked = count()
+    body = json.dumps([{"service_request_id": str(n), "service_code": "1"} for n in range(50)]).encode()
+
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        next(asked)
+        send(handler, 200, b"[]" if "/services" in handler.path else body)
+
+    with answering(answer) as address:
+        spec = load_spec("open311", changes=Changes(base_url=address))
+        spec = spec.model_copy(update={"request": spec.request.model_copy(update={"encoding": "json"})})
+        with Upstream(spec, time.pace()) as upstream:
+            found = list(Open311Feed(spec, upstream).pages({}, NOW))
+    assert [len(page.records) for page in found] == [50]
+    assert next(asked) == 4, "the span, its halves, and the services"
