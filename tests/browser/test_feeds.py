@@ -69,6 +69,13 @@ def test_a_feed_is_pulled_at_the_press_of_a_button_and_its_figures_follow(
     row = page.locator("section[aria-labelledby=log-title] tbody tr").first
     assert "李派单" in row.inner_text()
     assert "完成" in row.inner_text()
+    page.locator(".figure", has_text="待处理拒收").click()
+    page.wait_for_url("**/rejects?*")
+    rejects = page.locator("a[href^='/rejects/']")
+    assert len(set(rejects.evaluate_all("found => found.map((e) => e.pathname)"))) == 2
+    rejects.first.click()
+    assert page.locator("h1").count() == 1
+    assert page.locator(".bigcode").count() == 0, "a reject of a feed opens"
 
 
 def test_a_day_is_compared_and_what_is_extra_leads_to_its_ticket(upstream: Upstream, signed_in: SignIn) -> None:
