@@ -230,6 +230,7 @@ def _later(chance: Random, moment: datetime) -> datetime:
 def _live_until(world: World, session: Session, ref: Reference, life: One, end: datetime) -> None:
     while not life.over:
         ticket = session.get_one(Ticket, life.ticket_id)
+        life.now = max(life.now, change.latest_step(session, ticket))  # a sweep since then may have ended a suspension
         following = _later(life.chance, life.now)
         if ticket.due_at is not None and life.chance.random() < 0.1:  # on the very moment of the deadline, or beside it
             beside = ticket.due_at + timedelta(microseconds=life.chance.choice((-1, 0, 1)))
