@@ -16,6 +16,7 @@ from app.api.v1 import router as v1
 from app.config import Settings, get_settings
 from app.runtime import Runtime
 from app.workers.background import Background
+from ingest.batch import Batches
 from ingest.commit import Intake
 from ingest.jobs import ImportJobs
 
@@ -37,6 +38,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         imports.resume()
     async with Intake(runtime) as intake, stream.Broadcaster(runtime) as broadcaster:
         app.state.intake = intake
+        app.state.batches = Batches()
         app.state.broadcaster = broadcaster
         yield
     await run_in_threadpool(imports.close)

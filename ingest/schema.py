@@ -41,6 +41,8 @@ KIND_WORDS: Mapping[str, str] = {
 }
 """The Chinese word of each kind, which every door takes as well as the English one."""
 
+TICKET_BYTES = 256 * 1024
+"""A ticket as JSON is refused beyond: the longest one, with every character escaped, is well below."""
 ATTRIBUTES_BYTES = 16 * 1024
 ATTRIBUTES_DEPTH = 5
 FIRST_YEAR, LAST_YEAR = 1970, 2100
@@ -60,14 +62,13 @@ _NO_NUL = r"^[^\x00]*$"
 def _moment(value: object) -> datetime:
     """An aware moment in UTC, from RFC 3339 text or an aware datetime."""
     if isinstance(value, str):
-        text = value.strip()
-        match = _RFC3339.fullmatch(text)
+        match = _RFC3339.fullmatch(value.strip())
         if match is None:
             raise refusal("moment_format")
         if match["offset"] is None:
             raise refusal("moment_naive")
         try:
-            value = datetime.fromisoformat(text.upper())
+            value = datetime.fromisoformat(match[0].upper())
         except ValueError as error:
             raise refusal("moment_impossible") from error
     elif not isinstance(value, datetime):
@@ -311,26 +312,24 @@ def parse_json(raw: bytes | str) -> Any:
 def canonical(ticket: TicketIn) -> dict[str, Any]:
     """The content of ``ticket`` as a flat object of what was said: no nulls, no defaults, moments as UTC text, the
     reporter's parts as ``reporter.phone`` and so on. Two tickets with equal canonical content are the same content."""
-    flat: dict[str, Any] = {}
     said = ticket.__dict__
-    for name in _CONTENT_FIELDS:
-        value = said[name]
-        if value is None or (value == "normal" and name == "priority"):
-            continue
-        if isinstance(value, datetime):
-            flat[name] = value.isoformat()
-        elif isinstance(value, Reporter):
-            parts = value.__dict__
-            for part in _REPORTER_FIELDS:
-                if parts[part] is not None:
-                    flat[f"reporter.{part}"] = parts[part]
-        else:
-            flat[name] = value
+    flat: dict[str, Any] = {name: said[name] for name in _PLAIN_FIELDS if said[name] is not None}
+    for name in _MOMENT_FIELDS:
+        if said[name] is not None:
+            flat[name] = said[name].isoformat()
+    if said["priority"] != "normal":
+        flat["priority"] = said["priority"]
+    if said["reporter"] is not None:
+        parts = said["reporter"].__dict__
+        flat.update((f"reporter.{part}", parts[part]) for part in _REPORTER_FIELDS if parts[part] is not None)
     return flat
 
 
 _REPORTER_FIELDS: Sequence[str] = tuple(Reporter.model_fields)
-_CONTENT_FIELDS: Sequence[str] = tuple(TicketIn.model_fields)
+_MOMENT_FIELDS = ("received_at", "source_due_at")
+_PLAIN_FIELDS: Sequence[str] = tuple(
+    name for name in TicketIn.model_fields if name not in (*_MOMENT_FIELDS, "priority", "reporter")
+)
 
 
 def fingerprint(ticket: TicketIn) -> str:

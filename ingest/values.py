@@ -20,6 +20,7 @@ EXCEL_EPOCH = datetime(1899, 12, 30)  # noqa: DTZ001 - a wall clock without a zo
 _SERIALS = (367.0, 109_205.0)  # 1901-01-01 to 2198-12-28: below, a number is more likely a count than a date
 _REMEMBERED = 4_096
 _BLANK = str.maketrans({"\u00a0": " ", "\u3000": " ", "\ufeff": None, "\u200b": None})
+_ODD = tuple(map(chr, _BLANK))
 
 _FIELDS = {
     "Y": r"(?P<Y>\d{4})",
@@ -42,7 +43,8 @@ _Wall = Callable[[str], datetime | None]
 def text_of(cell: Any) -> str:
     """The cell as trimmed text: whole floats without their ``.0``, dates as ISO, empty for an empty cell."""
     if isinstance(cell, str):
-        return (cell if cell.isascii() else cell.translate(_BLANK)).strip()
+        odd = not cell.isascii() and any(letter in cell for letter in _ODD)
+        return (cell.translate(_BLANK) if odd else cell).strip()
     if cell is None:
         return ""
     if isinstance(cell, bool):

@@ -3,6 +3,10 @@ keeps."""
 
 from __future__ import annotations
 
+import mmap
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 from fastapi import Request
@@ -69,17 +73,34 @@ def check_content_type(request: Request, *allowed: str) -> str:
 async def read_body(request: Request, limit: int) -> bytes:
     """The whole body, of ``limit`` bytes at most; raises TooLarge as soon as it is known to be longer, whatever it
     says of its own length."""
+    return b"".join([part async for part in _parts(request, limit)])
+
+
+@asynccontextmanager
+async def body_on_disk(request: Request, limit: int) -> AsyncIterator[bytes | mmap.mmap]:
+    """The same for a body that may be long: it comes into a file, and is given as what that holds, so that those who
+    send slowly, and those who wait, take no memory."""
+    with tempfile.TemporaryFile() as file:
+        async for part in _parts(request, limit):
+            file.write(part)
+        file.flush()
+        if not file.tell():
+            yield b""
+            return
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as body:
+            yield body
+
+
+async def _parts(request: Request, limit: int) -> AsyncIterator[bytes]:
     declared = request.headers.get("content-length", "")
     if declared.isdecimal() and int(declared) > limit:
         raise too_large(limit)
-    parts: list[bytes] = []
     size = 0
     async for part in request.stream():
         size += len(part)
         if size > limit:
             raise too_large(limit)
-        parts.append(part)
-    return b"".join(parts)
+        yield part
 
 
 def too_large(limit: int) -> TooLarge:

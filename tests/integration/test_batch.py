@@ -15,6 +15,7 @@ from app.models import Deadline, Reject, Ticket, TicketEvent
 from app.services import intake, seals
 from app.services.reference import read_reference
 from app.store import bulk
+from ingest.batch import AT_ONCE, IN_LINE
 from ingest.schema import TicketIn, fingerprint
 from tests.support import Service, at, running
 
@@ -141,9 +142,11 @@ def test_what_no_database_keeps_is_refused_at_its_place(service: Service, row: s
 @pytest.mark.parametrize(
     ("body", "kind", "status", "says"),
     [
-        (b'[{"external_id": "B1", "title": "x"},\n {"a": }]', "application/json", 400, "line 2"),
+        (b'[{"external_id": "B1", "title": "x"},\n {"a": "}]', "application/json", 400, "line 2"),
+        (b'[{"external_id": "B1", "title": "x"}', "application/json", 400, "line 1"),
         (b'{"external_id": "B1", "title": "x"}', "application/json", 400, "array"),
-        (b"[" * 100_000, "application/json", 400, "nested"),
+        (b"[" * 100_000, "application/json", 400, "JSON"),
+        (b"[[" + b"[]," * 600_000 + b"[]]]", "application/json", 413, "brackets"),
         (b"\xff\xfe[]", "application/json", 400, "UTF-8"),
         (b"", "application/json", 400, "JSON"),
         (b"[]", "text/csv", 415, "application/x-ndjson"),
@@ -159,6 +162,33 @@ def test_a_request_that_is_no_batch_is_refused_whole(
     assert (answer.status_code, answer.headers["content-type"]) == (status, "application/problem+json")
     assert says in answer.json()["detail"]
     assert all_of(service, Ticket) == all_of(service, Reject) == []
+
+
+@pytest.mark.parametrize("kind", ["application/json", "application/x-ndjson"])
+def test_a_row_that_is_broken_too_long_or_too_deep_sinks_no_neighbour(service: Service, kind: str) -> None:
+    bad = [
+        '{"a": }',
+        "nope",
+        '{"external_id": "B2", "title": "' + "x" * 300_000 + '"}',
+        '{"a": ' + "[" * 5_000 + "]" * 5_000 + "}",
+    ]
+    rows = [json.dumps(ticket(1)), *bad, json.dumps(ticket(3))]
+    body = "\n".join(rows) if "ndjson" in kind else f"[{','.join(rows)}]"
+    answer = raw(service, body.encode(), kind).json()
+    assert [result["status"] for result in answer["results"]] == ["created", *["rejected"] * 4, "created"]
+    kept = {reject.row: reject for reject in all_of(service, Reject)}
+    assert [kept[n].reason for n in (2, 3, 4, 5)] == ["json_invalid", "json_invalid", "record_too_long", "json_invalid"]
+    assert kept[2].raw == '{"a": }'
+    assert len(kept[4].raw) < 263_000
+
+
+def test_more_batches_than_may_wait_are_told_to_come_again(service: Service) -> None:
+    batches = service.client.app.state.batches  # type: ignore[attr-defined]
+    batches._there = AT_ONCE + IN_LINE
+    answer = raw(service, b"[]")
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
+    batches._there = 0
+    assert raw(service, b"[]").status_code == 200
 
 
 def test_an_empty_batch_is_a_batch(service: Service) -> None:

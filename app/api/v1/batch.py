@@ -8,7 +8,7 @@ from fastapi.concurrency import run_in_threadpool
 from sqlalchemy.exc import DBAPIError
 
 from app import clock
-from app.api.body import check_content_type, read_body
+from app.api.body import body_on_disk, check_content_type
 from app.api.deps import principal, runtime
 from app.api.problems import language
 from app.api.v1.intake import EXAMPLE, PARAMETERS, source_of
@@ -16,7 +16,8 @@ from app.domain.errors import Busy
 from app.runtime import Runtime
 from app.security.principal import Principal
 from app.store import trouble
-from ingest.batch import JSON, MOST_BYTES, NDJSON, take_batch
+from ingest.batch import JSON, MOST_BYTES, NDJSON, Batches, take_batch
+from ingest.splitting import Body
 
 router = APIRouter(tags=["intake"])
 _ROW = {"type": "object", "description": "a ticket as pushed, see POST /tickets", "example": EXAMPLE}
@@ -51,13 +52,14 @@ async def push_batch(request: Request) -> Response:
     with other content. A bad row never sinks its neighbours, and is kept as a reject."""
     kind = check_content_type(request, JSON, NDJSON)
     who = await run_in_threadpool(principal, request)
-    body = await read_body(request, MOST_BYTES)
     asked = request.query_params.get("source")
-    content = await run_in_threadpool(_take, runtime(request), who, asked, body, kind, language(request))
+    batches: Batches = request.app.state.batches
+    async with batches.place() as turn, body_on_disk(request, MOST_BYTES) as body, turn:
+        content = await run_in_threadpool(_take, runtime(request), who, asked, body, kind, language(request))
     return Response(content, media_type=JSON)
 
 
-def _take(run: Runtime, who: Principal, asked: str | None, body: bytes, kind: str, lang: str) -> bytes:
+def _take(run: Runtime, who: Principal, asked: str | None, body: Body, kind: str, lang: str) -> bytes:
     code = source_of(run, who, asked)
     with run.reading() as (_, ref):
         source = ref.source_by_code(code)

@@ -22,14 +22,12 @@ from app.store import tickets as store
 from ingest import stored
 from ingest.commit import Intake
 from ingest.group import Push
-from ingest.schema import TicketIn, parse_json, validate_ticket
+from ingest.schema import TICKET_BYTES, TicketIn, parse_json, validate_ticket
 
 router = APIRouter(tags=["intake"])
 MANUAL = "manual"
 """The source of tickets that the office's own people enter."""
 MANUAL_NAMES = ("人工录入", "Entered by hand")
-TICKET_BYTES = 256 * 1024
-"""A body is refused beyond: the longest ticket, with every character escaped, is well below."""
 _KEY = re.compile(r'"?([\x21\x23-\x7e]{1,128})"?', re.ASCII)
 JSON = "application/json"
 MERGE = "application/merge-patch+json"
