@@ -7,6 +7,7 @@ read a chunk of rows at a time.
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -131,4 +132,11 @@ def raw_of(raw: Any) -> str:
     try:
         return orjson.dumps(raw).decode()
     except (orjson.JSONEncodeError, TypeError):
+        return _patiently(raw)  # lone surrogates, numbers of more than 64 bits, deep nesting
+
+
+def _patiently(raw: Any) -> str:
+    try:
+        return json.dumps(raw)
+    except (ValueError, TypeError, RecursionError):
         return str(raw).encode("utf-8", "backslashreplace").decode()
