@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, tzinfo
 from typing import Any
 
@@ -273,6 +273,15 @@ def settle(
     reject.settled_by = who.actor
     session.add(reject)
     session.flush()
+
+
+def raws_by_profile(session: Session, who: Principal, chosen: Filter, *, limit: int) -> dict[str, list[str]]:
+    """Raw rows of files, by the profile that they were read by; the newest first."""
+    found: dict[str, list[str]] = {}
+    for reject in list_rejects(session, who, replace(chosen, door="import"), before=None, limit=limit):
+        if reject.profile is not None:
+            found.setdefault(reject.profile, []).append(reject.raw)
+    return found
 
 
 def discard(session: Session, who: Principal, chosen: Filter, now: datetime, *, most: int) -> int:

@@ -102,7 +102,7 @@ def pages(site: Site) -> list[str]:
         "/calendar", "/calendar?day=2031-01-01", f"/tickets/{ticket}/deadlines/complete",
         "/policies", "/policies?ask=1&kind=dispute&severity=grave", "/policies/complex", "/policies/+new",
         "/policies/+replay?policy=default",
-        "/imports", f"/imports/{upload}", f"/imports/{upload}?profile=duban", "/rejects", "/rejects?state=all",
+        "/imports", f"/imports/{upload}", f"/imports/{upload}?profile=duban", "/rejects", "/rejects?state=all", "/rejects/words",
         f"/rejects/{reject}", f"/rejects/{settled}",
     ]  # fmt: skip
 

@@ -10,6 +10,10 @@ import pytest
 import xlsxwriter
 from playwright.sync_api import expect
 
+from app import clock
+from ingest.drafting.saved import named_profile
+from ingest.importer import import_file
+from ingest.profile import load_profile
 from tests.browser.conftest import SignIn
 from tests.browser.server import Site
 
@@ -252,6 +256,25 @@ def test_a_row_with_cells_missing_is_set_right_column_by_column_and_broken_json_
     clerk.get_by_label("该行无法按列拆开").fill('{"id": 9, "subject": "少一个引号"}')
     clerk.get_by_role("button", name="更正后接收").click()
     expect(clerk.get_by_role("status").first).to_contain_text("已接收 1 行")
+
+
+def test_words_without_a_code_are_given_one_where_their_rows_wait_and_the_rows_are_taken_in(
+    clerk: Page, site: Site, tmp_path: Path
+) -> None:
+    rows = "".join(f"W{n},第{n}件,2026/1/5,{'闲聊' if n < 4 else '其他'}\n" for n in range(6))
+    path = letters(tmp_path, "words.csv", "编号,标题,受理时间,类型\n" + rows)
+    import_file(site.runtime, path, load_profile("duban"), clock.now())
+    clerk.goto("/rejects")
+    clerk.locator(".groups").get_by_role("link", name="补充代码").click()
+    expect(clerk.locator(".wordline label")).to_have_text(["类型 闲聊 4 行", "类型 其他 2 行"])
+    clerk.get_by_label("闲聊").select_option("consult")
+    clerk.get_by_role("button", name="保存并重试").click()
+    expect(clerk.get_by_role("status").first).to_contain_text("已接收 4 行，仍拒收 2 行")
+    folder = site.runtime.settings.data_dir / "profiles"
+    assert named_profile("duban", folder).values["kind"]["闲聊"] == "consult"
+    found = {t["external_id"]: t["kind"] for t in site.call("GET", "/tickets?source=import&limit=500")["items"]}
+    assert {found[f"W{n}"] for n in range(4)} == {"consult"}
+    (folder / "duban.toml").unlink()
 
 
 def test_the_menu_counts_what_waits_for_whoever_can_see_to_it(signed_in: SignIn, site: Site) -> None:

@@ -16,6 +16,7 @@ import xlsxwriter
 
 from app.domain.errors import BadRequest, Conflict, Invalid, NotFound
 from ingest.drafting.draft import Draft, Identity, document_of, draft_of, profile_of
+from ingest.drafting.mending import unplaced_words, with_words
 from ingest.drafting.preview import preview
 from ingest.drafting.proposal import Proposal, propose
 from ingest.drafting.sampling import look
@@ -359,6 +360,30 @@ def test_a_bundled_name_is_never_free_and_a_path_is_no_name(tmp_path: Path) -> N
     for name in (str(tmp_path / "x.toml"), "../x", "x.toml", ""):
         with pytest.raises(NotFound):
             named_profile(name, tmp_path)
+
+
+def test_words_that_a_profile_has_no_code_for_are_counted_and_given_one() -> None:
+    profile = load_profile("duban")
+    rows = [
+        {"编号": "1", "类型": "闲聊"},
+        {"类型": "闲聊 "},
+        {"类型": "投诉", "状态": "待定"},
+        {"类型": "-"},
+        {"kind": "complaint"},
+    ]
+    raws = [*(json.dumps(row, ensure_ascii=False) for row in rows), "no JSON", "[1]"]
+    found = unplaced_words(profile, raws)
+    assert found == {"kind": {"闲聊": 2}, "status": {"待定": 1}}
+    mended = with_words(profile, {"kind": {"闲聊": "consult"}, "status": {"待定": ""}})
+    assert unplaced_words(mended, raws) == {}
+    assert mended.values["kind"]["投诉"] == "complaint"
+
+
+def test_a_bundled_profile_that_was_mended_stands_before_itself(tmp_path: Path) -> None:
+    mended = with_words(load_profile("duban"), {"kind": {"闲聊": "consult"}})
+    save_profile(tmp_path, mended, mended=True)
+    assert named_profile("duban", tmp_path) == mended
+    assert named_profile("duban", tmp_path / "elsewhere") == load_profile("duban")
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from app.console.pages import (
     mapping,
     policies,
     receipt,
+    reject_words,
     rejects,
     replay,
     reports,
@@ -26,7 +27,7 @@ from app.console.pages.missing import missing_page
 router = APIRouter(include_in_schema=False)
 for _page in (
     account, board, tickets, ticket, ticket_actions, reports, clear_out, calendar, receipt, replay, policies, feeds,
-    imports, mapping, rejects,
+    imports, mapping, reject_words, rejects,
 ):  # fmt: skip
     router.include_router(_page.router)
 

@@ -68,7 +68,7 @@ def show_file(request: Request, run: Run, looking: Clerk, token: Token) -> Respo
             upload,
             sample,
             proposal,
-            _asked_at_first(upload, proposal.draft, None, sample),
+            _asked_at_first(run, upload, proposal.draft, None),
             None,
             wrong=error,
         )
@@ -80,7 +80,7 @@ def show_file(request: Request, run: Run, looking: Clerk, token: Token) -> Respo
         upload,
         sample,
         proposal,
-        _asked_at_first(upload, draft, base, sample),
+        _asked_at_first(run, upload, draft, base),
         base,
         proposed=base is None,
     )
@@ -103,11 +103,13 @@ def _base(run: Runtime, wish: str | None, sample: Sample) -> Profile | None:
     return view.fitting(saved_profiles(folder), sample)
 
 
-def _asked_at_first(upload: Upload, draft: Draft, base: Profile | None, sample: Sample) -> Asked:
+def _asked_at_first(run: Runtime, upload: Upload, draft: Draft, base: Profile | None) -> Asked:
+    """What the form offers: names from the file's own, in Latin letters or, failing those, from the day."""
     own = base is not None and not is_bundled(base.name)
-    stem = upload.name.split(".")[0][:100]
+    title = upload.name.split(".")[0][:100]
+    name = slug(upload.name) or f"file-{upload.at.astimezone(run.settings.zone):%Y%m%d-%H%M}"
     return Asked(
-        draft, title=base.title.zh if base else stem, name=base.name if base else slug(upload.name), source="",
+        draft, title=base.title.zh if base else title, name=base.name if base else name, source="",
         auto_times=base is None, live=False, replace=own,
     )  # fmt: skip
 

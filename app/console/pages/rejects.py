@@ -42,7 +42,7 @@ def settler(looking: Looking) -> Visitor:
 Settler = Annotated[Visitor, Depends(settler)]
 
 
-def _filter(run: Runtime, said: Mapping[str, str]) -> rejects.Filter:
+def filter_of(run: Runtime, said: Mapping[str, str]) -> rejects.Filter:
     """The filter in an address or a form. Raises Invalid for a source that is not there."""
     source_id: int | None = None
     if said.get("source"):
@@ -61,7 +61,8 @@ def _filter(run: Runtime, said: Mapping[str, str]) -> rejects.Filter:
     )  # fmt: skip
 
 
-def _asked(said: Mapping[str, str]) -> dict[str, str]:
+def asked_of_list(said: Mapping[str, str]) -> dict[str, str]:
+    """The filters of the list in an address or a form."""
     return {name: said.get(name, "") for name in FILTERS}
 
 
@@ -71,8 +72,8 @@ def list_rejects(
 ) -> Response:
     """The rejects that wait, by reason and one by one."""
     lang = language(request)
-    asked = _asked(request.query_params)
-    chosen = _filter(run, asked)
+    asked = asked_of_list(request.query_params)
+    chosen = filter_of(run, asked)
     with run.reading() as (session, ref):
         rows = rejects.list_rejects(session, looking.who, chosen, before=before, limit=PAGE + 1)
         groups = rejects.groups(session, looking.who, chosen, lang)
@@ -101,7 +102,7 @@ def retry_many(request: Request, run: Run, looking: Settler, fields: Checked) ->
     """Try the open rejects of a filter again as they came."""
     after = fields.get("after", "")
     done = retry.retry_all(
-        run, looking.who, _filter(run, {**fields, "state": "open"}), clock.now(),
+        run, looking.who, filter_of(run, {**fields, "state": "open"}), clock.now(),
         after=int(after) if after.isdecimal() and len(after) < 19 else 0, most=AT_ONCE,
     )  # fmt: skip
     return go(
@@ -112,7 +113,7 @@ def retry_many(request: Request, run: Run, looking: Settler, fields: Checked) ->
 @router.post("/rejects/discard")
 def discard_many(request: Request, run: Run, looking: Settler, fields: Checked) -> Response:
     """Take the open rejects of a filter off the list; they are kept, as deleted."""
-    chosen = _filter(run, {**fields, "state": "open"})
+    chosen = filter_of(run, {**fields, "state": "open"})
     with run.database.write() as session:
         count = rejects.discard(session, looking.who, chosen, clock.now(), most=MOST_DISCARDED)
     return go(link("/rejects", {**_back(fields), "discarded": str(count)}))
@@ -120,7 +121,7 @@ def discard_many(request: Request, run: Run, looking: Settler, fields: Checked) 
 
 def _back(fields: Mapping[str, str]) -> dict[str, str]:
     """The filter of the list that a form came from: that of the form, but for the group that was settled."""
-    asked = _asked(fields)
+    asked = asked_of_list(fields)
     if fields.get("group"):
         asked["reason"] = ""
     return asked
@@ -138,13 +139,15 @@ def _show(
 ) -> Response:  # fmt: skip
     lang = language(request)
     t = texts(lang)
-    asked = _asked(typed if typed is not None else request.query_params)
+    asked = asked_of_list(typed if typed is not None else request.query_params)
     reject, profile, columns, name = _read(run, looking, reject_id)
     found = torn(reject.raw, _errors(reject, refusal), lang, profile, columns)
     with run.reading() as (session, ref):
         names = accounts.display_names(session, {reject.settled_by} if reject.settled_by else set())
         source = ref.sources.get(reject.source_id) if reject.source_id is not None else None
-        following = rejects.next_open(session, looking.who, _filter(run, {**asked, "state": "open"}), before=reject_id)
+        following = rejects.next_open(
+            session, looking.who, filter_of(run, {**asked, "state": "open"}), before=reject_id
+        )
     taken = request.query_params.get("taken", "")
     return page(
         request, "reject.html", status=refusal.status if refusal else 200, reject=reject, torn=found, asked=asked,
@@ -185,7 +188,7 @@ def _read(
 def settle_one(request: Request, run: Run, looking: Settler, fields: Checked, reject_id: RejectId) -> Response:
     """Try a reject again as the form has it, or discard it; then on to the next."""
     now = clock.now()
-    asked = _asked(fields)
+    asked = asked_of_list(fields)
     if fields.get("do") == "discard":
         with run.writing() as (session, _):
             found = rejects.get(session, looking.who, reject_id, lock=True)
@@ -207,7 +210,9 @@ def settle_one(request: Request, run: Run, looking: Settler, fields: Checked, re
 
 def _onward(run: Runtime, looking: Visitor, asked: Mapping[str, str], reject_id: int, **told: str) -> Response:
     with run.database.read() as session:
-        following = rejects.next_open(session, looking.who, _filter(run, {**asked, "state": "open"}), before=reject_id)
+        following = rejects.next_open(
+            session, looking.who, filter_of(run, {**asked, "state": "open"}), before=reject_id
+        )
     target = f"/rejects/{following}" if following else "/rejects"
     if following is None and "taken" in told:
         told = {"taken": "1", "refused": "0"}
