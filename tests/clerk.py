@@ -242,11 +242,15 @@ def _length(limit: Limit) -> timedelta:
 
 
 def _first_showing(zone: ZoneInfo, wall: datetime) -> datetime:
-    """By looking at the clock, minute by minute; it leaps at whole minutes only."""
+    """By looking at the clock, minute by minute; it leaps at whole minutes only. Not where nobody touches it for days."""
 
     def shows(moment: datetime) -> datetime:
         return moment.astimezone(zone).replace(tzinfo=None)
 
+    around = {(wall + timedelta(hours=n)).replace(tzinfo=UTC).astimezone(zone).utcoffset() for n in range(-30, 31, 3)}
+    (offset, *others) = around
+    if not others and offset is not None:
+        return (wall - offset).replace(tzinfo=UTC)
     moment = (wall - timedelta(hours=40)).replace(tzinfo=UTC, second=0, microsecond=0)
     while shows(moment) < wall - timedelta(hours=5):
         moment += timedelta(hours=1)

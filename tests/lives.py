@@ -35,13 +35,26 @@ from app.models import (
     PolicyVersion,
     Source,
     SupervisionOrder,
+    Suspension,
     Ticket,
     TicketEvent,
     Unit,
 )
 from app.runtime import Runtime
 from app.security.principal import Principal
-from app.services import callbacks, catalogue, change, extensions, intake, lifecycle, orders, recompute, seals, verify
+from app.services import (
+    callbacks,
+    catalogue,
+    change,
+    deadlines,
+    extensions,
+    intake,
+    lifecycle,
+    orders,
+    recompute,
+    seals,
+    verify,
+)
 from app.services.reference import Reference, touch
 from app.services.sweep import sweep
 from ingest.schema import TicketIn, fingerprint
@@ -103,6 +116,8 @@ class World:
     steps: Counter[str] = field(default_factory=Counter)
     refused: Counter[str] = field(default_factory=Counter)
     serial: int = 0
+    wrong: list[str] = field(default_factory=list)
+    """What was found not to hold while the lives were told."""
 
     @classmethod
     def open(cls, url: str) -> World:
@@ -181,6 +196,7 @@ def tell(world: World, n: int, seed: int) -> list[int]:
             world.change_reference(number, end)
         if number == 1:  # after the first change, open deadlines stay as they were; after the second, all catch up
             recompute.catch_up(world.runtime.database, world.runtime.reference, "system:test", end)
+            world.wrong += out_of_date(world)
             recompute.after_policy(world.runtime.database, world.runtime.reference, "default", "system:test", end)
     return [life.ticket_id for life in lives]
 
@@ -360,10 +376,26 @@ def contradictions(world: World) -> Iterator[str]:
     chain that is broken, a deadline that runs on after the end."""
     for difference in verify.verify(world.runtime.database, world.runtime.reference, now=PHASES[-1]):
         yield f"kept is not recomputed: {difference.to_json()}"
+    yield from world.wrong
     broken = seals.verify(world.runtime.database)
     if broken is not None:
         yield f"broken chain: {broken}"
     yield from running_after_the_end(world)
+
+
+def out_of_date(world: World) -> Iterator[str]:
+    """Deadlines that run and would stand elsewhere by the calendar in force: a recompute has left out one that it touches."""
+    d: Any = Deadline
+    t: Any = Ticket
+    query = select(Deadline, t.unit_id, t.status).join(Ticket, t.id == d.ticket_id)
+    with world.runtime.reading() as (session, ref):
+        spans: dict[int, list[Any]] = {}
+        for span in session.execute(select(Suspension)).scalars():
+            spans.setdefault(span.ticket_id, []).append((span.from_at, span.to_at))
+        for row, unit_id, status in session.execute(query.where(d.met_at.is_(None), d.cancelled_at.is_(None))):
+            answer = deadlines.compute(ref, row, unit_id, spans.get(row.ticket_id, []))
+            if (answer.due_at, answer.provisional) != (row.due_at, row.provisional):
+                yield f"ticket {row.ticket_id} ({status}): {row.target} is {row.due_at}, by the calendar in force {answer}"
 
 
 def running_after_the_end(world: World) -> Iterator[str]:

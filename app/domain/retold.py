@@ -163,7 +163,8 @@ class Retold:
             return
         met = self.in_force(target) if event_type in _MOVE_MET else None
         moved = self.running(target) or ([met] if met is not None else [])
-        if event_type in _BEGIN or not moved:
+        begins = event_type in _BEGIN and target != "supervise"  # which begins with its order, and follows the unit
+        if begins or not moved:
             self._begin(target, _moment(entry["start"]) if "start" in entry else at, entry)
             return
         for told in moved:

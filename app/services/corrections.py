@@ -20,7 +20,7 @@ from app.domain.errors import Conflict, FieldProblem, Invalid
 from app.domain.replay import STEPS
 from app.models import Ticket
 from app.security.principal import Principal
-from app.services import deadlines
+from app.services import deadlines, order_book
 from app.services.change import Change, finish
 from app.services.change import begin as begin_step
 from app.services.deadlines import Moved
@@ -233,4 +233,5 @@ def _dispatch_by_source(change: Change, unit: Node) -> None:
     ticket.dispatched_at = change.at
     change.resolve(deadlines.UNIT_CLOCK, "dispatched")
     change.open("accept", "contact", "complete")
+    change.moves += order_book.under_unit(change.session, change.ref, ticket, change.rows)
     change.log("dispatched", unit=unit.code, by="source")

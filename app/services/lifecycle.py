@@ -35,6 +35,10 @@ def _assign(change: Change, unit: Node) -> None:
     change.ticket.accepted_at = None
     change.ticket.contacted_at = None
     change.open("accept", "contact", "complete")
+    followed = orders.under_unit(change.session, change.ref, change.ticket, change.rows)
+    if followed:
+        change.resolve(["supervise"], "deadline_moved")
+        change.moves += followed
 
 
 def _dispatch(change: Change) -> None:

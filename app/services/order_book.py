@@ -21,7 +21,7 @@ from app.domain.limits import Limit, due
 from app.models import Deadline, SupervisionOrder, Ticket
 from app.security.principal import Principal
 from app.services import alerts, log
-from app.services.deadlines import of_ticket, policy_for
+from app.services.deadlines import Moved, in_force, of_ticket, policy_for, recompute
 from app.services.reference import Reference
 from app.store import oversight as store
 from app.store.ids import take
@@ -224,7 +224,7 @@ def _limit(ref: Reference, ticket: Ticket, at: datetime) -> dict[str, Any]:
     """An order's limit from ``at``, as values of a deadline."""
     policy_id, policy = policy_for(ref, ticket)
     limit = policy.limits.get("supervise") or DEFAULT_LIMIT
-    calendar_id, calendar = ref.calendar_for(ticket.unit_id)
+    calendar_id, calendar = ref.calendar_under(policy, ticket.unit_id)
     answer = due(calendar, at, limit)
     return {"started_at": at, "due_at": answer.due_at, "provisional": answer.provisional, "limit": limit.to_spec(),
             "policy_id": policy_id, "calendar_id": calendar_id}  # fmt: skip
@@ -246,6 +246,19 @@ def _open_limit(session: Session, ref: Reference, ticket: Ticket, rows: list[Dea
             setattr(row, name, value)
     session.add(row)
     return row
+
+
+def under_unit(session: Session, ref: Reference, ticket: Ticket, rows: list[Deadline]) -> list[Moved]:
+    """Bring a running limit under the calendar of the unit that the ticket went to: the same start, by its working days."""
+    running = in_force(rows, "supervise")
+    if running is None or running.met_at is not None:
+        return []
+    moved = recompute(session, ref, ticket, rows, targets=["supervise"])
+    order = find_live(session, ticket.id) if moved else None
+    if order is not None:
+        order.due_at = running.due_at
+        session.add(order)
+    return moved
 
 
 def _said(number: str, term: int, due_at: datetime, **more: Any) -> dict[str, Any]:

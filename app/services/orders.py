@@ -30,6 +30,7 @@ from app.services.order_book import (
     reply_by_completion,
     tell,
     trigger,
+    under_unit,
 )
 from app.services.reference import Reference
 from app.services.views import moment
@@ -50,6 +51,7 @@ __all__ = [
     "reply",
     "reply_by_completion",
     "trigger",
+    "under_unit",
     "visible_order",
 ]
 

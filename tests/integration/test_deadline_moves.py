@@ -13,11 +13,11 @@ from app.domain.receipts import Receipt
 from app.domain.workcalendar import WorkCalendar
 from app.models import CalendarVersion, Deadline, PolicyVersion, TicketEvent, Unit
 from app.security.principal import SYSTEM
-from app.services import calendars, catalogue, explained, lifecycle, policies, recompute
+from app.services import calendars, catalogue, explained, lifecycle, orders, policies, recompute
 from app.services.deadlines import state_of
 from app.services.seals import verify
 from app.services.verify import verify as verify_deadlines
-from tests.integration.office import DUE, START, Office, moment, working
+from tests.integration.office import DUE, LEADER, START, Office, moment, working
 
 NOON = moment("03-03 12:00")
 
@@ -288,6 +288,50 @@ def test_a_policy_may_name_its_calendar(office: Office) -> None:
     ticket = office.ticket(start=START + timedelta(minutes=5))
     assert office.get(ticket).due_at == moment("03-10 06:00")
     assert receipt(office, ticket).to_json()["calendar"]["code"] == "night"
+    same_as_told(office, ticket)
+
+
+EVERY_DAY = {day: [["08:00", "20:00"]] for day in ("mon", "tue", "wed", "thu", "fri", "sat", "sun")}
+
+
+def every_day(office: Office, unit: str | None = None) -> None:
+    """A calendar without days off, perhaps given to a unit."""
+    with office.database.write() as session:
+        made = WorkCalendar.from_spec({"week": EVERY_DAY}, code="every-day")
+        calendars.save(session, SYSTEM, "every-day", lambda _: made, now=START)
+    if unit is not None:
+        with office.database.write() as session:
+            catalogue.change_node(session, Unit, unit, {"calendar_code": "every-day"})
+
+
+def order_of(office: Office, ticket: int, now: datetime) -> None:
+    """A leader's order on ``ticket``."""
+    with office.runtime.writing() as (session, ref):
+        orders.issue(session, ref, LEADER, ticket, trigger_code="leader", demand="速办", signatory=None, now=now)
+
+
+def test_a_limit_of_an_order_follows_the_ticket_under_the_other_units_calendar(office: Office) -> None:
+    every_day(office, "CG")
+    ticket = office.ticket()
+    order_of(office, ticket, moment("03-05 10:00"))
+    assert office.deadline(ticket, "supervise").due_at == moment("03-10 17:30"), "Friday, Monday, Tuesday"
+    office.act(ticket, "reassign", moment("03-05 11:00"), unit="CG", reason="职责")
+    row = office.deadline(ticket, "supervise")
+    assert (row.started_at, row.due_at) == (moment("03-05 10:00"), moment("03-08 20:00")), "the weekend works there"
+    assert office.orders(ticket)[0].due_at == row.due_at
+    assert office.all(TicketEvent, ticket)[-1].data["deadlines"]["supervise"]["from"] == "2026-03-10T09:30:00Z"
+    same_as_told(office, ticket)
+    assert list(verify_deadlines(office.database, office.runtime.reference, now=NOON)) == []
+
+
+def test_a_limit_of_an_order_goes_by_the_calendar_that_the_policy_names(office: Office) -> None:
+    every_day(office)
+    change_policy(office, "default", {"calendar": "every-day"}, START)
+    ticket = office.ticket(start=START + timedelta(minutes=5))
+    order_of(office, ticket, moment("03-05 10:00"))
+    assert office.orders(ticket)[0].due_at == moment("03-08 20:00")
+    edit_year(office, {"2026-03-07": []}, moment("03-05 12:00"), code="every-day")
+    assert office.orders(ticket)[0].due_at == moment("03-09 20:00")
     same_as_told(office, ticket)
 
 
