@@ -276,7 +276,7 @@ def tell(
 
 def hand_over(session: Session, ticket: Ticket, unit_id: int, now: datetime) -> SupervisionOrder | None:
     """Let the live order, and what its limit has raised, go with the ticket to another unit: who has it answers. The limit
-    stays what it was. To be called before the ticket itself is changed."""
+    keeps its start (``under_unit``). To be called before the ticket itself is changed."""
     if not ticket.supervised:  # never had an order
         return None
     session.flush()
