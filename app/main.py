@@ -10,7 +10,7 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.staticfiles import StaticFiles
 
 from app import clock, console
-from app.api import docs, health, problems, stream
+from app.api import docs, health, openapi, problems, stream
 from app.api.limits import BodyLimit
 from app.api.v1 import router as v1
 from app.config import Settings, get_settings
@@ -56,6 +56,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         openapi_url="/openapi.json",
         docs_url=None,
         redoc_url=None,
+        redirect_slashes=False,  # an address has one spelling
     )
     app.state.duban = Runtime.open(settings or get_settings(), clock.now())
     problems.install(app, console.missing_page)
@@ -63,6 +64,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.include_router(health.router)
     app.include_router(v1)
     docs.install(app)
+    openapi.install(app)
     app.include_router(console.router)
     app.mount("/static", StaticFiles(directory=console.STATIC), name="static")
     return app

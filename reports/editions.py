@@ -19,7 +19,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from app.domain.errors import DubanError
+from app.domain.errors import DubanError, Invalid
 from app.models import Report
 from reports.facts_schema import COLUMNS, conform
 from reports.metrics import BY_KEY, definitions_version
@@ -210,3 +210,13 @@ def difference(before: Report, draft: Draft) -> dict[str, Any] | None:
         "figures": figures,
         "tickets": {"count": len(tickets), "items": tickets[:TICKETS_TOLD]},
     }
+
+
+def row_of(body: Mapping[str, Any], group: str) -> Mapping[str, Any]:
+    """The row of ``group`` in a report; raises Invalid where it has none."""
+    dimension, _, code = group.partition(":")
+    found = next((row for row in body.get(f"by_{dimension}") or () if row["code"] == code), None)
+    if found is None:
+        zh, en = f"报表中没有分组“{group}”", f"the report has no group {group!r}; one is like unit:CODE"
+        raise Invalid.at("/group", zh, en)
+    return found  # type: ignore[no-any-return]  # JSON

@@ -287,15 +287,7 @@ def view(session: Session, report: Report, now: datetime, zone: Any) -> dict[str
 def figures(report: Report, group: str | None = None) -> dict[str, Any]:
     """The figures of the whole, or of one ``group`` (``unit:GA``), with those of earlier periods beside them."""
     body = editions.document(report)
-    source = body
-    if group:
-        dimension, _, code = group.partition(":")
-        rows = [row for row in body.get(f"by_{dimension}") or () if row["code"] == code]
-        if not rows:
-            raise Invalid.at(
-                "/group", f"报表中没有分组“{group}”", f"the report has no group {group!r}; one is like unit:CODE"
-            )
-        source = rows[0]
+    source = editions.row_of(body, group) if group else body
     names = ("kind", "period", "as_of", "scope", "edition", "definitions_version")
     return {
         **{name: body[name] for name in names},
@@ -328,6 +320,8 @@ def tickets(
     if report.kind == "clear-out":
         ids = _listed_ids(editions.document(report), figure, group)
     else:
+        if group:
+            editions.row_of(editions.document(report), group)
         sealed = editions.behind(report)
         ids = tickets_behind(sealed.facts, sealed.period, sealed.as_of, figure, group, part)
     rest = ids if after is None else [key for key in ids if key > after]

@@ -11,6 +11,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from sqlalchemy.exc import DBAPIError
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 from app.domain.errors import Busy, Conflict, DubanError, FieldProblem, Invalid, NotAllowed
 from app.store import trouble
@@ -155,11 +156,20 @@ _HTTP: Mapping[int, tuple[str, str, str, str]] = {
 def _of_http(request: Request, error: HTTPException) -> JSONResponse:
     """The framework's own refusal."""
     status, headers = error.status_code, dict(error.headers or {})
+    if status == 405:
+        headers = {"Allow": ", ".join(_taken(request))}
     fallback = str(error.detail)
     title_zh, zh, title_en, en = _HTTP.get(status, (fallback,) * 4)
     english = language(request) == "en"
-    detail = (en if english else zh).format(allow=headers.get("Allow", headers.get("allow", "GET")))
+    detail = (en if english else zh).format(allow=headers.get("Allow"))
     return problem(request, status, f"http-{status}", title_en if english else title_zh, detail, headers)
+
+
+def _taken(request: Request) -> list[str]:
+    """The methods that this address takes: the framework names those of one of its endpoints alone."""
+    asked = ("GET", "POST", "PUT", "PATCH", "DELETE")
+    routes = request.app.router.routes
+    return [m for m in asked if any(r.matches({**request.scope, "method": m})[0] is Match.FULL for r in routes)]
 
 
 def _bug(request: Request, error: Exception) -> JSONResponse:

@@ -34,6 +34,7 @@ WORDS: Mapping[str, Mapping[str, words.Word]] = {
     "outcome": words.OUTCOME,
     "action": words.ACTION,
     "trigger": words.TRIGGER,
+    "order_state": words.ORDER_STATE,
     "role": words.ROLE,
 }
 """Groups of codes whose words are the domain's."""

@@ -82,6 +82,12 @@ TRIGGER: dict[str, Word] = {
     "repeated": ("重复诉求", "Reported again"),
     "leader": ("领导批示", "Leader's order"),
 }
+ORDER_STATE: dict[str, Word] = {
+    "issued": ("待回复", "Awaiting the reply"),
+    "replied": ("待审核", "Awaiting the ruling"),
+    "closed": ("已办结", "Closed"),
+    "cancelled": ("已撤销", "Cancelled"),
+}
 ROLE: dict[str, Word] = {
     "admin": ("管理员", "Administrator"),
     "dispatcher": ("派单员", "Dispatcher"),

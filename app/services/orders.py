@@ -5,14 +5,15 @@ The rules of the book itself (numbers, terms, limits, stages) stand in ``app.ser
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime, tzinfo
 from typing import Any, Final
 
 from sqlalchemy import select
 from sqlmodel import Session, col
 
-from app.domain.errors import Conflict, Invalid, NotFound
-from app.domain.words import TRIGGER
+from app.domain.errors import Conflict, Invalid, NotAllowed, NotFound
+from app.domain.words import ORDER_STATE, TRIGGER, say
 from app.models import SupervisionOrder, Ticket
 from app.security.permissions import require
 from app.security.principal import Principal
@@ -141,11 +142,18 @@ def _locked(session: Session, principal: Principal, order_id: int) -> tuple[Supe
     return order, ticket
 
 
+_STEPS: Final[Mapping[str, tuple[str, ...]]] = {"issued": ("reply",), "replied": ("accept-reply", "refuse-reply")}
+"""What may be done with an order in each state; nothing with one that has ended."""
+
+
 def _must_be(order: SupervisionOrder, state: str, zh: str, en: str) -> None:
     if order.state != state:
-        raise Conflict(
-            f"督办单{number_of(order)}处于 {order.state} 状态，不能{zh}；须为 {state}",
+        allowed = _STEPS.get(order.state, ())
+        raise NotAllowed(
+            f"督办单{number_of(order)}处于“{say(ORDER_STATE, order.state)}”，不能{zh}；须为“{say(ORDER_STATE, state)}”",
             f"supervision order {order.year}-{order.serial} is {order.state} and cannot be {en}; it must be {state}",
+            state=order.state,
+            allowed=allowed,
         )
 
 

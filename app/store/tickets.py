@@ -79,7 +79,8 @@ def conditions(f: TicketFilter) -> list[Any]:
     if f.received_to is not None:
         found.append(t.received_at < f.received_to)
     if f.due_before is not None:
-        found.append(and_(t.due_at < f.due_before, t.status.in_(OPEN_STATUSES)))
+        # who asks what is due means what has still to be done, unless a state is named
+        found += [t.due_at < f.due_before, *([] if f.status else [t.status.in_(OPEN_STATUSES)])]
     if f.external_id is not None:
         found.append(t.external_id == f.external_id)
     if f.q:

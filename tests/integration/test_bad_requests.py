@@ -162,8 +162,9 @@ def test_what_is_not_there_is_said_to_be_not_there_whatever_is_asked_of_it(servi
 
 def test_a_method_that_an_address_does_not_take_is_told_which_it_takes(service: Service) -> None:
     answer = service.call("DELETE", "/units")
-    assert problem(answer, 405)["detail"]
-    assert answer.headers["allow"]
+    assert answer.headers["allow"] == "GET, POST"
+    assert "GET, POST" in problem(answer, 405)["detail"]
+    problem(service.call("GET", "/tickets/"), 404)  # and not sent elsewhere: an address has one spelling
 
 
 def test_an_action_refuses_what_it_does_not_take(service: Service) -> None:
@@ -190,3 +191,28 @@ def test_the_scope_of_a_report_is_an_object_or_a_code(service: Service) -> None:
     body = {"kind": "daily", "period": "2026-01-01"}
     assert pointers(service.call("POST", "/reports", json={**body, "scope": {"grid": "x"}})) == ["/scope/grid"]
     assert service.call("POST", "/reports", json={**body, "scope": "GA"}).json()["scope"] == {"unit": "GA"}
+
+
+def test_an_order_that_cannot_be_ruled_on_says_in_which_state_it_is_and_what_may_be_done(service: Service) -> None:
+    ticket = service.push(unit="GA")["id"]
+    order = service.call("POST", f"/tickets/{ticket}/supervision-orders", json={}).json()["id"]
+    found = problem(service.call("POST", f"/supervision-orders/{order}/accept-reply", json={}), 409)
+    assert (found["state"], found["allowed"]) == ("issued", ["reply"])
+
+
+def test_a_group_that_a_report_does_not_have_has_no_list_of_tickets(service: Service) -> None:
+    service.push(unit="GA", received_at="2026-03-02T09:00:00+08:00")
+    report = service.call("POST", "/reports", json={"kind": "daily", "period": "2026-03-02"}).json()["id"]
+    path = f"/reports/{report}/tickets"
+    assert service.get(path, figure="received", group="unit:GA")["total"] == 1
+    for group in ("unit:NO", "nothing"):
+        assert pointers(service.call("GET", path, params={"figure": "received", "group": group})) == ["/group"]
+
+
+def test_what_is_due_is_open_unless_a_state_is_named(service: Service) -> None:
+    still, done = (service.push(unit="GA", received_at="2026-03-02T09:00:00+08:00")["id"] for _ in range(2))
+    service.act(done, "accept")
+    service.act(done, "complete", result="已办")
+    before = "2026-04-01T00:00:00+08:00"
+    assert [row["id"] for row in service.get("/tickets", due_before=before)["items"]] == [still]
+    assert [row["id"] for row in service.get("/tickets", due_before=before, status="completed")["items"]] == [done]

@@ -102,7 +102,9 @@ def list_tickets(
     repeated: bool | None = None,
     received_from: QueryMoment | None = None,
     received_to: QueryMoment | None = None,
-    due_before: QueryMoment | None = None,
+    due_before: Annotated[
+        QueryMoment | None, Query(description="of the open tickets; with `status`, of those in these states")
+    ] = None,
     q: Annotated[str | None, Query(max_length=200)] = None,
     external_id: str | None = None,
     limit: Limit = 50,
