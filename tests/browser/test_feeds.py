@@ -71,7 +71,7 @@ def test_a_feed_is_pulled_at_the_press_of_a_button_and_its_figures_follow(
     assert "完成" in row.inner_text()
     page.locator(".figure", has_text="待处理拒收").click()
     page.wait_for_url("**/rejects?*")
-    rejects = page.locator("a[href^='/rejects/']")
+    rejects = page.locator("a[data-reject]")
     assert len(set(rejects.evaluate_all("found => found.map((e) => e.pathname)"))) == 2
     rejects.first.click()
     assert page.locator("h1").count() == 1

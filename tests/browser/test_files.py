@@ -263,8 +263,8 @@ def test_words_without_a_code_are_given_one_where_their_rows_wait_and_the_rows_a
 ) -> None:
     rows = "".join(f"W{n},第{n}件,2026/1/5,{'闲聊' if n < 4 else '其他'}\n" for n in range(6))
     path = letters(tmp_path, "words.csv", "编号,标题,受理时间,类型\n" + rows)
-    import_file(site.runtime, path, load_profile("duban"), clock.now())
-    clerk.goto("/rejects")
+    done = import_file(site.runtime, path, load_profile("duban"), clock.now())
+    clerk.goto(f"/rejects?run={done.run_id}")
     clerk.locator(".groups").get_by_role("link", name="补充代码").click()
     expect(clerk.locator(".wordline label")).to_have_text(["类型 闲聊 4 行", "类型 其他 2 行"])
     clerk.get_by_label("闲聊").select_option("consult")
