@@ -90,6 +90,7 @@ ANSWERS: Final[Mapping[str, str]] = {
     "delete /rejects/{reject_id}": "reject",
     "post /rejects/retry": "retried_many",
     "post /rejects/{reject_id}/retry": "retried",
+    "get /disclosures": "[disclosure]",
     "get /units": "[unit]",
     "post /units": "unit",
     "patch /units/{code}": "unit",

@@ -5,19 +5,20 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
 
 from app.console.mapping_form import JOINABLE, choice_of
+from app.security.masking import MASKS
 from ingest.drafting.draft import JOINED, Draft, used_columns
 from ingest.drafting.proposal import Guess, Proposal, propose
 from ingest.drafting.sampling import Sample, look
 from ingest.drafting.sniffing import FORMATS, formats_of
 from ingest.drafting.views import level
 from ingest.drafting.vocabulary import CODES, TREES
-from ingest.profile import MOMENT_FIELDS, Profile
+from ingest.profile import MOMENT_FIELDS, REPORTER_FIELDS, Profile
 from ingest.uploads import LIMITS
 from ingest.values import text_of
 
@@ -173,16 +174,32 @@ class Column:
 def columns_of(sample: Sample, draft: Draft) -> list[Column]:
     """The columns of the file, in its order."""
     found: list[Column] = []
+    hidden = _hidden(draft)
     missing = {"", *draft.missing}
     for place, name in enumerate(sample.columns):
         texts = (text_of(row.cells[place]) for row in sample.rows[:200])
-        found.append(Column(name, cut(next((text for text in texts if text not in missing), ""), _HINT)))
+        example = next((text for text in texts if text not in missing), "")
+        found.append(Column(name, cut(hidden.get(name, str)(example) or "", _HINT)))
     return found
 
 
-def first_rows(sample: Sample) -> list[tuple[int, list[str]]]:
-    """The first rows, each with its number and its cells as text, cut to what fits a table."""
-    return [(row.number, [cut(text_of(cell), _CELL) for cell in row.cells]) for row in sample.rows[:ROWS]]
+def _hidden(draft: Draft) -> dict[str, Callable[[str], str | None]]:
+    """Column → what hides the part of a reporter that it holds."""
+    return {
+        column: MASKS[field.partition(".")[2]]
+        for field in REPORTER_FIELDS
+        for column in draft.columns.get(field, ())
+    }  # fmt: skip
+
+
+def first_rows(sample: Sample, draft: Draft) -> list[tuple[int, list[str]]]:
+    """The first rows, each with its number and its cells as text, the reporter masked, cut to what fits a table."""
+    hidden = _hidden(draft)
+    hides = [hidden.get(name, str) for name in sample.columns]
+    return [
+        (row.number, [cut(hide(text_of(cell)) or "", _CELL) for hide, cell in zip(hides, row.cells, strict=False)])
+        for row in sample.rows[:ROWS]
+    ]
 
 
 def cut(text: str, length: int) -> str:

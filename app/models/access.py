@@ -49,11 +49,12 @@ class UserSession(SQLModel, table=True):
 
 
 class Disclosure(SQLModel, table=True):
-    """Someone looked at a citizen's name, phone or id number in full."""
+    """Someone looked at a citizen's name, phone or id number in full: of a ticket, or in the raw row of a reject."""
 
     __tablename__ = "disclosure"
     id: int | None = big_key()
-    ticket_id: int = Field(sa_type=BigInt, foreign_key="ticket.id", index=True)
-    actor: str = Field(max_length=100)
-    fields: str = Field(max_length=100)
+    ticket_id: int | None = Field(default=None, sa_type=BigInt, foreign_key="ticket.id", index=True)
+    reject_id: int | None = Field(default=None, sa_type=BigInt, foreign_key="reject.id", index=True)
+    actor: str = Field(max_length=100, index=True)
+    fields: str = Field(max_length=100, description="name, phone, id_number; raw: a row of which nobody can tell")
     at: datetime = moment()

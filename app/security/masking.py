@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from typing import Final
+
 COMPOUND_SURNAMES = frozenset(
     {
         "欧阳",
@@ -63,3 +66,11 @@ def mask_id_number(number: str | None) -> str | None:
     if len(number) < 6:
         return "*" * len(number)
     return number[0] + "*" * (len(number) - 2) + number[-1]
+
+
+MASKS: Final[Mapping[str, Callable[[str | None], str | None]]] = {
+    "name": mask_name,
+    "phone": mask_phone,
+    "id_number": mask_id_number,
+}
+"""The parts of a reporter, each with what hides it."""

@@ -11,7 +11,7 @@ Which tickets exist for a caller at all is a matter of scope, not of role: ``app
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
@@ -47,6 +47,7 @@ MAY: Mapping[str, frozenset[str]] = {
     "deadlines.replay": frozenset({"admin", "dispatcher", "supervisor", "leader", "auditor"}),
     "files.import": frozenset({"admin", "dispatcher"}),
     "rejects.settle": frozenset({"admin", "dispatcher", "integrator"}),
+    "disclosures.see": frozenset({"admin", "auditor"}),
     "reporter.reveal": frozenset({"admin", "dispatcher", "supervisor", "caller", "unit"}),
 }
 """What is not a step of a ticket's life, and the roles that may do it."""
@@ -100,3 +101,10 @@ def record_disclosure(session: Session, who: Principal, ticket_id: int, now: dat
     session.add(row)
     session.flush()
     return row
+
+
+def record_raw_looks(session: Session, who: Principal, held: Mapping[int, Sequence[str]], now: datetime) -> None:
+    """Keep that ``who`` looked at the raw rows of rejects; ``held``: the id of each, and what stands in it of a reporter."""
+    for reject_id, fields in held.items():
+        session.add(Disclosure(reject_id=reject_id, actor=who.actor, fields=",".join(fields), at=now))
+    session.flush()

@@ -13,14 +13,11 @@ from dataclasses import dataclass, replace
 from datetime import datetime, tzinfo
 from typing import Any
 
-import orjson
 from sqlalchemy import func, select, update
 from sqlmodel import Session, col
 
 from app.domain.errors import FieldProblem, NotFound
 from app.models import Reject
-from app.security.masking import mask_id_number, mask_name, mask_phone
-from app.security.permissions import may
 from app.security.principal import Principal
 from app.services.reference import Reference
 from app.services.views import moment
@@ -214,8 +211,8 @@ def get(session: Session, who: Principal, reject_id: int, *, lock: bool = False)
     return found
 
 
-def reject_view(reject: Reject, who: Principal, ref: Reference, lang: str, zone: tzinfo) -> dict[str, Any]:
-    """A reject as read. Whoever may not see citizens' names and phones gets the raw content with them masked."""
+def reject_view(reject: Reject, raw: str | None, ref: Reference, lang: str, zone: tzinfo) -> dict[str, Any]:
+    """A reject as read, with its raw row as the reader may see it (``ingest.raw_rows``)."""
     source = ref.sources.get(reject.source_id) if reject.source_id is not None else None
     return {
         "id": reject.id,
@@ -228,36 +225,12 @@ def reject_view(reject: Reject, who: Principal, ref: Reference, lang: str, zone:
         "profile": reject.profile,
         "reason": reject.reason,
         "errors": errors_view(reject.errors, lang),
-        "raw": reject.raw if may(who, "reporter.reveal") else _masked(reject),
+        "raw": raw,
         "ticket_id": reject.ticket_id,
         "created_at": moment(reject.created_at, zone),
         "settled_at": moment(reject.settled_at, zone),
         "settled_by": reject.settled_by,
     }
-
-
-def _masked(reject: Reject) -> str | None:
-    """A feed's record has its upstream's own names for the reporter: nobody can tell here which they are."""
-    return None if reject.door == "feed" else masked_raw(reject.raw)
-
-
-def masked_raw(raw: str) -> str | None:
-    """A pushed row with the reporter masked; None where it cannot be told which part of it is the reporter."""
-    try:
-        content = orjson.loads(raw)
-    except orjson.JSONDecodeError:
-        return None
-    if not isinstance(content, dict):
-        return None
-    person = content.get("reporter")
-    if isinstance(person, dict):
-        masks = {"name": mask_name, "phone": mask_phone, "id_number": mask_id_number}
-        content["reporter"] = {
-            key: mask(str(person[key])) for key, mask in masks.items() if person.get(key) not in (None, "")
-        }
-    elif person is not None:
-        content["reporter"] = "***"
-    return orjson.dumps(content).decode()
 
 
 # -- settling ----------------------------------------------------------------------------------------------------------

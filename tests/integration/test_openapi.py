@@ -109,6 +109,7 @@ def lived(service: Service) -> dict[str, Any]:
     other = service.push(unit="GA")["id"]
     service.act(other, "extend", role="dispatcher", days=3, reason="需鉴定")
     service.call("POST", "/tickets/batch", role="integrator", json=[{"title": "无编号"}])
+    service.get(f"/tickets/{ticket}", reveal=True)
     report = service.call("POST", "/reports", json={"kind": "monthly", "period": "2026-03"}).json()["id"]
     service.call("POST", "/reports", json={"kind": "clear-out", "period": "2026-03"})
     return {

@@ -16,7 +16,7 @@ from app.runtime import Runtime
 from app.security.permissions import require
 from app.security.principal import Principal
 from app.services import rejects
-from ingest import retry
+from ingest import raw_rows, retry
 
 router = APIRouter(tags=["intake"])
 RejectId = Annotated[int, Path(ge=1, le=2**62)]
@@ -80,7 +80,8 @@ def list_rejects(
     cursor: Cursor = None,
 ) -> dict[str, Any]:
     """Rejects, newest first; with `group=reason` how many there are of each reason. An integrator sees those of its own
-    source, with the reporter masked."""
+    source, with the reporter masked. To others each row in which a reporter stands is recorded as looked at
+    (`GET /disclosures`)."""
     _allowed(who)
     chosen = _chosen(run, state, door, source, reason, run_id)
     lang = language(request)
@@ -88,17 +89,22 @@ def list_rejects(
         if group is not None:
             return {"items": rejects.groups(session, who, chosen, lang), "next": None}
         rows = rejects.list_rejects(session, who, chosen, before=decode_cursor(cursor), limit=limit + 1)
-        items = [rejects.reject_view(row, who, ref, lang, run.settings.zone) for row in rows[:limit]]
+        session.expunge_all()
+    raws = raw_rows.see(run, who, rows[:limit], clock.now())
+    zone = run.settings.zone
+    items = [rejects.reject_view(row, raw, ref, lang, zone) for row, raw in zip(rows, raws, strict=False)]
     return {"items": items, "next": encode_cursor(items[-1]["id"]) if len(rows) > limit else None}
 
 
 @router.get("/rejects/{reject_id}")
 def read_reject(request: Request, run: Run, who: Who, reject_id: RejectId) -> dict[str, Any]:
-    """One reject."""
+    """One reject. That its row was looked at is recorded, where a reporter stands in it."""
     _allowed(who)
     with run.reading() as (session, ref):
         found = rejects.get(session, who, reject_id)
-        return rejects.reject_view(found, who, ref, language(request), run.settings.zone)
+        session.expunge_all()
+    (raw,) = raw_rows.see(run, who, [found], clock.now())
+    return rejects.reject_view(found, raw, ref, language(request), run.settings.zone)
 
 
 @router.post("/rejects/retry")
@@ -132,4 +138,6 @@ def delete_reject(request: Request, run: Run, who: Who, reject_id: RejectId) -> 
         found = rejects.get(session, who, reject_id, lock=True)
         if found.state == "open":
             rejects.settle(session, found, "deleted", who, now)
-        return rejects.reject_view(found, who, ref, language(request), run.settings.zone)
+        session.expunge_all()
+    (raw,) = raw_rows.masked_rows(run, [found])
+    return rejects.reject_view(found, raw, ref, language(request), run.settings.zone)

@@ -18,7 +18,7 @@ from app.models import Reject
 from app.runtime import Runtime
 from app.security.permissions import require
 from app.services import accounts, import_runs, rejects
-from ingest import retry
+from ingest import raw_rows, retry
 from ingest.profile import Profile
 from ingest.retry import profile_of_reject
 
@@ -34,8 +34,9 @@ FILTERS = ("state", "door", "source", "reason", "run")
 
 
 def settler(looking: Looking) -> Visitor:
-    """A person who may see to rejects; raises Forbidden."""
+    """A person who may see to rejects; raises Forbidden. To correct a row one must see it."""
     require(looking.who, "rejects.settle")
+    require(looking.who, "reporter.reveal")
     return looking
 
 
@@ -80,20 +81,23 @@ def list_rejects(
         runs = import_runs.by_ids(session, list({row.run_id for row in rows if row.run_id} | {chosen.run_id or 0}))
         lately = import_runs.recent(session, PAGE)
         sources = source_choices(ref, lang)
+        session.expunge_all()
         called = {key: (s.name_en or s.name) if lang == "en" else s.name for key, s in ref.sources.items()}
+    masked = raw_rows.masked_rows(run, rows[:PAGE])
+    excerpts = {row.id: _excerpt(raw) for row, raw in zip(rows, masked, strict=False)}
     numbers = {n: request.query_params.get(n, "") for n in ("taken", "refused", "discarded", "after")}
     return page(
         request, "rejects.html", rows=rows[:PAGE], more=rows[PAGE - 1].id if len(rows) > PAGE else None, groups=groups,
         total=sum(group["count"] for group in groups), asked=asked, runs=runs, lately=[t.run for t in lately],
         sources=sources, called=called, doors=DOORS, states=("open", *rejects.STATES[1:], "all"), before=before,
-        narrowed=any(asked.values()), told={n: v if v.isdecimal() else "" for n, v in numbers.items()}, excerpt=_excerpt,
+        narrowed=any(asked.values()), told={n: v if v.isdecimal() else "" for n, v in numbers.items()}, excerpts=excerpts,
         at_once=AT_ONCE, reasons=lambda row: rejects.errors_view(row.errors, lang),
     )  # fmt: skip
 
 
-def _excerpt(row: Reject) -> str:
-    """The beginning of a raw row, on one line."""
-    text = " ".join(row.raw[: 2 * RAW].split())
+def _excerpt(raw: str | None) -> str:
+    """The beginning of a masked row, on one line; empty where it is hidden whole."""
+    text = " ".join((raw or "")[: 2 * RAW].split())
     return text if len(text) <= RAW else text[: RAW - 1] + "…"
 
 
@@ -141,6 +145,7 @@ def _show(
     t = texts(lang)
     asked = asked_of_list(typed if typed is not None else request.query_params)
     reject, profile, columns, name = _read(run, looking, reject_id)
+    raw_rows.see(run, looking.who, [reject], clock.now())
     found = torn(reject.raw, _errors(reject, refusal), lang, profile, columns)
     with run.reading() as (session, ref):
         names = accounts.display_names(session, {reject.settled_by} if reject.settled_by else set())
