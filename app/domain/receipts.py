@@ -16,6 +16,7 @@ from datetime import datetime
 from hashlib import sha256
 from typing import Any, Final, Literal
 
+from app.domain.counting import rule_of
 from app.domain.course import Course, Suspensions, course, unrolled
 from app.domain.limit import Limit
 from app.domain.timeline import SECOND, Timeline, from_us
@@ -118,6 +119,7 @@ def receipt(
     body: dict[str, Any] = {
         "start": shown(run.start),
         "limit": limit.to_spec(),
+        "rule": rule_of(limit),
         "extensions": [more.to_spec() for more in extensions],
         "suspensions": [[shown(a), shown(b)] for a, b in run.suspended],
         "calendar": {
@@ -330,6 +332,7 @@ def _summary(
     rows = [
         (f"起算  {moment(run.start)}", f"Start  {moment(run.start)}"),
         (f"时限  {zh}", f"Limit  {en}"),
+        (f"依据  {body['rule']['zh']}", f"Rule  {body['rule']['en']}"),
         (f"日历  {calendar.code} 第 {calendar.version} 版（{calendar.time_zone}）",
          f"Calendar  {calendar.code} version {calendar.version} ({calendar.time_zone})"),
     ]  # fmt: skip

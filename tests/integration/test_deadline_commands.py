@@ -41,7 +41,7 @@ def test_a_deadline_with_its_receipt(run: Run) -> None:
     assert run("deadline", "--start", "2026-02-24T09:00+08:00", "--days", "-1")[1] == "2026-02-14T17:30:00+08:00\n"
     assert run("deadline", "--start", "2026-12-30T16:00", "--days", "5")[1].endswith("(provisional)\n")
     told = run("deadline", "--start", "2026-02-13T16:00", "--days", "2", "--explain")[1].splitlines()
-    assert told[5:7] == [
+    assert told[6:8] == [
         "2026-02-14 Sat  Spring Festival make-up workday, day 1", "2026-02-15 Sun  not counted: Spring Festival",
     ]  # fmt: skip
     as_json = json.loads(run("deadline", "--start", "2026-02-13T16:00", "--hours", "1.5", "--explain", "--json")[1])

@@ -45,6 +45,7 @@ def test_a_friday_before_the_spring_festival_explains_itself() -> None:
     assert told.text("zh").splitlines() == [
         "起算  2026-02-13 16:00:00",
         "时限  2 个工作日，末日下班时到期",
+        f"依据  {told.to_json()['rule']['zh']}",
         "日历  cn 第 7 版（Asia/Shanghai）",
         "政策  default 第 3 版",
         "到期  2026-02-24 17:30:00",
@@ -57,7 +58,7 @@ def test_a_friday_before_the_spring_festival_explains_itself() -> None:
         "2026-02-24 周二  计第 2 日，17:30 到期",
         f"校验码  {told.hash}",
     ]
-    assert told.text("en").splitlines()[5:8] == [
+    assert told.text("en").splitlines()[6:9] == [
         "2026-02-13 Fri  starts at 16:00, the day itself is not counted",
         "2026-02-14 Sat  Spring Festival make-up workday, day 1",
         "2026-02-15 Sun  not counted: Spring Festival",
@@ -81,6 +82,28 @@ def test_the_lines_are_data_too() -> None:
         "zh": "春节调休上班，计第 1 日，17:30 到期",
         "en": "Spring Festival make-up workday, day 1, due at 17:30",
     }
+
+
+@pytest.mark.parametrize(
+    ("limit", "code", "articles", "said"),
+    [
+        (Limit("working_days", 5), "civil_code", ("二百零一条", "二百零三条"), "art. 201"),
+        (Limit("working_days", 5, "midnight"), "civil_code", ("二百零一条", "二百零三条"), "24:00"),
+        (Limit("working_days", 5, "same_time"), "same_time", ("二百零一条", "二百零三条", "政策另定"), "clock time of the start"),
+        (Limit("working_days", 5, count_first_day=True), "first_day", ("二百零三条", "政策另定"), "of the start is counted"),
+        (Limit("working_days", 5, "same_time", True), "first_day_same_time", ("二百零三条", "政策另定"), "other than"),
+        (Limit("days", 5), "days", ("二百零一条", "休假日不顺延"), "does not put the end off"),
+        (Limit("working_hours", 4), "working_hours", ("工作时间",), "working time of the calendar alone"),
+        (Limit("hours", 4), "hours", ("第二款",), "second paragraph"),
+    ],
+)  # fmt: skip
+def test_a_receipt_names_the_rule_it_counts_by(limit: Limit, code: str, articles: tuple[str, ...], said: str) -> None:
+    told = receipt(CN, FRIDAY, limit)
+    rule = told.to_json()["rule"]
+    assert rule["code"] == code
+    assert all(article in rule["zh"] for article in articles), rule["zh"]
+    assert said in rule["en"], rule["en"]
+    assert (f"依据  {rule['zh']}" in told.text("zh"), f"Rule  {rule['en']}" in told.text("en")) == (True, True)
 
 
 def test_the_json_carries_the_hash_of_the_rest() -> None:
