@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from typing import Any
@@ -18,7 +18,7 @@ from ingest.feed_work import Pulled, Work, begin
 from ingest.pull import source_of, upstream_of
 from ingest.sources.http import Pace
 from ingest.sources.open311 import Open311Feed
-from ingest.sources.rest import RestFeed
+from ingest.sources.rest import Record, RestFeed
 
 CHUNK = 100
 SHOWN = 1_000
@@ -91,21 +91,31 @@ def _compare(work: Work, day: date) -> Reconciled:
         raise Invalid.at(
             "/reconcile", "该接入源没有配置对账清单", "this feed has no list to compare with ([reconcile])"
         )
-    zone = ZoneInfo(work.spec.profile().time_zone)
-    since, until = (datetime.combine(each, time.min, zone) for each in (day, day + timedelta(days=1)))
     with upstream_of(work) as upstream:
         source = source_of(work, upstream)
-        listed = list(dict.fromkeys(_ids(source, work, since, until)))
-        with work.runtime.database.read() as session:
-            there = store.ids_known(session, work.source_id, listed)
-            of_day = store.ids_received(session, work.source_id, since, until)
-        missing = [each for each in listed if each not in there]
-        given: dict[str, str] = {}
-        for start in range(0, len(missing), CHUNK):
-            found = {each: source.one(each) for each in missing[start : start + CHUNK]}
-            records = {each: record for each, record in found.items() if record is not None}
-            work.take(list(records.values()), None)
-            given |= {each: digest_of(raw_of(record)) for each, record in records.items()}
+        return compare(work, day, _ids(source, work, *_span(work, day)), source.one)
+
+
+def _span(work: Work, day: date) -> tuple[datetime, datetime]:
+    zone = ZoneInfo(work.spec.profile().time_zone)
+    return datetime.combine(day, time.min, zone), datetime.combine(day + timedelta(days=1), time.min, zone)
+
+
+def compare(work: Work, day: date, ids: Iterable[str], one: Callable[[str], Record | None]) -> Reconciled:
+    """The local ``day`` here against ``ids``, which the upstream lists of it; what is missing is asked of ``one`` by its id,
+    which answers None for what it does not give."""
+    since, until = _span(work, day)
+    listed = list(dict.fromkeys(ids))
+    with work.runtime.database.read() as session:
+        there = store.ids_known(session, work.source_id, listed)
+        of_day = store.ids_received(session, work.source_id, since, until)
+    missing = [each for each in listed if each not in there]
+    given: dict[str, str] = {}
+    for start in range(0, len(missing), CHUNK):
+        found = {each: one(each) for each in missing[start : start + CHUNK]}
+        records = {each: record for each, record in found.items() if record is not None}
+        work.take(list(records.values()), None)
+        given |= {each: digest_of(raw_of(record)) for each, record in records.items()}
     with work.runtime.database.read() as session:
         after = store.ids_known(session, work.source_id, missing)
         still = [each for each in missing if each not in after]

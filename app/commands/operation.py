@@ -14,6 +14,7 @@ from app.domain.errors import Conflict
 from app.runtime import Runtime
 from app.services import demo
 from app.services.sweep import sweep
+from ingest.sample import tell_feeds
 
 
 def register(app: typer.Typer) -> None:
@@ -43,9 +44,10 @@ def fill_shown(runtime: Runtime) -> dict[str, int]:
     columns = (BarColumn(), TextColumn("{task.percentage:>3.0f} %"), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("", total=None)
-        return demo.fill(
-            runtime, clock.now(), progress=lambda done, total: bar.update(task, completed=done, total=total)
-        )
+        now = clock.now()
+        demo.fill(runtime, now, progress=lambda done, total: bar.update(task, completed=done, total=total))
+        tell_feeds(runtime, now, demo.SEED)
+        return demo.counted(runtime)
 
 
 def run_sweep(

@@ -22,7 +22,9 @@ from app.models import (
     Category,
     Deadline,
     Extension,
+    Feed,
     Grid,
+    Reject,
     Source,
     SupervisionOrder,
     Suspension,
@@ -38,7 +40,7 @@ from app.services.demo.tell import Host, Progress, tell
 from app.services.reference import DEFAULT_CALENDAR
 from app.services.seals import seal_all
 
-__all__ = ["SEED", "Host", "Progress", "fill", "is_empty"]
+__all__ = ["SEED", "Host", "Progress", "counted", "fill", "is_empty"]
 
 SEED = 20
 """The seed of the sample data that ships."""
@@ -55,6 +57,8 @@ COUNTED: dict[str, type[SQLModel]] = {
     "grids": Grid,
     "categories": Category,
     "sources": Source,
+    "feeds": Feed,
+    "rejects": Reject,
 }
 
 
@@ -78,6 +82,11 @@ def fill(
     lives = quarter(seed, now, ref.calendars[DEFAULT_CALENDAR][1], tuple(policy for _, policy in ref.policies), days)
     tell(host, lives, now, progress)
     seal_all(host.database, now, full=True)
+    return counted(host)
+
+
+def counted(host: Host) -> dict[str, int]:
+    """How many rows there are of each kind."""
     with host.database.read() as session:
         return {name: _count(session, table) for name, table in COUNTED.items()}
 
