@@ -28,10 +28,12 @@ from ingest.chunks import Door, Fate, Follow, Line, Tally, take_in
 from ingest.garbage import held_off, sweep_young
 from ingest.pipeline import Mapped, MappedFile, Rejected, map_rows, open_mapped
 from ingest.profile import Profile
-from ingest.sources.base import raw_text
+from ingest.sources.base import raw_text, weight_of
 
 CHUNK = 2_500
 """Rows of one transaction: enough that a commit costs nothing, few enough that a push waits for a tenth of a second."""
+WEIGHT = 16 * 2**20
+"""About how many bytes of rows one transaction takes at most: a file of fat rows needs no more memory than others."""
 _PAGE = 1_000
 _READ = 1 << 20
 
@@ -102,6 +104,18 @@ def import_file(
     return Imported(run.id, state.tally, run.position)
 
 
+def finished(runtime: Runtime, run_id: int | None) -> Imported | None:
+    """What the run came to, where it has come to its end: to be asked by whoever goes on with an import whose process
+    died, which may have been behind its last commit. None where there is no such run, or it is to go on."""
+    if run_id is None:
+        return None
+    with runtime.database.read() as session:
+        run = session.get(ImportRun, run_id)
+        if run is None or run.state != "done":
+            return None
+        return Imported(run_id, Tally(run.created, run.unchanged, run.rejected), run.position)
+
+
 class _State:
     """The position and tally of a run, in memory and, with each transaction, in its row."""
 
@@ -135,13 +149,17 @@ class _State:
         self.tally = self.tally.count(fates)
 
 
-def _lines(source: MappedFile, now: datetime, *, after: int) -> Iterator[Line]:
+_Weighed = tuple[Line, int]
+
+
+def _lines(source: MappedFile, now: datetime, *, after: int) -> Iterator[_Weighed]:
     columns = source.file.columns
     for result in map_rows(source, now=now, after=after):
         if isinstance(result, Mapped):
-            yield Line(result.row.number, result.ticket, (), _raw_of(result, columns))
+            line = Line(result.row.number, result.ticket, (), _raw_of(result, columns))
         else:
-            yield Line(result.row.number, None, result.errors, _said(result))
+            line = Line(result.row.number, None, result.errors, _said(result))
+        yield line, weight_of(result.row)
 
 
 def _raw_of(result: Mapped, columns: Sequence[str]) -> Callable[[], str]:
@@ -152,20 +170,23 @@ def _said(result: Rejected) -> Callable[[], str]:
     return lambda: result.raw
 
 
-def _chunks(lines: Iterator[Line], size: int) -> Iterator[list[Line]]:
-    """Chunks of ``size``. Where the file breaks off, what stands before comes first, and then the error."""
+def _chunks(lines: Iterator[_Weighed], size: int) -> Iterator[list[Line]]:
+    """Chunks of ``size``, or of less where they weigh more. Where the file breaks off, what stands before comes first,
+    and then the error."""
     chunk: list[Line] = []
+    held = 0
     broken: BadRequest | TooLarge | None = None
     while broken is None:
         try:
-            line = next(lines, None)
+            line, weight = next(lines, (None, 0))
         except (BadRequest, TooLarge) as error:
-            line, broken = None, error
+            line, weight, broken = None, 0, error
         if line is not None:
             chunk.append(line)
-        if chunk and (line is None or len(chunk) == size):
+            held += weight
+        if chunk and (line is None or len(chunk) == size or held > WEIGHT):
             yield chunk
-            chunk = []
+            chunk, held = [], 0
         if line is None and broken is None:
             return
     raise broken

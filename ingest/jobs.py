@@ -17,7 +17,7 @@ from app.domain.errors import Conflict, DubanError, Invalid, NotFound
 from app.runtime import Runtime
 from app.store import trouble
 from ingest.drafting.saved import named_profile
-from ingest.importer import Progress, import_file
+from ingest.importer import Progress, finished, import_file
 from ingest.uploads import RUNNING, Upload, Uploads
 
 log = logging.getLogger("duban.intake")
@@ -118,7 +118,7 @@ class ImportJobs:
                     created=tally.created, unchanged=tally.unchanged, rejected=tally.rejected,
                 )  # fmt: skip
 
-        done = import_file(
+        done = finished(self._runtime, upload.run_id) or import_file(
             self._runtime, self.uploads.file_of(upload), profile, clock.now(), source_code=upload.source,
             live=upload.live, on_progress=note, name=upload.name, by=upload.by,
         )  # fmt: skip

@@ -23,7 +23,7 @@ import orjson
 from app.domain.errors import BadRequest, NotFound, TooLarge
 from ingest.sources.base import MIB, Limits
 
-LIMITS = Limits(spreadsheet=256 * MIB, cells=2_000_000)
+LIMITS = Limits(spreadsheet=256 * MIB, cells=2_000_000, memory=1024 * MIB, seconds=60)
 """What a page takes: a spreadsheet is held in memory, and here others are waiting for the same process."""
 KEPT = timedelta(hours=24)
 """How long an upload waits for somebody to take it in."""

@@ -116,13 +116,10 @@ def install(app: FastAPI, page_of: PageOf | None = None) -> None:
 
     @app.exception_handler(DBAPIError)
     async def _on_database(request: Request, error: DBAPIError) -> JSONResponse:
-        if trouble.is_away(error):
-            log.warning("the database is away", extra={"error": type(error.orig).__name__})
-            return of_error(
-                request, Busy("数据库暂不可用，请稍后重试", "the database is away, try again", retry_after=2)
-            )
-        if trouble.is_unstorable(error):
-            return of_error(request, Invalid.at("", "含有数据库无法保存的字符", "holds text that no database keeps"))
+        refusal = trouble.refusal_of(error)
+        if refusal is not None:
+            log.warning("the database refuses", extra={"error": type(error.orig).__name__})
+            return of_error(request, refusal)
         return _bug(request, error)
 
     @app.exception_handler(RequestValidationError)

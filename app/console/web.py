@@ -23,13 +23,14 @@ from starlette.exceptions import HTTPException
 from app import clock
 from app.console import wording
 from app.console.i18n import LANGUAGES, Lang, Texts, as_lang, texts
-from app.domain.errors import DubanError, Forbidden, TooLarge, Unauthorized
+from app.domain.errors import Busy, DubanError, Forbidden, TooLarge, Unauthorized
 from app.runtime import Runtime
 from app.security import tokens
 from app.security.permissions import may
 from app.security.principal import Principal
 from app.security.sessions import SESSION_COOKIE
 from app.services import accounts, rejects
+from app.store import trouble
 
 log = logging.getLogger("duban.console")
 HERE = Path(__file__).parent
@@ -296,16 +297,38 @@ class PageRoute(APIRoute):
             except PasswordFirst:
                 return go("/password")
             except DubanError as error:
-                lang = language(request)
-                return refused_page(request, error.status, error.title(lang), error.text(lang))
+                return _refused(request, error)
+            except DBAPIError as error:
+                refusal = trouble.refusal_of(error)
+                if refusal is None:
+                    log.exception("unexpected error", extra=_where(request))
+                    return _bug(request)
+                log.warning("the database refuses", extra={"error": type(error.orig).__name__})
+                return _refused(request, refusal)
             except RequestValidationError:
                 t = texts(language(request))
                 return refused_page(request, 422, t("error.bad_address"), t("error.bad_address_detail"))
             except HTTPException:
                 raise
             except Exception:
-                log.exception("unexpected error", extra={"method": request.method, "route": request.scope.get("path")})
-                t = texts(language(request))
-                return refused_page(request, 500, t("error.internal"), t("error.internal_detail"))
+                log.exception("unexpected error", extra=_where(request))
+                return _bug(request)
 
         return handler
+
+
+def _where(request: Request) -> dict[str, Any]:
+    return {"method": request.method, "route": request.scope.get("path")}
+
+
+def _refused(request: Request, error: DubanError) -> Response:
+    lang = language(request)
+    answer = refused_page(request, error.status, error.title(lang), error.text(lang))
+    if isinstance(error, Busy):
+        answer.headers["Retry-After"] = str(error.retry_after)
+    return answer
+
+
+def _bug(request: Request) -> Response:
+    t = texts(language(request))
+    return refused_page(request, 500, t("error.internal"), t("error.internal_detail"))

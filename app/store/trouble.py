@@ -8,6 +8,8 @@ import psycopg
 from sqlalchemy.exc import DBAPIError, DisconnectionError
 from sqlalchemy.exc import TimeoutError as NoFreeConnection
 
+from app.domain.errors import Busy, DubanError, Invalid
+
 _AWAY = frozenset({"08", "25", "53", "55", "57", "58", "XX"})
 """Classes of SQLSTATE that are no row's fault: connection, read-only standby, resources, locks, shutdown, system."""
 _AGAIN = frozenset({"08", "40", "57"})
@@ -53,3 +55,12 @@ def is_of_a_row(error: BaseException) -> bool:
     if isinstance(cause, sqlite3.DataError | sqlite3.IntegrityError | psycopg.DataError | psycopg.IntegrityError):
         return True
     return isinstance(cause, psycopg.Error) and (cause.sqlstate or "")[:2] == "54"
+
+
+def refusal_of(error: DBAPIError) -> DubanError | None:
+    """What a person or a program is told of an error of the database; none where it is a mistake of Duban's."""
+    if is_away(error):
+        return Busy("数据库暂不可用，请稍后重试", "the database is away, try again", retry_after=2)
+    if is_unstorable(error):
+        return Invalid.at("", "含有数据库无法保存的字符", "holds text that no database keeps")
+    return None

@@ -18,7 +18,8 @@ class Limits:
     """How much a file may be, so that none can exhaust memory or disk. Sizes are in bytes unless said otherwise.
 
     ``ratio`` is unpacked to packed, judged once ``ratio_from`` bytes are out: a bomb is a thousand to one, real tables
-    ten or twenty. ``record`` is one line, JSON element or quoted record, in characters; ``field`` one CSV field.
+    ten or twenty. ``record`` is one line, JSON element or quoted record, in characters. ``memory`` and ``seconds`` (of
+    a processor) are what the process that reads a spreadsheet may take.
     """
 
     unpacked: int = 16 * 1024 * MIB
@@ -29,6 +30,8 @@ class Limits:
     record: int = MIB
     spreadsheet: int = 1024 * MIB
     cells: int = 32_000_000
+    memory: int = 6 * 1024 * MIB
+    seconds: int = 600
 
 
 class Row(NamedTuple):
@@ -59,6 +62,13 @@ class RowSource(Protocol):
 
     def rows(self) -> Iterator[Row]:
         """Every row, in order, once."""
+
+
+def weight_of(row: Row) -> int:
+    """About how many bytes a row takes in memory: so that whoever holds many holds no more than so much."""
+    if row.line is not None:  # a small container is twenty times its text
+        return len(row.line) + 64 * (row.line.count(",") + row.line.count("[") + row.line.count("{"))
+    return sum([len(cell) + 64 if isinstance(cell, str) else 64 for cell in row.cells])
 
 
 def raw_text(row: Row, columns: Sequence[str]) -> str:

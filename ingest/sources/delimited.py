@@ -22,32 +22,57 @@ _Record = tuple[list[str], FieldProblem | None, str | None]
 
 DELIMITERS = (",", "\t", ";", "|", "，")
 _PROBE_LINES = 20
+_TWICE, _TO_BEGIN_WITH = 32, 4 * 1024 * 1024
+"""How many characters may be read in vain, for quotes never closed: so many for each that was read, and these."""
+
+
+class _RunsOn(csv.Error):
+    """A quoted record goes on for longer than it may."""
 
 
 class _Lines:
-    """Physical lines for the csv parser: bounded in length, remembered while a record is being put together."""
+    """Physical lines for the csv parser: bounded in length, remembered while a record is being put together.
+
+    A record of several lines may be as long as a single one; less where quotes never closed have been many, since
+    every line that such a one has swallowed is read again: else a file made of them would take for ever.
+    """
 
     def __init__(self, text: TextIO, longest: int) -> None:
         self._text = text
         self._longest = longest
         self._waiting: deque[str] = deque()
+        self._credit = _TO_BEGIN_WITH
+        self._held = 0
         self.taken: list[str] = []
 
     def __iter__(self) -> _Lines:
         return self
 
     def __next__(self) -> str:
+        if self._held > min(self._longest, self._credit):
+            raise _RunsOn
         line = self._next()
         if not line:
             raise StopIteration
         self.taken.append(line)
+        self._held += len(line)
         return line
 
+    def begin(self) -> None:
+        """A record begins."""
+        self.taken.clear()
+        self._held = 0
+
     def _next(self) -> str:
-        return self._waiting.popleft() if self._waiting else self._text.readline(self._longest)
+        if self._waiting:
+            return self._waiting.popleft()
+        line = self._text.readline(self._longest)
+        self._credit += _TWICE * len(line)
+        return line
 
     def put_back(self, lines: Sequence[str]) -> None:
         """``lines`` come again, before what is still unread."""
+        self._credit -= sum(map(len, lines))
         self._waiting.extendleft(reversed(lines))
 
     def skip_line(self) -> int:
@@ -106,7 +131,8 @@ class DelimitedRows:
         probe: list[str] = []
         while len(probe) < _PROBE_LINES and (line := next(self._lines, "")):
             probe.append(line)
-        self._lines.taken.clear()
+            self._lines.begin()
+        self._lines.begin()
         if probe and probe[0].lower().startswith("sep=") and len(probe[0].rstrip("\r\n")) == 5:
             self._lines.put_back(probe[1:])  # the hint that Excel writes and reads
             return probe[0][4]
@@ -117,7 +143,9 @@ class DelimitedRows:
         above: list[_Record] = []
         came: list[str] = []
         until: list[int] = []  # where in ``came`` each record ends
-        for record in self._records:
+        most = self._limits.columns
+        for cells, fault, line in self._records:
+            record = (cells[: most + 1], fault, line)
             above.append(record)
             came += self._lines.taken
             until.append(len(came))
@@ -126,11 +154,8 @@ class DelimitedRows:
         found = find_header([cells for cells, _, _ in above], rule)
         if found is None:
             raise BadRequest("文件中没有表头行", "the file has no header row")
-        if len(found.names) > self._limits.columns:
-            raise BadRequest(
-                f"表头有 {len(found.names)} 列，最多 {self._limits.columns} 列",
-                f"the header has {len(found.names)} columns, at most {self._limits.columns} are taken",
-            )
+        if len(found.names) > most:
+            raise BadRequest(f"表头超过 {most} 列", f"the header has more than {most} columns")
         # What stands below the header comes again, to be read now that the width is known; but a record that was cut
         # off is not there any more to be read, and comes as it was.
         last = [above.pop()] if _cut(above[-1]) else []
@@ -147,7 +172,7 @@ class DelimitedRows:
         """Records with, for those that cannot be read, the reason and the physical line refused."""
         parser = self._parser(lines)
         while True:
-            lines.taken.clear()
+            lines.begin()
             fault: FieldProblem | None = None
             cells: list[str] = []
             try:
@@ -159,12 +184,12 @@ class DelimitedRows:
             if fault is None and not self._runs_on(cells, lines):
                 yield cells, None, None
                 continue
-            if lines.too_long(lines.taken[-1]):
+            if len(lines.taken) == 1 and lines.too_long(lines.taken[0]):
                 skipped = lines.skip_line()
                 yield (
                     [],
                     problem("record_too_long", limit=self._limits.record),
-                    "".join(lines.taken) + f"… (+{skipped})",
+                    f"{lines.taken[0]}… (+{skipped})",
                 )
             else:
                 first, *swallowed = lines.taken

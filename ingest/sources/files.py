@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 
 from app.domain.errors import BadRequest, TooLarge
-from ingest.sources.base import Limits, Row, RowSource
+from ingest.sources.base import Limits, Row
 from ingest.sources.delimited import DelimitedRows
 from ingest.sources.encoding import ESCAPE, detect_encoding
 from ingest.sources.header import HeaderRule
@@ -57,6 +57,7 @@ class RowFile:
         self._counted: CountedFile | None = None
         self._text: io.TextIOWrapper | None = None
         self._source: DelimitedRows | JsonRows | SheetRows
+        self._book: SheetRows | None = None
         if not path.is_file():
             raise BadRequest(f"找不到文件 {path.name}", f"there is no file {path.name}")
         try:
@@ -64,7 +65,7 @@ class RowFile:
                 self.format = "xlsx"
                 found = SheetRows(path, sheet=sheet, header=header, limits=self.limits)
                 self.sheet, self.sheets = found.sheet, found.sheets
-                self._source = found
+                self._source = self._book = found
             else:
                 self._open_text(wanted, header, encoding, delimiter)
         except BaseException:
@@ -114,12 +115,16 @@ class RowFile:
     @property
     def consumed(self) -> int:
         """Bytes of the packed file (rows of a spreadsheet) read so far."""
-        return self._counted.consumed if self._counted else _sheet(self._source).consumed
+        return (self._counted or self._of_book()).consumed
 
     @property
     def total(self) -> int:
         """Bytes of the packed file (rows of a spreadsheet) in all."""
-        return self._counted.total if self._counted else _sheet(self._source).total
+        return (self._counted or self._of_book()).total
+
+    def _of_book(self) -> SheetRows:
+        assert self._book is not None, "what is no text is a spreadsheet"
+        return self._book
 
     def rows(self) -> Iterator[Row]:
         """Every row, in order, once."""
@@ -135,6 +140,8 @@ class RowFile:
         """Let go of the file."""
         if self._text is not None:
             self._text.close()
+        if self._book is not None:
+            self._book.close()
 
     def __enter__(self) -> RowFile:
         return self
@@ -143,12 +150,6 @@ class RowFile:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-
-def _sheet(source: RowSource | DelimitedRows | JsonRows | SheetRows) -> SheetRows:
-    if not isinstance(source, SheetRows):
-        raise TypeError("only a spreadsheet counts its rows")
-    return source
 
 
 def _refuse_what_is_no_text(start: str) -> None:

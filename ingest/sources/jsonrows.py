@@ -144,16 +144,14 @@ class _Buffer:
 
     def element(self, decoder: json.JSONDecoder, number: int) -> tuple[Any, FieldProblem | None, str]:
         """The element that begins here, with its text."""
-        self._window = self._window[self._at :]
-        self._at = 0
-        wanted = 0
         while True:
             try:
-                value, end = decoder.raw_decode(self._window)
+                value, end = decoder.raw_decode(self._window, self._at)
             except RecursionError:
                 raise _broken(number, "嵌套过深", "it is nested too deeply") from None
             except ValueError as error:
                 # Half an element looks like a broken one: only more text tells. Doubling keeps the retries few.
+                self._drop_taken()
                 wanted = max(_CHUNK, 2 * len(self._window))
                 if len(self._window) > self._longest:
                     raise _broken(
@@ -165,8 +163,13 @@ class _Buffer:
             # A number at the very end of the window may go on in the next chunk.
             if end == len(self._window) and self._more():
                 continue
-            self._at = end
-            return value, None, self._window[:end]
+            begin, self._at = self._at, end
+            return value, None, self._window[begin:end]
+
+    def _drop_taken(self) -> None:
+        """Let go of what stands before the element: only where there is more to be read, since it copies the rest."""
+        self._window = self._window[self._at :]
+        self._at = 0
 
     def _more(self, count: int = _CHUNK) -> bool:
         chunk = self._text.read(count)

@@ -19,7 +19,7 @@ from defusedxml.ElementTree import fromstring
 
 from ingest.feed_spec import FeedSpec
 from ingest.sources.http import Unreadable, Upstream, UpstreamError, plain_text
-from ingest.sources.rest import Page, Position, Record, read_json, spans, window_params
+from ingest.sources.rest import MOST_PARTS, Page, Position, Record, read_json, spans, window_params
 
 DEPTH = 20
 SHORTEST = timedelta(seconds=1)
@@ -55,6 +55,8 @@ def read_document(body: bytes) -> Any:
     start = body.lstrip(b"\xef\xbb\xbf \t\r\n")[:1]
     if start != b"<":
         return read_json(body)
+    if body.count(b"<") > 2 * MOST_PARTS:
+        raise Unreadable(f"more than {MOST_PARTS} elements")
     try:
         root = fromstring(body.lstrip(b" \t\r\n"), forbid_dtd=True)
     except (ParseError, DefusedXmlException, ValueError, LookupError) as error:

@@ -27,6 +27,8 @@ Record = Any
 """What the upstream gives as one record: an object, or whatever else it sends in its place."""
 MOST_PASSES = 5
 MOST_PAGES = 1_000_000
+MOST_PARTS = 1_000_000
+"""Arrays and objects, or elements, of one answer: an empty one takes thirty times its own bytes in memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,8 @@ class Page:
 
 def read_json(body: bytes) -> Any:
     """The JSON document of an answer. Raises ``Unreadable``."""
+    if body.count(b"[") + body.count(b"{") > MOST_PARTS:
+        raise Unreadable(f"more than {MOST_PARTS} arrays and objects")
     try:
         return json.loads(body.decode("utf-8-sig"))
     except UnicodeDecodeError as error:

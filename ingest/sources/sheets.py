@@ -1,33 +1,80 @@
-"""XLSX (and the old XLS, and ODS), by calamine.
+"""XLSX (and the old XLS, and ODS), by calamine, in a process of its own.
 
 Calamine holds a whole sheet in memory, and a sheet may claim a cell at its far corner: so the archive is looked through
-first, unpacked size and farthest cell, before it is let near it. A table too large for that is better sent as CSV.
+first, unpacked size and farthest cell, and what passes all the same is read where it can do no harm
+(``ingest.sources.sheet_reader``). A table too large for that is better sent as CSV.
 """
 
 from __future__ import annotations
 
 import re
+import socket
+import subprocess
+import sys
 import zipfile
 from collections.abc import Iterator, Sequence
-from itertools import islice
+from itertools import chain, islice
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-import python_calamine as calamine
-
 from app.domain.errors import BadRequest, TooLarge
+from ingest.sources import sheet_reader
 from ingest.sources.base import MIB, Limits, Row
 from ingest.sources.header import DEEPEST, HEADER_WITHIN, Header, HeaderRule, find_header
-from ingest.sources.unpack import damaged
+from ingest.sources.unpack import CountedFile, damaged
 
 _CELL = re.compile(rb'\br="([A-Z]{1,3})([0-9]{1,7})"')
 _ROW = re.compile(rb"<(?:\w+:)?row\b")
 _OVERLAP = 64
+_AT_ONCE = 500
+"""Rows that are asked for at a time: behind a header that was looked for in each of twenty sheets, few are wasted."""
+
+
+class _Reader:
+    """The process that reads the workbook at ``path``. Asking raises BadRequest for a damaged one, TooLarge for one that
+    would take more than the limits."""
+
+    def __init__(self, path: Path, limits: Limits) -> None:
+        self._limits = limits
+        ours, theirs = socket.socketpair()
+        with theirs:
+            self._process = subprocess.Popen(  # noqa: S603 - this program
+                [
+                    sys.executable, "-I", str(sheet_reader.__file__), str(path.resolve()), str(theirs.fileno()),
+                    str(limits.memory), str(limits.seconds),
+                ],
+                pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL, start_new_session=True,
+            )  # fmt: skip
+        self._pipe = Connection(ours.detach())
+
+    def ask(self, what: str, *given: Any) -> Any:
+        """What it answers."""
+        try:
+            self._pipe.send((what, *given))
+            wrong, answer = self._pipe.recv()
+        except (EOFError, OSError) as error:  # it was ended: by the system, for what it asked for
+            raise _too_large(self._limits) from error
+        if wrong is not None:
+            raise _too_large(self._limits) if wrong == sheet_reader.TOO_LARGE else _no_workbook()
+        return answer
+
+    def rows(self, sheet: str) -> tuple[int, Iterator[list[Any]]]:
+        """The height of a sheet, and its rows. One sheet at a time: the rows of the one before end."""
+        height: int = self.ask("open", sheet)
+        return height, chain.from_iterable(iter(lambda: self.ask("take", _AT_ONCE), []))
+
+    def close(self) -> None:
+        """End it."""
+        self._pipe.close()
+        self._process.kill()
+        self._process.wait()
 
 
 class SheetRows:
     """The rows of one sheet: the one named, or else the first visible with a header that fits, or else the first that
-    holds anything."""
+    holds anything. To be closed."""
 
     def __init__(
         self,
@@ -42,17 +89,24 @@ class SheetRows:
             check_workbook(path, limits)
         elif path.stat().st_size > limits.spreadsheet // 8:
             raise _too_large(limits)
+        self._reader = _Reader(path, limits)
         try:
-            book = calamine.CalamineWorkbook.from_path(path)
-            self.sheets = _visible(book)
-            self.sheet, found = _choose(book, sheet, header)
-        except (calamine.CalamineError, OSError) as error:
-            raise BadRequest("表格文件损坏或不是 Excel 文件", "the spreadsheet is damaged, or is not one") from error
-        self._rows = iter(found.iter_rows())
-        self._height = found.height
-        self._taken = 0
-        self._pending: list[list[Any]] = []
-        self.columns: Sequence[str] = self._find_header(header)
+            named: list[tuple[str, bool]] = self._reader.ask("sheets")
+            self.sheets = [name for name, visible in named if visible] or [name for name, _ in named]
+            self.sheet = self._choose([name for name, _ in named], sheet, header)
+            self._height, self._rows = self._reader.rows(self.sheet)
+            self._taken = 0
+            self._pending: list[list[Any]] = []
+            self.columns: Sequence[str] = self._find_header(header)
+            if len(self.columns) > limits.columns:
+                raise BadRequest(f"表头超过 {limits.columns} 列", f"the header has more than {limits.columns} columns")
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._reader.close()
 
     @property
     def consumed(self) -> int:
@@ -88,6 +142,26 @@ class SheetRows:
         self._pending = above[found.end :]
         return found.names
 
+    def _choose(self, names: Sequence[str], wanted: str | None, rule: HeaderRule | None) -> str:
+        if wanted is not None:
+            if wanted not in names:
+                raise BadRequest(
+                    f"没有名为“{wanted}”的工作表，现有：{'、'.join(names)}",
+                    f"there is no sheet {wanted!r}; there are: {', '.join(names)}",
+                )
+            return wanted
+        first: str | None = None
+        for name in self.sheets:
+            height, rows = self._reader.rows(name)
+            if not height:
+                continue
+            if rule is None or _fits(rows, rule):
+                return name  # a sheet of instructions may stand before the table
+            first = first or name
+        if first is None:
+            raise BadRequest("表格文件里没有内容", "the spreadsheet is empty")
+        return first
+
 
 def _header_of(rows: Iterator[list[Any]], rule: HeaderRule | None) -> tuple[list[list[Any]], Header | None]:
     """The rows that were taken to find the header, and the header."""
@@ -96,38 +170,13 @@ def _header_of(rows: Iterator[list[Any]], rule: HeaderRule | None) -> tuple[list
     return above, find_header([cells[:named] for cells in above], rule)
 
 
-def _choose(
-    book: calamine.CalamineWorkbook, wanted: str | None, rule: HeaderRule | None
-) -> tuple[str, calamine.CalamineSheet]:
-    names = book.sheet_names
-    if wanted is not None:
-        if wanted not in names:
-            raise BadRequest(
-                f"没有名为“{wanted}”的工作表，现有：{'、'.join(names)}",
-                f"there is no sheet {wanted!r}; there are: {', '.join(names)}",
-            )
-        return wanted, book.get_sheet_by_name(wanted)
-    first: tuple[str, calamine.CalamineSheet] | None = None
-    for name in _visible(book):
-        found = book.get_sheet_by_name(name)
-        if not found.height:
-            continue
-        if rule is None or _fits(found, rule):
-            return name, found  # a sheet of instructions may stand before the table
-        first = first or (name, found)
-    if first is None:
-        raise BadRequest("表格文件里没有内容", "the spreadsheet is empty")
-    return first
-
-
-def _fits(sheet: calamine.CalamineSheet, rule: HeaderRule) -> bool:
-    _, found = _header_of(sheet.iter_rows(), rule)
+def _fits(rows: Iterator[list[Any]], rule: HeaderRule) -> bool:
+    _, found = _header_of(rows, rule)
     return found is not None and rule.fit(found.names) > 0
 
 
-def _visible(book: calamine.CalamineWorkbook) -> list[str]:
-    shown = calamine.SheetVisibleEnum.Visible
-    return [each.name for each in book.sheets_metadata if each.visible == shown] or book.sheet_names
+def _no_workbook() -> BadRequest:
+    return BadRequest("表格文件损坏或不是 Excel 文件", "the spreadsheet is damaged, or is not one")
 
 
 def check_workbook(path: Path, limits: Limits) -> None:
@@ -135,7 +184,7 @@ def check_workbook(path: Path, limits: Limits) -> None:
     memory, ``BadRequest`` for a damaged one."""
     unpacked = 0
     try:
-        with zipfile.ZipFile(path) as archive:
+        with CountedFile(path) as file, zipfile.ZipFile(file) as archive:
             for member in archive.infolist():
                 if member.flag_bits & 1:
                     raise BadRequest("表格文件有密码", "the spreadsheet is encrypted")

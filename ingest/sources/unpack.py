@@ -16,6 +16,8 @@ GZIP_MAGIC = b"\x1f\x8b"
 ZIP_MAGIC = b"PK\x03\x04"
 OLD_EXCEL_MAGIC = b"\xd0\xcf\x11\xe0"
 _BUFFER = 64 * 1024
+_AT_ONCE = 4 * 1024 * 1024
+"""Bytes that are asked for at once: only the directory of an archive is, whole, and one of this size names 50,000 files."""
 
 
 class CountedFile(io.RawIOBase):
@@ -37,6 +39,11 @@ class CountedFile(io.RawIOBase):
 
     def tell(self) -> int:
         return self._file.tell()
+
+    def read(self, size: int = -1) -> bytes | None:
+        if size > _AT_ONCE:
+            raise TooLarge("压缩包里的文件过多", "the archive holds too many files")
+        return super().read(size)
 
     def readinto(self, buffer: object) -> int:
         count = self._file.readinto(buffer)  # type: ignore[arg-type]

@@ -1,0 +1,52 @@
+"""A series of kills, longer than the test suite has time for; several on one folder add up.
+
+python -m tests.integration.killing FOLDER --kills 60                 on SQLite
+python -m tests.integration.killing FOLDER --kills 60 --postgresql    on a PostgreSQL of its own, killed as well
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import time
+from pathlib import Path
+
+from tests.integration.killing.machines import Postgres
+from tests.integration.killing.series import Series
+
+
+def main() -> None:
+    """Run the series that the arguments ask for, and say what came of it."""
+    parser = argparse.ArgumentParser(prog="python -m tests.integration.killing", description=__doc__)
+    parser.add_argument("folder", type=Path, help="where the database stands, and what it was told before")
+    parser.add_argument("--kills", type=int, default=12)
+    parser.add_argument("--seed", type=int, default=None, help="of the moments and ways of the kills")
+    parser.add_argument("--postgresql", action="store_true", help="on PostgreSQL (programs: DUBAN_POSTGRES_BIN)")
+    given = parser.parse_args()
+    seed = random.SystemRandom().randrange(10**6) if given.seed is None else given.seed
+    random.seed(seed)
+    folder = given.folder.resolve()
+    folder.mkdir(parents=True, exist_ok=True)
+    postgres = Postgres(folder / "postgresql") if given.postgresql else None
+    if postgres is not None:
+        postgres.make()
+    began = time.monotonic()
+    try:
+        url = postgres.url if postgres else f"sqlite:///{folder / 'duban.db'}"
+        say = lambda what: print(f"{time.monotonic() - began:6.1f} s  {what}", flush=True)  # noqa: E731, T201
+        series = Series(folder, url, postgres=postgres, say=say)
+        tickets = series.run(given.kills)
+    finally:
+        if postgres is not None:
+            postgres.stop()
+    ledger = series.ledger
+    print(  # noqa: T201
+        f"seed {seed}: {given.kills} kills in {time.monotonic() - began:.0f} s; of this database so far "
+        f"{ledger.kills.total()} ({dict(ledger.kills)}), {tickets} tickets, each once and whole, of which "
+        f"{len(ledger.tickets)} were pushed and {len(ledger.files)} files brought the most; {len(ledger.refused)} rows "
+        f"of batches refused and kept; answers {dict(sorted(ledger.answers.items()))}"
+    )
+
+
+if __name__ == "__main__":
+    main()
