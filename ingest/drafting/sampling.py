@@ -9,15 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from ingest.drafting.vocabulary import heading_fit
-from ingest.sources.base import Limits, Row, raw_text
+from ingest.sources.base import Limits, Row, raw_text, weight_of
 from ingest.sources.files import RowFile
 from ingest.sources.header import HeaderRule
 from ingest.sources.jsonrows import row_of
 
 ROWS = 1_000
 """Rows that are looked at."""
-CHARACTERS = 4 * 1024 * 1024
-"""Characters of cells that a sample holds at most, so that long texts cannot fill memory."""
+WEIGHT = 16 * 1024 * 1024
+"""About how many bytes of rows a sample holds at most, so that fat ones cannot fill memory."""
 _DEPTH = 4
 
 
@@ -65,14 +65,10 @@ def _take(source: Iterator[Row], most: int) -> tuple[list[Row], list[Row], bool]
     broken: list[Row] = []
     held = 0
     for row in source:
-        if len(rows) + len(broken) >= most or held > CHARACTERS:
+        if len(rows) + len(broken) >= most or held > WEIGHT:
             return rows, broken, False
-        if row.fault is None:
-            rows.append(row)
-            held += sum(len(cell) if isinstance(cell, str) else 16 for cell in row.cells)
-        else:
-            broken.append(row)
-            held += len(row.line or "")
+        held += weight_of(row)
+        (broken if row.fault else rows).append(row)
     return rows, broken, True
 
 

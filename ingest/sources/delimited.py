@@ -22,8 +22,10 @@ _Record = tuple[list[str], FieldProblem | None, str | None]
 
 DELIMITERS = (",", "\t", ";", "|", "，")
 _PROBE_LINES = 20
-_TWICE, _TO_BEGIN_WITH = 32, 4 * 1024 * 1024
+_TWICE, _TO_BEGIN_WITH = 8, 4 * 1024 * 1024
 """How many characters may be read in vain, for quotes never closed: so many for each that was read, and these."""
+_OF_A_LINE = 32
+"""What a line costs besides its characters."""
 
 
 class _RunsOn(csv.Error):
@@ -49,7 +51,7 @@ class _Lines:
         return self
 
     def __next__(self) -> str:
-        if self._held > min(self._longest, self._credit):
+        if self.taken and self._held > min(self._longest, self._credit):
             raise _RunsOn
         line = self._next()
         if not line:
@@ -72,7 +74,7 @@ class _Lines:
 
     def put_back(self, lines: Sequence[str]) -> None:
         """``lines`` come again, before what is still unread."""
-        self._credit -= sum(map(len, lines))
+        self._credit -= sum(map(len, lines)) + _OF_A_LINE * len(lines)
         self._waiting.extendleft(reversed(lines))
 
     def skip_line(self) -> int:

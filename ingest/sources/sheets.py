@@ -22,7 +22,7 @@ from app.domain.errors import BadRequest, TooLarge
 from ingest.sources import sheet_reader
 from ingest.sources.base import MIB, Limits, Row
 from ingest.sources.header import DEEPEST, HEADER_WITHIN, Header, HeaderRule, find_header
-from ingest.sources.unpack import CountedFile, damaged
+from ingest.sources.unpack import BROKEN, CountedFile, damaged
 
 _CELL = re.compile(rb'\br="([A-Z]{1,3})([0-9]{1,7})"')
 _ROW = re.compile(rb"<(?:\w+:)?row\b")
@@ -200,12 +200,8 @@ def check_workbook(path: Path, limits: Limits) -> None:
                             tail = chunk[-_OVERLAP:]
                             if rows * column > limits.cells:
                                 raise _too_large(limits)
-    except (zipfile.BadZipFile, EOFError, NotImplementedError) as error:
+    except BROKEN as error:
         raise damaged() from error
-    except Exception as error:
-        if type(error).__module__ == "zlib":
-            raise damaged() from error
-        raise
 
 
 def _farthest(xml: bytes, row: int, column: int) -> tuple[int, int]:

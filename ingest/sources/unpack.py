@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import gzip
 import io
+import lzma
+import struct
 import zipfile
 import zlib
 from pathlib import Path
-from typing import IO, Protocol
+from typing import IO, Final, Protocol
 
 from app.domain.errors import BadRequest, TooLarge
 from ingest.sources.base import Limits
@@ -18,6 +20,12 @@ OLD_EXCEL_MAGIC = b"\xd0\xcf\x11\xe0"
 _BUFFER = 64 * 1024
 _AT_ONCE = 4 * 1024 * 1024
 """Bytes that are asked for at once: only the directory of an archive is, whole, and one of this size names 50,000 files."""
+
+
+BROKEN: Final = (
+    zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, EOFError, OSError, ValueError, OverflowError, RuntimeError,
+)  # fmt: skip
+"""What reading an archive raises that is damaged, packed in a way that nobody knows, or made to mislead."""
 
 
 class CountedFile(io.RawIOBase):
@@ -40,10 +48,10 @@ class CountedFile(io.RawIOBase):
     def tell(self) -> int:
         return self._file.tell()
 
-    def read(self, size: int = -1) -> bytes | None:
+    def read(self, size: int = -1, /) -> bytes:
         if size > _AT_ONCE:
             raise TooLarge("压缩包里的文件过多", "the archive holds too many files")
-        return super().read(size)
+        return super().read(size) or b""
 
     def readinto(self, buffer: object) -> int:
         count = self._file.readinto(buffer)  # type: ignore[arg-type]
@@ -78,9 +86,7 @@ class _Bounded(io.RawIOBase):
         view = memoryview(buffer).cast("B")  # type: ignore[arg-type]
         try:
             data = self._packed.read(len(view))
-        except EOFError as error:
-            raise damaged() from error
-        except (gzip.BadGzipFile, zipfile.BadZipFile, zlib.error) as error:
+        except BROKEN as error:
             raise damaged() from error
         self._out += len(data)
         check_unpacked(self._out, max(self._counted.consumed, 1), self._limits)
@@ -128,7 +134,7 @@ def unpacked_stream(path: Path, limits: Limits) -> tuple[io.BufferedReader, Coun
 
 
 def _unpacked(counted: CountedFile, limits: Limits) -> io.BufferedReader:
-    start = counted.read(4) or b""
+    start = counted.read(4)
     counted.seek(0)
     if start.startswith(GZIP_MAGIC):
         packed: _Readable = gzip.GzipFile(fileobj=io.BufferedReader(counted, _BUFFER))
@@ -143,7 +149,7 @@ def _zip_member(counted: CountedFile) -> IO[bytes]:
     try:
         archive = zipfile.ZipFile(counted)
         members = [m for m in archive.infolist() if not (m.is_dir() or _is_clutter(m.filename))]
-    except zipfile.BadZipFile as error:
+    except BROKEN as error:
         raise damaged() from error
     if len(members) != 1:
         names = ", ".join(m.filename for m in members[:5]) or "—"
@@ -156,7 +162,7 @@ def _zip_member(counted: CountedFile) -> IO[bytes]:
     counted.consumed = 0  # the directory stands at the end of the file: having read it is not progress
     try:
         return archive.open(members[0])
-    except (NotImplementedError, zipfile.BadZipFile, RuntimeError) as error:
+    except BROKEN as error:
         raise damaged() from error
 
 

@@ -18,6 +18,7 @@ from app.runtime import Runtime
 from ingest import jobs
 from ingest.importer import import_file
 from ingest.jobs import ImportJobs
+from ingest.profile import load_profile
 from ingest.uploads import Upload
 from tests.support import moment
 
@@ -130,6 +131,20 @@ def test_an_import_that_its_process_did_not_end_is_gone_on_with_by_the_next(
     with runtime.database.read() as session:
         assert session.execute(select(func.count()).select_from(ImportRun)).scalar_one() == 2
     second.close()
+
+
+def test_an_import_whose_process_died_behind_its_last_commit_is_not_done_again(runtime: Runtime) -> None:
+    work = ImportJobs(runtime)
+    upload = brought(work, 5)
+    profile = load_profile("duban", ())
+    ended = import_file(runtime, work.uploads.file_of(upload), profile, NOW)
+    work.uploads.change(upload, state="importing", profile="duban", run_id=ended.run_id)
+    work.resume()
+    until(lambda: work.uploads.get(upload.token).state == "done")
+    done = work.uploads.get(upload.token)
+    assert (done.created, done.unchanged, done.rejected, done.run_id) == (4, 0, 1, ended.run_id)
+    assert count(runtime, ImportRun) == 1
+    work.close()
 
 
 def test_what_is_not_there_is_not_begun(runtime: Runtime) -> None:

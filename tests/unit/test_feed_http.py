@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import threading
+import tracemalloc
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler
@@ -14,8 +15,8 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from ingest.feed_spec import Changes, FeedSpec, Signature, load_spec
-from ingest.sources.http import Pace, Upstream, UpstreamError, hmac_of
-from ingest.sources.open311 import Open311Feed
+from ingest.sources.http import Pace, Unreadable, Upstream, UpstreamError, hmac_of
+from ingest.sources.open311 import Open311Feed, read_document
 from ingest.sources.rest import RestFeed, read_json
 from tests.answering import answering, send
 
@@ -120,6 +121,33 @@ def test_an_answer_longer_than_agreed_is_cut_off_packed_or_not(time: Clock) -> N
         ):
             ask(spec_at(address, body_bytes=4096), time)
     assert time.slept == [], "asking again would not make it shorter"
+
+
+def test_an_answer_is_unpacked_once_and_a_little_at_a_time(time: Clock) -> None:
+    good = gzip.compress(b"[1, 2]")
+    bomb = gzip.compress(b" " * 200_000_000, 1)
+    with answering(in_turn((200, good, {"Content_Encoding": "gzip"}))) as address:
+        assert ask(spec_at(address), time) == [1, 2]
+    tracemalloc.start()
+    for body, packing, says in (
+        (bomb, "gzip", "longer than"),
+        (gzip.compress(bomb), "gzip, gzip", "only gzip is taken"),
+        (good, "br", "only gzip is taken"),
+        (good[:-4], "gzip", "breaks off"),
+        (b"[1, 2]", "gzip", "cannot be unpacked"),
+    ):
+        answer = in_turn((200, body, {"Content_Encoding": packing}))
+        with answering(answer) as address, pytest.raises(UpstreamError, match=says):
+            ask(spec_at(address, body_bytes=4 * 2**20), time)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 32 * 2**20
+
+
+def test_an_answer_of_a_million_nothings_is_unreadable() -> None:
+    for body in (b"[" + b"[]," * 2_000_000 + b"[]]", b"<a>" + b"<b/>" * 2_100_000 + b"</a>"):
+        with pytest.raises(Unreadable, match="more than 1000000"):
+            read_document(body)
 
 
 def test_an_answer_that_drips_is_given_up_by_its_whole_time(time: Clock) -> None:

@@ -146,6 +146,20 @@ def test_a_field_or_line_without_end_is_one_reject(tmp_path: Path) -> None:
     assert len(rows[2].line or "") < 201_000
 
 
+def test_a_quote_never_closed_before_lines_that_each_begin_another_costs_them_alone(tmp_path: Path) -> None:
+    body = 'a,b\n1,"x\n' + 'p","q\n' * 100_000 + "3,y\n"
+    rows = read(write(tmp_path, body))[1]
+    assert len(rows) == 100_002
+    assert [list(row.cells) for row in rows if not row.fault][-1] == ["3", "y"]
+
+
+def test_a_quote_never_closed_before_a_line_without_end_costs_no_row_between(tmp_path: Path) -> None:
+    body = 'a,b\n1,"x\n2,y\n3,' + "z" * 300_000 + "\n4,w\n"
+    rows = read(write(tmp_path, body), limits=Limits(record=200_000))[1]
+    assert faults(rows) == {1: "quote_unclosed", 3: "record_too_long"}
+    assert [list(row.cells) for row in rows if not row.fault] == [["2", "y"], ["4", "w"]]
+
+
 def test_titles_above_the_header_are_passed_over_where_the_header_is_known(tmp_path: Path) -> None:
     body = "某区工单表,,\n\n2026 年 3 月,,\n编号,标题,内容\n1,甲,乙\n"
     columns, rows = read(write(tmp_path, body), header=HeaderRule(lambda names: "编号" in names))
