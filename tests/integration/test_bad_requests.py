@@ -7,8 +7,12 @@ import base64
 from collections.abc import Iterator
 from typing import Any
 
+import psycopg
+import pytest
+from sqlalchemy import event
+
 from app.api.limits import LONGEST
-from tests.support import Service
+from tests.support import Service, running
 
 HUGE = 10**19
 
@@ -216,3 +220,19 @@ def test_what_is_due_is_open_unless_a_state_is_named(service: Service) -> None:
     before = "2026-04-01T00:00:00+08:00"
     assert [row["id"] for row in service.get("/tickets", due_before=before)["items"]] == [still]
     assert [row["id"] for row in service.get("/tickets", due_before=before, status="completed")["items"]] == [done]
+
+
+@pytest.mark.postgres
+def test_a_page_says_that_the_database_is_away_and_is_there_again_when_it_is(postgres_url: str) -> None:
+    def refuse(*_: Any) -> None:
+        raise psycopg.OperationalError("the database system is starting up")
+
+    with running(postgres_url) as service:
+        engine, cookie = service.runtime.database.engine, {"Cookie": "duban_session=nobody"}
+        event.listen(engine, "do_connect", refuse)
+        engine.dispose()
+        answer = service.client.get("/tickets?lang=en", headers=cookie)
+        assert (answer.status_code, answer.headers["retry-after"]) == (503, "2")
+        assert "the database is away" in answer.text
+        event.remove(engine, "do_connect", refuse)
+        assert service.client.get("/tickets", headers=cookie, follow_redirects=False).status_code == 303
