@@ -6,6 +6,7 @@ import gzip
 import io
 import os
 import struct
+import sys
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -48,7 +49,7 @@ def csv_wide() -> bytes:
 def csv_fat_rows() -> bytes:
     """Rows of a mebibyte each, that are none the worse for it."""
     filling = ",".join(["y" * 120_000] * 8)
-    rows = [f"F{n},路灯不亮,x,{filling}\n".encode() for n in range(500)]
+    rows = [f"F{n},路灯不亮,x,{filling}\n".encode() for n in range(250)]
     head = HEADER.rstrip() + b",a,b,c,d,e,f,g,h\n"
     return _member(head + b"".join(rows[:1])) + b"".join(map(_member, rows[1:]))
 
@@ -66,7 +67,7 @@ def ndjson_line() -> bytes:
 
 def ndjson_fat() -> bytes:
     """Lines of a mebibyte, each a third of a million lists."""
-    lines = [f'{{"编号": "F{n}", "标题": "x", "更多": ['.encode() + b"[]," * 330_000 + b"1]}\n" for n in range(60)]
+    lines = [f'{{"编号": "F{n}", "标题": "x", "更多": ['.encode() + b"[]," * 330_000 + b"1]}\n" for n in range(8)]
     return b"".join(map(_member, lines))
 
 
@@ -209,7 +210,7 @@ def xlsx_far_row_of_nameless_cells() -> bytes:
 
 def xlsx_strings() -> bytes:
     """Shared strings that are nothing, by the million."""
-    return xlsx(strings=[b"<si><t/></si>" * 100_000] * 60)
+    return xlsx(strings=[b"<si><t/></si>" * 100_000] * 20)
 
 
 def xlsx_sheet() -> bytes:
@@ -224,8 +225,8 @@ def xlsx_lying() -> bytes:
 
 
 def xlsx_deep() -> bytes:
-    """Elements three million deep."""
-    return xlsx(b"<a>" * 3_000_000, b"</a>" * 3_000_000)
+    """Elements half a million deep."""
+    return xlsx(b"<a>" * 500_000, b"</a>" * 500_000)
 
 
 def xlsx_entities() -> bytes:
@@ -290,3 +291,7 @@ def write(folder: Path, name: str, make: Callable[[], bytes]) -> Path:
     path = folder / name
     path.write_bytes(make())
     return path
+
+
+if __name__ == "__main__":
+    write(Path(sys.argv[1]), sys.argv[2], dict(monsters())[sys.argv[2]])

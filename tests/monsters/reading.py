@@ -23,13 +23,13 @@ from ingest.drafting.sampling import look
 from ingest.importer import import_file
 from ingest.profile import load_profile
 from ingest.uploads import LIMITS
-from tests.monsters.making import monsters, write
+from tests.monsters import making
 
 SPACE = 2 * 2**30
 """Bytes of addresses that this process may have: beyond, it fails."""
 
-ENDLESS = ("csv_open_quotes", "json_many_behind_a_long_one")
-"""Files that are rejects by the million: true to the word, and no hurry to store them here."""
+BY_THE_PAGE_ALONE = ("csv_open_quotes", "json_many_behind_a_long_one", "xlsx_sheet", "xlsx_deep", "xlsx_strings")
+"""Files that the command would take as they are: rejects by the million, or megabytes of nothing."""
 
 
 def main(folder: Path, only: str = "") -> None:
@@ -48,14 +48,14 @@ def main(folder: Path, only: str = "") -> None:
         return f"{tally.created} tickets, {tally.rejected} rejects"
 
     doors: tuple[tuple[str, Callable[[Path], str]], ...] = (("page", by_the_page), ("command", by_command))
-    for name, _ in monsters():
+    for name, _ in making.monsters():
         if only not in name:
             continue
         subprocess.run(  # made in a process of its own: what making it takes is not to be counted
-            [sys.executable, "-m", "tests.monsters.reading", str(folder), "make", name], check=True
+            [sys.executable, str(making.__file__), str(folder), name], check=True
         )
         path = folder / name
-        for door, take in doors if name not in ENDLESS else doors[:1]:
+        for door, take in doors if name not in BY_THE_PAGE_ALONE else doors[:1]:
             Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
             before, began = _memory("VmRSS"), time.monotonic()
             try:
@@ -84,8 +84,5 @@ def _memory(what: str) -> int:
 
 
 if __name__ == "__main__":
-    if sys.argv[2:3] == ["make"]:
-        write(Path(sys.argv[1]), sys.argv[3], dict(monsters())[sys.argv[3]])
-    else:
-        resource.setrlimit(resource.RLIMIT_AS, (SPACE, SPACE))
-        main(Path(sys.argv[1]), *sys.argv[2:3])
+    resource.setrlimit(resource.RLIMIT_AS, (SPACE, SPACE))
+    main(Path(sys.argv[1]), *sys.argv[2:3])
