@@ -7,16 +7,19 @@ from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta, tzinfo
 from typing import Any
 
-from sqlmodel import Session
+from sqlalchemy import func, select
+from sqlmodel import Session, col
 
 from app.domain.errors import Conflict, Invalid, NotFound
-from app.models import Feed, FeedPull, Source
+from app.models import Feed, FeedPull, Source, SweepRun
 from app.services.reference import touch
 from app.services.views import moment
 from app.store import feeds as store
 from app.store import reference as reference_store
 
 PULLS_SHOWN, RECONCILIATIONS_SHOWN = 20, 14
+WORKER_SILENT = timedelta(minutes=2)
+"""A worker that has not swept for so long is not running."""
 EVERY_SECONDS = 300
 """Between two pulls of a feed whose definition does not say."""
 
@@ -126,6 +129,12 @@ def switch(session: Session, name: str, *, active: bool, now: datetime) -> Feed:
     feed.active = active
     session.add(feed)
     return feed
+
+
+def is_worked_on(session: Session, now: datetime) -> bool:
+    """Whether a worker has looked lately: one that pulls feeds sweeps too, several times a minute."""
+    last: datetime | None = session.execute(select(func.max(col(SweepRun.at)))).scalar()
+    return last is not None and now - last <= WORKER_SILENT
 
 
 def rewind(session: Session, name: str) -> Feed:

@@ -49,6 +49,7 @@ def _hotline(runtime: Runtime, now: datetime, seed: int) -> None:
     names = {"zh": "市 12345 转办", "en": "City hotline, handed down"}
     spec = spec.model_copy(update={
         "title": spec.title.model_copy(update=names), "source": spec.source.model_copy(update=names),
+        "limits": spec.limits.model_copy(update={"every_seconds": _EVERY // timedelta(seconds=1)}),
     })  # fmt: skip
     with runtime.database.write() as session:
         keep(session, spec, actor=_BY, now=now - _WEEK)

@@ -9,6 +9,7 @@ from app.console.pages import (
     board,
     calendar,
     clear_out,
+    feed_form,
     feeds,
     imports,
     mapping,
@@ -26,8 +27,8 @@ from app.console.pages.missing import missing_page
 
 router = APIRouter(include_in_schema=False)
 for _page in (
-    account, board, tickets, ticket, ticket_actions, reports, clear_out, calendar, receipt, replay, policies, feeds,
-    imports, mapping, reject_words, rejects,
+    account, board, tickets, ticket, ticket_actions, reports, clear_out, calendar, receipt, replay, policies, feed_form,
+    feeds, imports, mapping, reject_words, rejects,
 ):  # fmt: skip
     router.include_router(_page.router)
 

@@ -44,13 +44,14 @@ def show_feed(
         view = feeds.shown(session, name, now, zone, lang)
         rows, more = feeds.pulls_page(session, name, zone, lang, before=before, limit=PULLS)
         days = feeds.brought_by_day(session, view["id"], now, zone, days=DAYS)
+        worker = feeds.is_worked_on(session, now)
         names = accounts.display_names(session, {row["actor"] for row in [*rows, *view["reconciliations"]]})
     t = texts(lang)
     bars, most = feed_view.bars(days, t)
     zone_there = ZoneInfo(view["definition"].get("mapping", {}).get("time_zone") or run.settings.time_zone)
     today = now.astimezone(zone_there).date()
     return page(
-        request, "feed.html", now=now, feed=view, rows=rows, more=more, before=before, bars=bars, most=most,
+        request, "feed.html", now=now, feed=view, rows=rows, more=more, before=before, bars=bars, worker=worker, most=most,
         any_day=any(bar.parts for bar in bars), width=feed_view.WIDTH, height=feed_view.HEIGHT, parts=feed_view.PARTS,
         actor=lambda actor: actor_name(actor, names, t), today=today, yesterday=today - timedelta(days=1),
         definition=feed_view.definition_text(view["definition"]) if may(looking.who, "feeds.edit") else None,

@@ -28,7 +28,10 @@ for (const part of document.querySelectorAll("[data-nojs]")) part.hidden = true;
 // A form is sent once, however often the button is pressed.
 for (const form of document.querySelectorAll("form[data-once]")) {
   form.addEventListener("submit", () => {
-    for (const button of form.querySelectorAll("button")) button.disabled = true;
+    // a moment later: a button that is disabled by now would not send what it says
+    setTimeout(() => {
+      for (const button of form.querySelectorAll("button")) button.disabled = true;
+    });
   });
 }
 
