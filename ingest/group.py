@@ -224,7 +224,7 @@ class _Group:
         for n, outcome in there:
             ticket: Ticket | None = session.get(Ticket, outcome.ticket_id)
             assert ticket is not None, "a ticket once stored is never deleted"
-            if outcome.status == "differs":
+            if outcome.status == "differs" and stored.said_before_the_office(session, ticket.id) != self.prints[n]:
                 fields = stored.differing(session, ref, ticket, self.pushes[n].incoming)
                 self.found[n] = Answer("differs", ticket.id, ticket.version, fields=tuple(fields))
                 continue

@@ -63,6 +63,27 @@ def differing(session: Session, ref: Reference, ticket: Ticket, incoming: Ticket
     return differing_fields(pushed_content(session, ref, ticket), incoming)
 
 
+def said_before_the_office(session: Session, ticket_id: int) -> str | None:
+    """The fingerprint of what the source itself last said, where a person of the office has corrected the ticket since: a push
+    of the same again is a retry, and says nothing against the correction. None where no person has."""
+    said: str | None = None
+    by_office = False
+    query = (
+        select(col(TicketEvent.type), col(TicketEvent.actor), col(TicketEvent.data))
+        .where(col(TicketEvent.ticket_id) == ticket_id, col(TicketEvent.type).in_(("received", "corrected")))
+        .order_by(col(TicketEvent.seq))
+    )
+    for event_type, actor, data in session.execute(query):
+        printed = data.get("fingerprint")
+        if event_type == "received":
+            said = printed
+        elif actor.startswith("user:"):
+            by_office = True
+        elif printed is not None:
+            said, by_office = printed["to"], False
+    return said if by_office else None
+
+
 def merged(content: TicketIn, patch: Mapping[str, Any], *, now: datetime) -> TicketIn:
     """``content`` with ``patch`` laid over it as RFC 7396 has it: null takes away, objects are merged, all else is
     replaced. Raises Invalid where the outcome is no ticket, or carries another ``external_id``."""

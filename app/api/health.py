@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -54,7 +54,7 @@ def readyz(request: Request) -> JSONResponse:
 @router.get("/metrics", response_class=PlainTextResponse)
 def metrics(request: Request) -> str:
     """Gauges for Prometheus: tickets by status, open alerts by card, seconds since the last sweep; of each feed that is
-    on, seconds since it was whole, and how often it failed in a row."""
+    on, seconds since it was whole, how often it failed in a row, and how many of its records wait as rejects."""
     runtime: Runtime = request.app.state.duban
     ticket: Any = Ticket
     alert: Any = Alert
@@ -64,6 +64,7 @@ def metrics(request: Request) -> str:
         by_card = session.execute(query).all()
         last = session.execute(select(func.max(SweepRun.at))).scalar()
         feeds = [feed for feed in feed_store.all_feeds(session) if feed.active]
+        waiting = {feed.source_id: feed_store.open_rejects(session, feed.source_id) for feed in feeds}
     lines = ["# HELP duban_tickets Tickets by status.", "# TYPE duban_tickets gauge"]
     lines += [f'duban_tickets{{status="{status}"}} {n}' for status, n in by_status]
     lines += ["# HELP duban_alerts_live Alerts not resolved, by card.", "# TYPE duban_alerts_live gauge"]
@@ -72,15 +73,18 @@ def metrics(request: Request) -> str:
         age = (clock.now() - last).total_seconds()
         lines += ["# HELP duban_last_sweep_seconds Seconds since a sweeper last looked.",
                   "# TYPE duban_last_sweep_seconds gauge", f"duban_last_sweep_seconds {age:.1f}"]  # fmt: skip
-    lines += _of_feeds(feeds, clock.now()) if feeds else []
+    lines += _of_feeds(feeds, waiting, clock.now()) if feeds else []
     return "\n".join(lines) + "\n"
 
 
-def _of_feeds(feeds: Sequence[Feed], now: datetime) -> list[str]:
+def _of_feeds(feeds: Sequence[Feed], waiting: Mapping[int, int], now: datetime) -> list[str]:
     lines = ["# HELP duban_feed_failures Pulls of a feed that failed in a row.", "# TYPE duban_feed_failures gauge"]
     lines += [f'duban_feed_failures{{feed="{feed.name}"}} {feed.failures}' for feed in feeds]
     lines += ["# HELP duban_feed_lag_seconds Seconds since all that its upstream had was here.",
               "# TYPE duban_feed_lag_seconds gauge"]  # fmt: skip
+    lines.append("# HELP duban_feed_rejects Rejects of a feed that wait for somebody.")
+    lines.append("# TYPE duban_feed_rejects gauge")
+    lines += [f'duban_feed_rejects{{feed="{feed.name}"}} {waiting.get(feed.source_id, 0)}' for feed in feeds]
     for feed in feeds:
         since = feed.last_done_at or feed.added_at
         lines.append(f'duban_feed_lag_seconds{{feed="{feed.name}"}} {(now - since).total_seconds():.1f}')

@@ -194,9 +194,9 @@ def show_deadline(
 def export_policies(
     file: Annotated[Path | None, typer.Argument(help="to write to; default: the screen")] = None,
 ) -> None:
-    """The policies in force, as TOML."""
+    """The latest version of each policy, as TOML; one that is not in force now is named at the top."""
     with opened() as runtime, runtime.reading() as (_, ref):
-        text = policies.export_toml(ref)
+        text = policies.export_toml(ref, clock.now())
     if file is None:
         typer.echo(text, nl=False)
     else:

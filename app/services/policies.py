@@ -269,14 +269,20 @@ class Imported:
         return {"created": self.created, "changed": self.changed, "unchanged": self.unchanged}
 
 
-def export_toml(ref: Reference) -> str:
-    """The latest versions of all policies as TOML, one ``[[policy]]`` each; ``import_toml`` of it changes nothing."""
+def export_toml(ref: Reference, now: datetime) -> str:
+    """The latest versions of all policies as TOML, one ``[[policy]]`` each; ``import_toml`` of it changes nothing. Those that
+    are not in force at ``now`` are named in a comment at the top."""
     latest: dict[str, Policy] = {}
     for _, policy in ref.policies:
         if policy.code not in latest or latest[policy.code].version < policy.version:
             latest[policy.code] = policy
     specs = [latest[code].to_spec() for code in sorted(latest)]
-    return tomli_w.dumps({"policy": specs})
+    notes = [
+        f"# {code} 第 {held.version} 版现未生效 / version {held.version} of {code} is not in force now\n"
+        for code, held in sorted(latest.items())
+        if not held.in_force(now)
+    ]
+    return "".join(notes) + tomli_w.dumps({"policy": specs})
 
 
 def import_toml(session: Session, who: Principal, text: str, now: datetime) -> Imported:

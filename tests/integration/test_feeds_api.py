@@ -173,6 +173,7 @@ def test_the_gauges_tell_how_each_feed_does(service: Service) -> None:
         feed.failures, feed.last_done_at = 2, clock.now() - timedelta(hours=1)
     lines = service.client.get("/metrics").text.splitlines()
     assert 'duban_feed_failures{feed="hotline12345"} 2' in lines
+    assert 'duban_feed_rejects{feed="hotline12345"} 0' in lines
     lag = next(line for line in lines if line.startswith('duban_feed_lag_seconds{feed="hotline12345"}'))
     assert float(lag.split()[1]) == pytest.approx(3600, abs=60)
     assert not any("off" in line for line in lines)

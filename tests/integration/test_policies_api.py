@@ -65,6 +65,14 @@ def test_a_preview_says_which_policy_would_match_and_why(service: Service) -> No
     assert urgent["policy"]["code"] == "emergency"
 
 
+def test_an_export_names_the_version_that_is_not_in_force_yet(service: Service) -> None:
+    assert not service.call("GET", "/policies/export").text.startswith("#")
+    send(service, "POST", "/policies", 201, json={**NOISE, "valid_from": "2099-01-01T00:00:00+08:00"})
+    first = service.call("GET", "/policies/export").text.splitlines()[0]
+    assert first.startswith("#")
+    assert f"version 1 of {NOISE['code']} is not in force now" in first
+
+
 def test_toml_goes_out_and_comes_back_and_nothing_changes(service: Service) -> None:
     send(service, "POST", "/policies", 201, json={**NOISE, "valid_from": "2026-01-01T00:00:00+08:00", "calendar": "cn"})
     text = service.call("GET", "/policies/export").text

@@ -21,9 +21,11 @@ from app import clock
 from app.db import Database
 from app.domain.errors import Busy, Invalid
 from app.models import IdempotentAnswer, Ticket, TicketEvent
+from app.security.principal import Principal
 from app.services import accounts, intake
 from app.services.key_cache import STALE
 from app.services.seals import verify
+from ingest import stored
 from ingest.commit import Intake
 from ingest.group import Answer, Push, take_in
 from ingest.schema import validate_ticket
@@ -305,6 +307,21 @@ def test_a_correction_changes_what_it_names_and_its_retry_and_that_of_the_new_co
     del corrected["address"]
     assert post(service, corrected).status_code == 200
     assert post(service, FULL).json()["fields"] == ["address", "attributes", "reporter.phone", "title"]
+
+
+def test_the_same_push_again_after_the_office_corrected_the_ticket_is_a_retry_and_undoes_nothing(
+    service: Service,
+) -> None:
+    ticket = post(service, FULL).json()
+    office = Principal("user:li", "李派单", "dispatcher")
+    with service.runtime.writing() as (session, ref):
+        stored.correct(session, ref, office, "hotline", "F-1", {"priority": "emergency"}, now=clock.now())
+    again = post(service, FULL)
+    assert (again.status_code, again.json()["id"], again.json()["priority"]) == (200, ticket["id"], "emergency")
+    other = post(service, {**FULL, "title": "别的事"})
+    assert (other.status_code, "title" in other.json()["fields"]) == (409, True)
+    correct(service, {"title": "路灯坏了"})
+    assert post(service, FULL).status_code == 409  # the source itself has said something else since
 
 
 def test_the_event_of_a_correction_tells_old_and_new_but_nothing_of_the_citizen(service: Service) -> None:

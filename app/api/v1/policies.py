@@ -56,7 +56,7 @@ def list_policies(run: Run, who: Who, history: bool = False) -> dict[str, Any]:
 def export(run: Run, who: Who) -> Response:
     """The policies as TOML."""
     with run.reading() as (_, ref):
-        text = policies.export_toml(ref)
+        text = policies.export_toml(ref, clock.now())
     return Response(text, media_type="application/toml; charset=utf-8",
                     headers={"Content-Disposition": 'attachment; filename="policies.toml"'})  # fmt: skip
 

@@ -105,7 +105,7 @@ def _moment(request: Request, run: Runtime) -> datetime | None:
 def export(run: Run, looking: Looking) -> Response:
     """The policies as a TOML file."""
     with run.reading() as (_, ref):
-        text = policies.export_toml(ref)
+        text = policies.export_toml(ref, clock.now())
     return Response(
         text, media_type="application/toml; charset=utf-8",
         headers={"Content-Disposition": 'attachment; filename="policies.toml"'},
