@@ -19,7 +19,7 @@ SAID = {
     "csv_field": "2 tickets, 1 rejects",
     "csv_open_quotes": "rejects",
     "csv_wide": "refused: the header has more than 1000 columns",
-    "csv_fat_rows": "250 tickets, 0 rejects",
+    "csv_fat_rows": "120 tickets, 0 rejects",
     "csv_line_without_end": "refused: the file has no header row",
     "ndjson_line": "2 tickets, 1 rejects",
     "ndjson_fat": "8 tickets",
