@@ -107,17 +107,6 @@ class Duban:
         kill(descendants(self.process.pid) if tree else [self.process.pid])
         self.process.wait(PATIENCE)
 
-    def stop(self) -> None:
-        """Tell it to end, and wait for that."""
-        if self.lives():
-            assert self.process is not None, "it lives"
-            self.process.terminate()
-            try:
-                self.process.wait(PATIENCE)
-            except subprocess.TimeoutExpired:
-                self.kill()
-                raise
-
 
 class Postgres:
     """A PostgreSQL of its own in ``folder``, as careful with the disk as it comes, reached by a socket there."""

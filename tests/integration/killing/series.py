@@ -107,7 +107,7 @@ class Series:
             for thread in threads:
                 thread.join(max(0.0, ends - time.monotonic()))
             assert not [t.name for t in threads if t.is_alive()], "whoever works is not answered any more"
-            self.worker.stop()
+            self.worker.kill()
             self._pull_to_the_end(addresses)
 
     def _place(self, addresses: dict[str, str]) -> doors.Place:
