@@ -163,6 +163,29 @@ def test_the_wall_shows_no_chrome_and_cuts_no_row(signed_in: SignIn, site: Site)
     assert page.evaluate("document.documentElement.scrollHeight <= innerHeight")
 
 
+def test_the_wall_turns_through_the_rows_that_do_not_fit_and_says_where_it_is(signed_in: SignIn, site: Site) -> None:
+    for n in range(20):
+        overdue(site, f"轮播的第 {n} 件事")
+    site.sweep()
+    page = signed_in("chen", width=1366, height=768)
+    page.clock.install()
+    page.goto("/?wall=1")
+    column = page.locator(".column.red")
+    place = page.locator('[data-page="red"]')
+    expect(place).to_have_text(re.compile(r"^1/[2-9]$"))
+    expect(place).to_be_visible()
+    everything = set(column.locator("[data-alert]").evaluate_all("rows => rows.map((row) => row.dataset.alert)"))
+    seen: set[str] = set()
+    told: list[str] = []
+    for _ in range(14):
+        shown = column.locator("[data-alert]:not(.away)")
+        seen |= set(shown.evaluate_all("rows => rows.map((row) => row.dataset.alert)"))
+        told.append(place.text_content() or "")
+        page.clock.run_for(12_000)
+    assert seen >= everything
+    assert len({text.partition("/")[0] for text in told}) > 2
+
+
 def test_without_a_script_the_board_shows_and_acknowledges_the_same(signed_in: SignIn, site: Site) -> None:
     overdue(site, "没有脚本")
     site.sweep()

@@ -25,6 +25,7 @@ router = APIRouter(route_class=PageRoute)
 SHOWN = 30
 """Alerts that a column of the board shows; its counter opens them all."""
 SHOWN_ALONE = 100
+"""Of one that stands alone, and on the wall, which turns through them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +55,19 @@ def _rows(
 
 
 def _content(
-    session: Session, ref: Reference, who: Principal, f: BoardFilter, card: str | None, before: int | None, lang: str
+    session: Session,
+    ref: Reference,
+    who: Principal,
+    f: BoardFilter,
+    card: str | None,
+    before: int | None,
+    lang: str,
+    *,
+    wall: bool = False,
 ) -> dict[str, Any]:
     counted = board.tallies(session, who, f)
     shown = (card,) if card else COLUMNS
-    limit = SHOWN_ALONE if card else SHOWN
+    limit = SHOWN_ALONE if card or wall else SHOWN
     found = {c: board.column(session, who, f, c, before=before, limit=limit + 1) for c in shown}
     say = accounts.display_names(session, {a.acked_by for rows in found.values() for a, _ in rows if a.acked_by})
     return {
@@ -89,7 +98,7 @@ def show_board(
     with run.reading() as (session, ref):
         node = ref.unit_by_code(unit) if unit else None
         f = BoardFilter(node.id if node else None, target, state if state in ("open", "acked") else None)
-        values = _content(session, ref, looking.who, f, card, before, lang)
+        values = _content(session, ref, looking.who, f, card, before, lang, wall=wall)
         units = unit_choices(ref, looking.who, lang)
         unpublished = calendars.unpublished_warning(ref, clock.now())
     template = "board_columns.html" if wants_fragment(request) else "board.html"

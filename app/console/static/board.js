@@ -107,16 +107,50 @@ function show(html) {
   setTimeout(put, 450);
 }
 
-// On the wall nobody scrolls: a row that does not fit whole is not shown, and the counter still counts it.
+// On the wall nobody scrolls: a column shows as many rows as fit whole, page after page, and says which page it is at.
+const TURN = 12_000; // ms that a page of rows stays
+let turned = 0;
+
 function fit() {
   if (!onWall) return;
+  for (const place of columns.querySelectorAll("[data-page]")) {
+    place.hidden = false; // it takes its room before the rest is measured
+    place.textContent ||= "1/1";
+  }
   for (const column of columns.querySelectorAll(".column")) {
+    const rows = [...column.querySelectorAll("[data-alert]")];
+    for (const row of rows) row.classList.remove("away", "cut");
     const end = column.getBoundingClientRect().bottom;
-    for (const row of column.querySelectorAll("[data-alert]")) row.classList.toggle("cut", row.getBoundingClientRect().bottom > end + 1);
+    const pages = [[]];
+    let shift = 0; // how far up the page under way has moved
+    for (const row of rows) {
+      const place = row.getBoundingClientRect();
+      if (place.bottom - shift > end + 1 && pages.at(-1).length) {
+        shift = place.top - rows[0].getBoundingClientRect().top;
+        pages.push([]);
+      }
+      pages.at(-1).push(row);
+    }
+    const shown = turned % pages.length;
+    for (const [number, page] of pages.entries()) for (const row of page) row.classList.toggle("away", number !== shown);
+    if (rows.length) for (const row of pages[shown]) row.classList.toggle("cut", row.getBoundingClientRect().bottom > end + 1);
+    const place = columns.querySelector(`[data-page="${column.dataset.column}"]`);
+    if (place) {
+      place.textContent = `${shown + 1}/${pages.length}`;
+    }
   }
 }
 addEventListener("resize", fit);
 fit();
+if (onWall) {
+  setInterval(() => {
+    turned += 1;
+    fit();
+    if (!matchMedia("(prefers-reduced-motion: reduce)").matches) {
+      columns.animate([{ opacity: 0.35 }, { opacity: 1 }], { duration: 450 });
+    }
+  }, TURN);
+}
 
 // ------------------------------------------------------------------------------------------------------- stream
 
