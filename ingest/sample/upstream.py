@@ -13,6 +13,7 @@ from app.services.demo.places import place
 
 ZONE = ZoneInfo("Asia/Shanghai")
 COUNT = 34
+CALLED_BACK = timedelta(hours=3)
 MATTERS = (
     ("路灯连续三晚不亮", "路灯不亮，老人夜间出行不便，请尽快修复。", "投诉"),
     ("小区二次供水水压不足", "晚高峰高层基本没有水，物业答复要等水务部门。", "求助"),
@@ -42,6 +43,7 @@ class Order:
     matter: tuple[str, str, str]
     who: Citizen
     address: str
+    unit: str
     received: datetime
     accepted: datetime
     finished: datetime | None
@@ -50,24 +52,34 @@ class Order:
 
     def moved(self, since: datetime, until: datetime) -> bool:
         """Whether it came or changed in the span, whose end counts."""
-        return any(since < at <= until for at in (self.received, self.accepted, self.finished) if at)
+        moments = (self.received, self.accepted, self.finished, self.closed)
+        return any(since < at <= until for at in moments if at)
+
+    @property
+    def closed(self) -> datetime | None:
+        """When the hotline filed it, after its own call."""
+        return self.finished and self.finished + CALLED_BACK
 
     def record(self, at: datetime) -> dict[str, Any]:
         """Its record as the hotline has it at ``at``."""
         title, content, kind = self.matter
         done = self.finished is not None and self.finished <= at
         taken = self.accepted <= at
-        changed = max(x for x in (self.received, self.accepted, self.finished) if x and (x <= at or x == self.received))
+        filed = self.closed is not None and self.closed <= at
+        moments = (self.received, self.accepted, self.finished, self.closed)
+        changed = max(x for x in moments if x and (x <= at or x == self.received))
         record: dict[str, Any] = {
             "orderNo": self.number, "title": title, "content": content, "orderType": kind, "urgency": "一般",
             "createTime": _written(self.received), "updateTime": _written(changed), "address": self.address,
-            "caller": {"name": self.who.name, "phone": self.who.phone},
-            "status": "已办结" if done else "办理中" if taken else "已派单",
+            "unitCode": self.unit, "caller": {"name": self.who.name, "phone": self.who.phone},
+            "status": "已归档" if filed else "已办结" if done else "办理中" if taken else "已派单",
         }  # fmt: skip
         if taken:
             record["acceptTime"] = _written(self.accepted)
         if done and self.finished is not None:
             record |= {"finishTime": _written(self.finished), "result": "已到现场处置并回复诉求人。"}
+        if filed and self.closed is not None:
+            record["closeTime"] = _written(self.closed)
         flaws = {"time": {"createTime": "昨日下午"}, "status": {"status": "转市直部门"}, "title": {"title": ""}}
         return record | flaws.get(self.flaw, {})
 
@@ -90,8 +102,9 @@ def _order(rng: Random, n: int, received: datetime, now: datetime, *, flaw: str 
     accepted = received + timedelta(minutes=rng.randrange(20, 240))
     finished = accepted + timedelta(hours=rng.randrange(5, 70))
     number = f"{received.astimezone(ZONE):%Y%m%d}{1001 + 7 * n}"
+    where = place(rng, urban=True)
     return Order(
-        number, rng.choice(MATTERS), citizen(rng), place(rng, urban=True).address, received.replace(microsecond=0),
+        number, rng.choice(MATTERS), citizen(rng), where.address, where.town.code, received.replace(microsecond=0),
         accepted.replace(microsecond=0), finished.replace(microsecond=0) if finished < now else None, flaw, forgotten,
     )  # fmt: skip
 
