@@ -1,9 +1,10 @@
 """Group commit: many pushes, one transaction, and no timer.
 
-So many groups (``ingest.group``) are being committed at a time as the database takes writers that do not wait for each
-other: one on SQLite, two on PostgreSQL; what arrives meanwhile goes into the next. A push is answered after its commit,
-from the rows that were written. The queue is bounded: beyond it a push is refused with 503 and ``Retry-After``. When the
-database is away, all that wait are told so at once (503); nothing has to be started again once it is back.
+One group (``ingest.group``) is being committed at a time, or two where the database takes writers that do not wait for
+each other (PostgreSQL) and there are processors for both; what arrives meanwhile goes into the next. A push is answered
+after its commit, from the rows that were written. The queue is bounded: beyond it a push is refused with 503 and
+``Retry-After``. When the database is away, all that wait are told so at once (503); nothing has to be started again once
+it is back.
 
 A push that was answered 503, or not at all, may have been committed all the same: pushing it again is safe.
 
@@ -41,6 +42,8 @@ CLEAN_EVERY = 600.0
 SWITCH = 0.0005
 """Seconds after which a thread that computes lets another one go on (Python's own: 0.005). A lane waits for that long
 after each answer of the database while the event loop is busy with the next requests."""
+ENOUGH = 4
+"""Processors from which on two groups are committed at a time. On two, with the database beside, one took a fifth more."""
 CROWD = 32
 """Pushes up to which a group is not divided."""
 LARGE, OFTEN = 8, 20
@@ -57,7 +60,7 @@ class Intake:
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
         self._queue: SimpleQueue[Waiting | None] = SimpleQueue()
-        self._count = 2 if runtime.database.is_postgresql else 1
+        self._count = 2 if runtime.database.is_postgresql and (os.cpu_count() or 1) >= ENOUGH else 1
         self._lanes = [
             threading.Thread(target=self._work, args=(n,), name=f"intake-{n}", daemon=True) for n in range(self._count)
         ]

@@ -29,7 +29,7 @@ from ingest import stored
 from ingest.commit import Intake
 from ingest.group import Answer, Push, take_in
 from ingest.schema import validate_ticket
-from tests.support import Service, at
+from tests.support import Service, at, running
 
 FULL: dict[str, Any] = {
     "external_id": "F-1", "title": "路灯不亮", "content": "三天了", "kind": "complaint", "priority": "urgent",
@@ -428,18 +428,24 @@ def test_a_corrected_parent_counts_as_a_repeat_there(service: Service) -> None:
 # ------------------------------------------------------------------------------------- nothing is lost, nothing is twice
 
 
-def test_a_hundred_pushes_at_once_with_ten_numbers_make_ten_tickets(service: Service) -> None:
-    key = service.key("integrator")
+@pytest.mark.parametrize("processors", [2, 8])
+def test_a_hundred_pushes_at_once_with_ten_numbers_make_ten_tickets(
+    database_url: str, monkeypatch: pytest.MonkeyPatch, processors: int
+) -> None:
+    """In one group after the other, and, where the database can, in two at a time."""
+    monkeypatch.setattr("ingest.commit.os.cpu_count", lambda: processors)
+    with running(database_url) as service:
+        key = service.key("integrator")
 
-    def push(n: int) -> int:
-        body = {"external_id": f"C-{n % 10}", "title": "路灯不亮"}
-        return service.call("POST", "/tickets", key=key, json=body).status_code
+        def push(n: int) -> int:
+            body = {"external_id": f"C-{n % 10}", "title": "路灯不亮"}
+            return service.call("POST", "/tickets", key=key, json=body).status_code
 
-    with ThreadPoolExecutor(20) as pool:
-        statuses = list(pool.map(push, range(100)))
-    assert sorted(statuses) == [200] * 90 + [201] * 10
-    assert count(service) == 10
-    assert verify(service.runtime.database) is None
+        with ThreadPoolExecutor(20) as pool:
+            statuses = list(pool.map(push, range(100)))
+        assert sorted(statuses) == [200] * 90 + [201] * 10
+        assert count(service) == 10
+        assert verify(service.runtime.database) is None
 
 
 def test_one_row_that_breaks_a_group_is_refused_alone(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
