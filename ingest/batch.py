@@ -19,6 +19,7 @@ import orjson
 from app.domain.errors import Busy, DubanError, FieldProblem, Invalid
 from app.runtime import Runtime
 from app.services.rejects import Place
+from ingest.ahead import ahead
 from ingest.chunks import Door, Fate, Line, Tally, take_in
 from ingest.garbage import held_off
 from ingest.schema import TICKET_BYTES, validate_ticket
@@ -94,8 +95,8 @@ def take_batch(
     tally = Tally()
     fates: list[Fate] = []
     spans = (split_lines if kind == NDJSON else array_elements)(body, MOST_ROWS)
-    with held_off():
-        for chunk in _chunks(body, spans, now):
+    with held_off(), ahead(_chunks(body, spans, now)) as chunks:
+        for chunk in chunks:
             for _, done in take_in(runtime, door, chunk, now):
                 tally = tally.count(done)
                 fates += done

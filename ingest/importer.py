@@ -24,6 +24,7 @@ from app.runtime import Runtime
 from app.services import rejects
 from app.services.reference import touch
 from app.store import reference as reference_store
+from ingest.ahead import ahead
 from ingest.chunks import Door, Fate, Follow, Line, Tally, take_in
 from ingest.garbage import held_off, sweep_young
 from ingest.pipeline import Mapped, MappedFile, Rejected, map_rows, open_mapped
@@ -91,7 +92,7 @@ def import_file(
         door = Door(place, code, f"import:{profile.name}", history=True, live=live, follow=follow)
         state = _State(run.id, run.position, Tally(run.created, run.unchanged, run.rejected))
         stack.enter_context(held_off())
-        for lines in _chunks(_lines(file, now, after=run.position), chunk):
+        for lines in stack.enter_context(ahead(_chunks(_lines(file, now, after=run.position), chunk))):
             for part, fates in take_in(runtime, door, lines, now, state.advance):
                 state.committed(part, fates)
                 if on_progress is not None:

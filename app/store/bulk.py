@@ -24,7 +24,7 @@ from typing import Any
 import orjson
 import psycopg
 from psycopg.types.json import Jsonb
-from sqlalchemy import JSON, BigInteger, Boolean, Float, Integer, Table, Text, text
+from sqlalchemy import JSON, BigInteger, Boolean, Float, Integer, Table, Text
 from sqlalchemy.exc import DBAPIError
 from sqlmodel import Session
 
@@ -269,13 +269,9 @@ def _insert_by_one_statement(session: Session, rows: Rows) -> set[int]:
 # -- looking up --------------------------------------------------------------------------------------------------------
 
 _STORED = {
-    "postgresql": text(
-        "SELECT external_id, id, fingerprint FROM ticket WHERE source_id = :source AND external_id = ANY(:keys)"
-    ),
-    "sqlite": text(
-        "SELECT external_id, id, fingerprint FROM ticket "
-        "WHERE source_id = :source AND external_id IN (SELECT value FROM json_each(:keys))"
-    ),
+    "postgresql": "SELECT external_id, id, fingerprint FROM ticket WHERE source_id = %s AND external_id = ANY(%s)",
+    "sqlite": "SELECT external_id, id, fingerprint FROM ticket "
+    "WHERE source_id = ? AND external_id IN (SELECT value FROM json_each(?))",
 }
 
 
@@ -284,6 +280,11 @@ def stored_tickets(session: Session, source_id: int, external_ids: Sequence[str]
     if not external_ids:
         return {}
     dialect = session.get_bind().dialect.name
-    keys: Any = list(external_ids) if dialect == "postgresql" else orjson.dumps(list(external_ids)).decode()
-    found = session.execute(_STORED[dialect], {"source": source_id, "keys": keys})
+    if dialect == "postgresql":
+        # Planned each time: a plan made while the table was empty reads all of it, chunk after chunk, once it is not.
+        with _cursor(session) as cursor:
+            found = cursor.execute(_STORED[dialect], (source_id, list(external_ids)), prepare=False).fetchall()
+    else:
+        keys = orjson.dumps(list(external_ids)).decode()
+        found = list(session.connection().exec_driver_sql(_STORED[dialect], (source_id, keys)))
     return {external_id: (ticket_id, fingerprint) for external_id, ticket_id, fingerprint in found}
