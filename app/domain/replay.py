@@ -258,13 +258,14 @@ def life_until(events: Iterable[Event], until: datetime, *, included: bool) -> L
 
 def as_known(events: Iterable[Event], life: Life) -> list[Event]:
     """The events with the receipt, and a dispatch in the same moment, where ``life`` knows them by a later correction:
-    how a moment before the correction is seen after it."""
+    how a moment before the correction is seen after it. What happened before the receipt as it is known now counts from
+    there: a ticket received in March was not open in February, though it had been dispatched then."""
     listed = list(events)
     said = next((at for event_type, at, _ in listed if event_type == "received"), None)
     if said is None or life.received_at is None or said == life.received_at:
         return listed
     known = life.received_at
     return [
-        (event_type, known if at == said and event_type in ("received", "dispatched") else at, data)
+        (event_type, known if at == said and event_type in ("received", "dispatched") else max(at, known), data)
         for event_type, at, data in listed
     ]

@@ -172,3 +172,15 @@ def test_after_a_correction_of_the_receipt_the_past_is_seen_with_it() -> None:
     assert life_until(events, moment("03-01 00:00"), included=False).state == "absent"  # as it was known then
     assert life_until(as_known(events, life), moment("03-01 00:00"), included=False).state == "open"
     assert life_until(as_known(events, life), moment("02-28 09:00"), included=False).state == "absent"
+
+
+def test_a_ticket_whose_receipt_was_corrected_to_a_later_day_was_not_there_before_whatever_was_done_with_it() -> None:
+    events = [
+        ("received", moment("02-28 09:00"), {}),
+        ("dispatched", moment("02-28 10:00"), {"unit": "A"}),
+        ("accepted", moment("02-28 11:00"), {}),
+        ("corrected", moment("03-05 09:00"), {"received_at": "2026-03-02T01:00:00Z"}),
+    ]
+    known = as_known(events, life_until(events, moment("03-06 00:00"), included=True))
+    assert life_until(known, moment("03-01 00:00"), included=False).state == "absent"
+    assert life_until(known, moment("03-02 09:00"), included=True).state == "open"
