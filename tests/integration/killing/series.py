@@ -69,6 +69,7 @@ class Series:
             "DUBAN_DATABASE_URL": url,
             "DUBAN_DATA_DIR": str(folder / "data"),
             "DUBAN_PASSWORD_MEMORY_KIB": "64",
+            "DUBAN_SCHEDULE": "false",  # else every worker begins with the reports of the month
             **dict.fromkeys(SECRET_VARIABLES.values(), SECRET),
         }
         os.environ.update(dict.fromkeys(SECRET_VARIABLES.values(), SECRET))
