@@ -29,7 +29,7 @@ from tests.integration.killing.series import Load, Series
 def test_a_server_and_a_worker_killed_under_load_lose_nothing_and_double_nothing(
     database_url: str, tmp_path: Path
 ) -> None:
-    series = Series(tmp_path, database_url, Load(pushers=4, rows=2_600))
+    series = Series(tmp_path, database_url, Load(pushers=3, rows=2_600, growth=2))
     tickets = series.run(2)
     ledger = series.ledger
     assert ledger.kills == {"server": 1, "worker": 1}
