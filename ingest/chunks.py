@@ -251,6 +251,9 @@ class _Part:
         for n, ticket_id in differing:
             incoming = self.lines[n].ticket
             assert incoming is not None, "only lines with a ticket were written"
+            if stored.said_before_the_office(self.session, ticket_id) == _print_of(incoming):
+                self.found[n] = Fate("unchanged", ticket_id)  # what the office corrected since then stands
+                continue
             fields = stored.differing(self.session, self.ref, there[ticket_id], incoming)
             if isinstance(incoming, HistoricalTicket):
                 fields += _life_that_differs(there[ticket_id], incoming)
@@ -284,6 +287,10 @@ def _with_paths(ticket: TicketIn | None) -> HistoricalTicket:
             changes[name] = fitting_code(code)
             changes[f"{name}_path"] = (Named(fitting_code(code), code),)
     return ticket.model_copy(update=changes) if changes else ticket
+
+
+def _print_of(ticket: TicketIn) -> str:
+    return past_fingerprint(_with_paths(ticket)) if isinstance(ticket, HistoricalTicket) else fingerprint(ticket)
 
 
 def past_fingerprint(ticket: HistoricalTicket) -> str:

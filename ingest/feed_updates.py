@@ -1,9 +1,10 @@
 """What a feed says of a ticket that is there already: corrected where its content changed, taken on where its life did.
 
-The upstream's content is its own to correct until the ticket is closed (``app.services.corrections``). Of its life,
-only ends and acceptance are followed: what the upstream calls completed, closed or void is so here too. That it still
-calls open what the unit has completed here is no contradiction: it has not heard of it yet. A record that is open
-again after the upstream itself had ended it, or that changes a ticket which is closed, is for a person to decide.
+The upstream's content is its own to correct until the ticket is closed (``app.services.corrections``); what a person of
+the office has corrected since, it changes only by saying something new. Of its life, only ends and acceptance are
+followed: what the upstream calls completed, closed or void is so here too. That it still calls open what the unit has
+completed here is no contradiction: it has not heard of it yet. A record that is open again after the upstream itself
+had ended it, or that changes a ticket which is closed, is for a person to decide.
 """
 
 from __future__ import annotations
@@ -94,6 +95,9 @@ def _follow(
     differences: dict[str, tuple[Any, Any]] = {
         name: (old.get(name), new.get(name)) for name in differing_fields(old, new)
     }
+    for name, said_before in stored.corrected_by_the_office(session, ticket_id).items() if differences else ():
+        if said_before is stored.UNTOLD or said_before == new.get(name):
+            differences.pop(name, None)  # the source repeats itself: the office's correction stands
     if after.received_at is None:
         differences.pop("received_at", None)  # not said at all: nothing to correct by
     if ticket.status in ("closed", "void") and differences:

@@ -84,6 +84,28 @@ def said_before_the_office(session: Session, ticket_id: int) -> str | None:
     return said if by_office else None
 
 
+UNTOLD: Any = object()
+"""What a source had said, where the log tells only that it was changed: a citizen's name, phone, address."""
+
+
+def corrected_by_the_office(session: Session, ticket_id: int) -> dict[str, Any]:
+    """The fields that a person of the office has corrected since the source last changed them, and what the source had
+    said of each, as in ``canonical``."""
+    found: dict[str, Any] = {}
+    query = (
+        select(col(TicketEvent.actor), col(TicketEvent.data))
+        .where(col(TicketEvent.ticket_id) == ticket_id, col(TicketEvent.type) == "corrected")
+        .order_by(col(TicketEvent.seq))
+    )
+    for actor, data in session.execute(query):
+        for name in data["fields"]:
+            if not actor.startswith("user:"):
+                found.pop(name, None)
+            elif name not in found:
+                found[name] = data["changes"][name]["from"] if name in data["changes"] else UNTOLD
+    return found
+
+
 def merged(content: TicketIn, patch: Mapping[str, Any], *, now: datetime) -> TicketIn:
     """``content`` with ``patch`` laid over it as RFC 7396 has it: null takes away, objects are merged, all else is
     replaced. Raises Invalid where the outcome is no ticket, or carries another ``external_id``."""

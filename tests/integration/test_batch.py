@@ -12,9 +12,11 @@ from sqlalchemy import select
 from app import clock
 from app.db import Database
 from app.models import Deadline, Reject, Ticket, TicketEvent
+from app.security.principal import Principal
 from app.services import intake, seals
 from app.services.reference import read_reference
 from app.store import bulk
+from ingest import stored
 from ingest.batch import AT_ONCE, IN_LINE
 from ingest.schema import TicketIn, fingerprint
 from tests.support import Service, at, running
@@ -189,6 +191,17 @@ def test_more_batches_than_may_wait_are_told_to_come_again(service: Service) -> 
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
     batches._there = 0
     assert raw(service, b"[]").status_code == 200
+
+
+def test_a_batch_sent_again_after_the_office_corrected_a_ticket_is_a_retry_and_undoes_nothing(service: Service) -> None:
+    send(service, [ticket(1), ticket(2)])
+    office = Principal("user:li", "李派单", "dispatcher")
+    with service.runtime.writing() as (session, ref):
+        number = ticket(1)["external_id"]
+        stored.correct(session, ref, office, "hotline", number, {"priority": "emergency"}, now=clock.now())
+    again = send(service, [ticket(1), {**ticket(2), "title": "别的事"}])
+    assert [result["status"] for result in again["results"]] == ["unchanged", "rejected"]
+    assert sorted(one.priority for one in all_of(service, Ticket)) == ["emergency", "normal"]
 
 
 def test_an_empty_batch_is_a_batch(service: Service) -> None:

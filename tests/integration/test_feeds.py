@@ -17,9 +17,10 @@ from sqlmodel import Session, col
 from app.domain.errors import Conflict
 from app.models import Reject, TicketEvent
 from app.runtime import Runtime
+from app.security.principal import Principal
 from app.services import feeds
 from app.store import feeds as store
-from ingest import feed_book
+from ingest import feed_book, stored
 from ingest.feed_spec import Changes, FeedSpec, load_spec
 from ingest.feed_work import Pulled, begin
 from ingest.pull import pull
@@ -166,6 +167,33 @@ def test_a_change_stamped_far_in_the_future_does_not_hide_the_later_ones(feed_ru
         assert pull(feed_runtime, "sulaiban", pace=moving.pace()).tally.corrected == 1
     assert (ticket(feed_runtime, "S000001").content or "").endswith("改过")
     assert the_feed(feed_runtime).newest_at == moving.moment + timedelta(seconds=5)
+
+
+def test_what_the_office_corrected_stands_until_the_source_says_something_new(
+    feed_runtime: Runtime, moving: Moving
+) -> None:
+    world = World(1, moving.now, Faults(update=0))
+    office = Principal("user:li", "李派单", "dispatcher")
+
+    def say(note: str, seconds: int) -> int:
+        item = world.items["S000001"]
+        item.note, item.updated = note, moving.moment + timedelta(seconds=seconds)
+        world.changes.append(item.id)
+        return pull(feed_runtime, "sulaiban", pace=moving.pace()).tally.corrected
+
+    with serving(world) as address:
+        add(feed_runtime, simulated("sulaiban", address))
+        world.advance(1)
+        pull(feed_runtime, "sulaiban", pace=moving.pace())
+        with feed_runtime.writing() as (session, ref):
+            source = ref.sources[ticket(feed_runtime, "S000001").source_id].code
+            by_hand = {"title": "人工更正的标题", "priority": "emergency"}
+            stored.correct(session, ref, office, source, "S000001", by_hand, now=moving.moment)
+        assert say("改过", 5) == 1
+        assert (ticket(feed_runtime, "S000001").content or "").endswith("改过")
+        assert say("改过", 9) == 0
+    found = ticket(feed_runtime, "S000001")
+    assert (found.title, found.priority) == ("人工更正的标题", "emergency")
 
 
 def test_pages_that_shift_while_they_are_read_leave_nothing_out(feed_runtime: Runtime, moving: Moving) -> None:
