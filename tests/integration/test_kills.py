@@ -13,6 +13,7 @@ import time
 from contextlib import closing
 from pathlib import Path
 
+import pytest
 from pydantic import SecretStr
 from sqlalchemy import select
 from sqlmodel import col
@@ -24,6 +25,8 @@ from app.runtime import Runtime
 from app.services import accounts
 from tests.integration.killing.machines import PATIENCE, Duban, until
 from tests.integration.killing.series import Load, Series
+
+pytestmark = pytest.mark.kills
 
 
 def test_a_server_and_a_worker_killed_under_load_lose_nothing_and_double_nothing(
