@@ -1,6 +1,7 @@
 """The next chunk made ready while the one before is written: the database's time and ours overlap.
 
-A thread of its own reads, maps and validates; the caller writes. Memory stays bounded: ``depth`` chunks wait at most.
+A thread of its own reads, maps and validates; the caller writes. Memory stays bounded: beside the caller's chunk there
+are ``depth`` more at most, made or in the making.
 """
 
 from __future__ import annotations
@@ -8,17 +9,15 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from queue import Full, Queue
-from typing import Generic, TypeVar
+from queue import SimpleQueue
+from typing import Generic, TypeVar, cast
 
 T = TypeVar("T")
-_LOOK = 0.2
-"""Seconds between two looks of the thread whether anybody still wants what it holds."""
 
 
 @contextmanager
 def ahead(source: Iterator[T], depth: int = 1) -> Iterator[Iterator[T]]:
-    """What ``source`` gives, in its order, made up to ``depth + 1`` items before it is asked for, in a thread of its own.
+    """What ``source`` gives, in its order, made up to ``depth`` items before it is asked for, in a thread of its own.
 
     What ``source`` raises is raised here, after all that it gave before. When the block ends, early or not, so has the
     thread: ``source`` is then nobody's, and may be closed.
@@ -51,36 +50,34 @@ class _Maker(Generic[T]):
     def __init__(self, source: Iterator[T], depth: int) -> None:
         self._source = source
         self._unwanted = threading.Event()
-        self.queue: Queue[_Item[T] | _Failed | None] = Queue(depth)
+        self._room = threading.Semaphore(depth)
+        self._made: SimpleQueue[_Item[T] | _Failed | None] = SimpleQueue()
         self.thread = threading.Thread(target=self._make, name="ahead", daemon=True)
 
     def _make(self) -> None:
         end: _Failed | None = None
         try:
-            for value in self._source:
-                if not self._put(_Item(value)):
-                    return
+            while self._wanted() and (item := next(self._source, self)) is not self:
+                self._made.put(_Item(cast("T", item)))
+                del item  # it is the caller's now, and gone once that has done with it
         except BaseException as error:  # noqa: BLE001 - raised again where it is waited for
             end = _Failed(error)
-        self._put(end)
+        self._made.put(end)
 
-    def _put(self, item: _Item[T] | _Failed | None) -> bool:
-        while not self._unwanted.is_set():
-            try:
-                self.queue.put(item, timeout=_LOOK)
-            except Full:
-                continue
-            return True
-        return False
+    def _wanted(self) -> bool:
+        self._room.acquire()
+        return not self._unwanted.is_set()
 
     def made(self) -> Iterator[T]:
         """What comes, to its end."""
-        while (item := self.queue.get()) is not None:
+        while (item := self._made.get()) is not None:
             if isinstance(item, _Failed):
                 raise item.error
+            self._room.release()
             yield item.value
 
     def stop(self) -> None:
         """Have the thread end, and wait for that."""
         self._unwanted.set()
+        self._room.release()
         self.thread.join()

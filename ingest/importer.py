@@ -33,8 +33,9 @@ from ingest.sources.base import raw_text, weight_of
 
 CHUNK = 2_500
 """Rows of one transaction: enough that a commit costs nothing, few enough that a push waits for a tenth of a second."""
-WEIGHT = 16 * 2**20
-"""About how many bytes of rows one transaction takes at most: a file of fat rows needs no more memory than others."""
+WEIGHT = 5 * 2**20
+"""About how many bytes of rows one transaction takes at most: a file of fat rows needs no more memory than others. Three
+chunks are held at a time (``ingest.ahead``)."""
 _PAGE = 1_000
 _READ = 1 << 20
 
