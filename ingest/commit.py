@@ -34,7 +34,7 @@ from app.services import accounts
 from app.services.key_cache import KeyCache
 from app.store import idempotency, trouble
 from ingest.committer import Committer, Gone
-from ingest.group import Answer, Line, Outcome, Push, away, take_in
+from ingest.group import Answer, Line, Outcome, Push, take_in
 
 log = logging.getLogger("duban.intake")
 CLEAN_EVERY = 600.0
@@ -76,7 +76,7 @@ class Intake:
                 return accounts.authenticate(session, token, clock.now())
         except Exception as error:
             if trouble.is_away(error):
-                raise away() from error
+                raise trouble.away() from error
             raise
 
     def source_of_key(self, who: Principal) -> str | None:
@@ -174,7 +174,7 @@ class Intake:
                 self._queue.put(None)
             else:
                 group.append(one)
-        self._tell(group, [away()] * len(group))
+        self._tell(group, [trouble.away()] * len(group))
 
     def _forget_answers(self) -> None:
         if monotonic() - self._cleaned < CLEAN_EVERY:

@@ -19,7 +19,7 @@ from sqlalchemy import Connection
 from sqlmodel import Session
 
 from app.db import Database
-from app.domain.errors import Busy, DubanError, FieldProblem, Invalid
+from app.domain.errors import DubanError, FieldProblem, Invalid
 from app.models import Ticket
 from app.runtime import Runtime
 from app.services import intake
@@ -130,7 +130,7 @@ def _settle(runtime: Runtime, line: Line, pushes: Sequence[Push], ids: list[int]
                 continue
             if trouble.is_away(error):
                 log.warning("the database is away", extra={"error": type(error).__name__, "size": len(pushes)})
-                return [away()] * len(pushes)
+                return [trouble.away()] * len(pushes)
             if len(pushes) == 1:
                 return [_refusal(error)]
             break
@@ -139,11 +139,6 @@ def _settle(runtime: Runtime, line: Line, pushes: Sequence[Push], ids: list[int]
         *_settle(runtime, line, pushes[:half], ids[:half], now),
         *_settle(runtime, line, pushes[half:], ids[half:], now),
     ]
-
-
-def away() -> Busy:
-    """What is said while the database is away."""
-    return Busy("数据库暂不可用，请稍后重试", "the database is away, try again", retry_after=2)
 
 
 def _refusal(error: Exception) -> Exception:

@@ -43,9 +43,11 @@ WALL_CLOCK = {
     "func": {"now", "current_timestamp", "localtimestamp"},
 }
 MACHINE_PATH = re.compile(r"(?<![\w.~$}*-])/(?:work|root|tmp|home/[a-z]\w*|Users/\w+)/\w")
+_REGISTRIES = ("pypi org", "pythonhosted org", "npmjs org", "deb debian org", "ghcr io", "quay io", "docker io")
+"""Hosts of registries, with spaces for dots: no tracked file names one, not even this."""
 REGISTRY_HOST = re.compile(
-    r"pypi\.org|pythonhosted\.org|npmjs\.org|deb\.debian\.org|debian\.org/debian|ghcr\.io|quay\.io|docker\.io|"
-    r"https?://mirrors?\.|--(?:extra-)?index-url|--find-links"
+    "|".join(name.replace(" ", r"\.") for name in _REGISTRIES)
+    + r"|debian\.[o]rg/debian|https?://mirrors?\.|--(?:extra-)?index-url|--find-links"
 )
 
 Sources = dict[str, str]

@@ -57,10 +57,15 @@ def is_of_a_row(error: BaseException) -> bool:
     return isinstance(cause, psycopg.Error) and (cause.sqlstate or "")[:2] == "54"
 
 
+def away() -> Busy:
+    """What is said while the database is away."""
+    return Busy("数据库暂不可用，请稍后重试", "the database is away, try again", retry_after=2)
+
+
 def refusal_of(error: DBAPIError) -> DubanError | None:
     """What a person or a program is told of an error of the database; none where it is a mistake of Duban's."""
     if is_away(error):
-        return Busy("数据库暂不可用，请稍后重试", "the database is away, try again", retry_after=2)
+        return away()
     if is_unstorable(error):
         return Invalid.at("", "含有数据库无法保存的字符", "holds text that no database keeps")
     return None

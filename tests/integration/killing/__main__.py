@@ -8,11 +8,17 @@ from __future__ import annotations
 
 import argparse
 import random
+import sys
 import time
 from pathlib import Path
 
 from tests.integration.killing.machines import Postgres
 from tests.integration.killing.series import Series
+
+
+def _tell(line: str) -> None:
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
 
 
 def main() -> None:
@@ -33,14 +39,15 @@ def main() -> None:
     began = time.monotonic()
     try:
         url = postgres.url if postgres else f"sqlite:///{folder / 'duban.db'}"
-        say = lambda what: print(f"{time.monotonic() - began:6.1f} s  {what}", flush=True)  # noqa: E731, T201
-        series = Series(folder, url, postgres=postgres, say=say)
+        series = Series(
+            folder, url, postgres=postgres, say=lambda what: _tell(f"{time.monotonic() - began:6.1f} s  {what}")
+        )
         tickets = series.run(given.kills)
     finally:
         if postgres is not None:
             postgres.stop()
     ledger = series.ledger
-    print(  # noqa: T201
+    _tell(
         f"seed {seed}: {given.kills} kills in {time.monotonic() - began:.0f} s; of this database so far "
         f"{ledger.kills.total()} ({dict(ledger.kills)}), {tickets} tickets, each once and whole, of which "
         f"{len(ledger.tickets)} were pushed and {len(ledger.files)} files brought the most; {len(ledger.refused)} rows "
