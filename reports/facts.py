@@ -2,6 +2,8 @@
 
 A ticket that has not changed since ``as_of`` is read as it stands; one that has, or that was reopened, is told again
 from its events. What happened *at* the period's end is no longer of the period; what happened at ``as_of`` is known.
+
+The file is long because both ways to the same columns, read and retold, stand side by side: they must never differ.
 """
 
 from __future__ import annotations

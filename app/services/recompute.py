@@ -7,6 +7,8 @@ goes on where it stopped, and a second run finds nothing.
 Every move is an event of its ticket (``deadline_moved``, with the old and the new time, and why), raises the revision,
 and lets the ladder look again. An alert whose moment is past under the new time too stands on, and is not raised twice;
 one whose breach is no longer is resolved.
+
+The file is long because finding what is touched, moving it and settling its alerts are one transaction, read in one go.
 """
 
 from __future__ import annotations
