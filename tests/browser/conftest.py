@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from playwright.sync_api import expect
 
 from tests.browser.server import PASSWORD, Site, serving
 
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
 SignIn = Callable[..., "Page"]
+
+expect.set_options(timeout=20_000)  # on a machine that may be busy
 
 
 @pytest.fixture(scope="module")

@@ -83,8 +83,8 @@ def test_each_counter_equals_the_list_it_opens(signed_in: SignIn, site: Site) ->
         said = int(counter(page, card).inner_text())
         page.locator(f".counter.{card}").click()
         expect(page.locator(f".counter.{card}")).to_have_attribute("aria-current", "true")
-        assert page.locator("[data-alert]").count() == said
-        assert int(counter(page, card).inner_text()) == said
+        expect(page.locator("[data-alert]")).to_have_count(said)
+        expect(counter(page, card)).to_have_text(str(said))
 
 
 def test_the_board_is_narrowed_to_a_unit_and_what_is_below_it(signed_in: SignIn, site: Site) -> None:
@@ -96,7 +96,7 @@ def test_the_board_is_narrowed_to_a_unit_and_what_is_below_it(signed_in: SignIn,
     expect(page).to_have_url(re.compile("unit=GA"))
     expect(alert_named(page, "城西的事")).to_be_visible()
     expect(alert_named(page, "执法局的事")).to_have_count(0)
-    assert int(counter(page, "red").inner_text()) == page.locator(".column.red [data-alert]").count()
+    expect(page.locator(".column.red [data-alert]")).to_have_count(int(counter(page, "red").inner_text()))
 
 
 def test_a_unit_sees_its_own_alerts_alone(signed_in: SignIn, site: Site) -> None:

@@ -10,8 +10,6 @@ from playwright.sync_api import Page, expect
 from tests.browser.conftest import SignIn
 from tests.browser.server import Site
 
-expect.set_options(timeout=20_000)  # a file is read, tried and taken in, on a machine that may be busy
-
 
 class Counted:
     """A page whose clicks, choices and typed fields are counted, as what a clerk has to do."""
@@ -55,7 +53,7 @@ def test_letters_with_their_answers_are_tickets_after_six_steps(clerk: Counted, 
     expect(page.locator(".first-tickets li").first).to_contain_text("咨询")
     clerk.click("保存并导入")
     expect(page.get_by_role("heading", name="导入完成")).to_be_visible()
-    assert page.locator("#state .counts dd").all_inner_texts() == ["120", "0", "0"]
+    expect(page.locator("#state .counts dd")).to_have_text(["120", "0", "0"])
     assert clerk.steps == 6
     first = site.call("GET", "/tickets?source=taidi-att4-sample120&external_id=2549")["items"][0]
     whole = site.call("GET", f"/tickets/{first['id']}")
@@ -75,7 +73,7 @@ def test_labelled_messages_bring_their_categories_and_the_one_that_contradicts_a
     clerk.type("title", "群众留言")
     clerk.click("保存并导入")
     expect(page.get_by_role("heading", name="导入完成")).to_be_visible()
-    assert page.locator("#state .counts dd").all_inner_texts() == ["494", "1", "0"]
+    expect(page.locator("#state .counts dd")).to_have_text(["494", "1", "0"])
     clerk.click("处理拒收的行", link=True)
     page.locator("a[data-reject]").first.click()
     page.get_by_label("留言编号").fill("37042-2")

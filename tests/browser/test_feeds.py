@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from zoneinfo import ZoneInfo
@@ -63,19 +64,19 @@ def test_a_feed_is_pulled_at_the_press_of_a_button_and_its_figures_follow(
     expect(page.locator(".notice")).to_have_count(0)  # the page has looked again by itself
     figures = page.locator(".figures").inner_text()
     assert "慢5分钟" in figures
-    assert page.locator(".figure", has_text="新建").locator(".figure-value").inner_text() == "6"
-    assert page.locator(".figure", has_text="待处理拒收").locator(".figure-value").inner_text() == "2"
-    assert page.locator(".feedbars rect.created").count() == 1
+    expect(page.locator(".figure", has_text="新建").locator(".figure-value")).to_have_text("6")
+    expect(page.locator(".figure", has_text="待处理拒收").locator(".figure-value")).to_have_text("2")
+    expect(page.locator(".feedbars rect.created")).to_have_count(1)
     row = page.locator("section[aria-labelledby=log-title] tbody tr").first
-    assert "李派单" in row.inner_text()
-    assert "完成" in row.inner_text()
+    expect(row).to_contain_text("李派单")
+    expect(row).to_contain_text("完成")
     page.locator(".figure", has_text="待处理拒收").click()
     page.wait_for_url("**/rejects?*")
     rejects = page.locator("a[data-reject]")
     assert len(set(rejects.evaluate_all("found => found.map((e) => e.pathname)"))) == 2
     rejects.first.click()
-    assert page.locator("h1").count() == 1
-    assert page.locator(".bigcode").count() == 0, "a reject of a feed opens"
+    expect(page.locator("h1")).to_have_count(1)
+    expect(page.locator(".bigcode"), "a reject of a feed opens").to_have_count(0)
 
 
 def test_a_day_is_compared_and_what_is_extra_leads_to_its_ticket(upstream: Upstream, signed_in: SignIn) -> None:
@@ -96,8 +97,8 @@ def test_a_day_is_compared_and_what_is_extra_leads_to_its_ticket(upstream: Upstr
     assert cells[3] == "1", "what was missing has been pulled"
     page.evaluate("document.querySelectorAll('details').forEach((e) => { e.open = true })")
     page.click(f"text={gone.id}")
-    assert "/tickets?" in page.url
-    assert page.locator("table.tickets tbody tr").count() == 1
+    expect(page).to_have_url(re.compile(r"/tickets\?"))
+    expect(page.locator("table.tickets tbody tr")).to_have_count(1)
 
 
 def test_an_upstream_that_is_down_is_seen_at_a_glance(upstream: Upstream, signed_in: SignIn) -> None:
@@ -111,11 +112,11 @@ def test_an_upstream_that_is_down_is_seen_at_a_glance(upstream: Upstream, signed
     page = signed_in("chen", lang="zh")
     page.goto("/feeds")
     row = page.locator(".feeds tr", has=page.locator(f"a[href='/feeds/{upstream.name}']"))
-    assert "上游应答 500" in row.locator(".refusal").inner_text()
-    assert row.locator(".feedstate").inner_text() == "暂停重试"
+    expect(row.locator(".refusal")).to_contain_text("上游应答 500")
+    expect(row.locator(".feedstate")).to_have_text("暂停重试")
     row.locator("a").click()
-    assert "已连续失败 1 次" in page.locator("div.refusal").inner_text()
-    assert page.get_by_role("button", name="立即拉取").count() == 0, "a supervisor looks, and does not pull"
+    expect(page.locator("div.refusal")).to_contain_text("已连续失败 1 次")
+    expect(page.get_by_role("button", name="立即拉取"), "a supervisor looks, and does not pull").to_have_count(0)
 
 
 def test_an_administrator_switches_a_feed_off_and_on(upstream: Upstream, signed_in: SignIn) -> None:
@@ -123,19 +124,19 @@ def test_an_administrator_switches_a_feed_off_and_on(upstream: Upstream, signed_
     page.goto(f"/feeds/{upstream.name}")
     page.get_by_role("button", name="停用").click()
     expect(page.locator("h1 .feedstate")).to_have_text("已停用")
-    assert page.get_by_role("button", name="立即拉取").count() == 0
+    expect(page.get_by_role("button", name="立即拉取")).to_have_count(0)
     page.get_by_role("button", name="启用").click()
-    assert page.locator("h1 .feedstate").inner_text() != "已停用"
+    expect(page.locator("h1 .feedstate")).not_to_have_text("已停用")
     page.click("text=配置")
-    assert "base_url" in page.locator(".definition").inner_text()
+    expect(page.locator(".definition")).to_contain_text("base_url")
 
 
 def test_units_and_callers_have_no_feeds(site: Site, signed_in: SignIn) -> None:
     for name in ("wang", "zhao"):
         page = signed_in(name, lang="zh")
-        assert page.locator("nav.tabs >> text=接入源").count() == 0
+        expect(page.locator("nav.tabs >> text=接入源")).to_have_count(0)
         page.goto("/feeds")
-        assert "没有此权限" in page.locator("main").inner_text()
+        expect(page.locator("main")).to_contain_text("没有此权限")
 
 
 @pytest.mark.parametrize("width", [320, 390, 1366])

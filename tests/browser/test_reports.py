@@ -40,6 +40,7 @@ def make(page: Page, kind: str) -> None:
     page.select_option("#kind", kind)
     expect(page.locator("#period")).to_have_value(last(kind))
     page.get_by_role("button", name="生成").click()
+    page.wait_for_url(re.compile(r"/(reports|clear-out)/\w"))
 
 
 def figure(page: Page, label: str) -> str:
@@ -59,7 +60,7 @@ def test_a_report_is_made_and_each_figure_opens_as_many_tickets(signed_in: SignI
         said = figure(page, label)
         page.get_by_role("link", name=re.compile(f"^{label}")).first.click()
         expect(page.get_by_text(f"共 {said} 件")).to_be_visible()
-        assert page.locator("tbody tr").count() == int(said)
+        expect(page.locator("tbody tr")).to_have_count(int(said))
 
 
 def test_a_row_of_a_breakdown_opens_its_own_tickets(signed_in: SignIn, told: Site) -> None:
@@ -68,7 +69,7 @@ def test_a_row_of_a_breakdown_opens_its_own_tickets(signed_in: SignIn, told: Sit
     row = page.locator(".breakdown").first.locator("tr", has_text="城东派出所")
     row.get_by_role("link", name="2", exact=True).first.click()
     expect(page.get_by_role("heading", level=1)).to_have_text("受理量 · 城东派出所")
-    assert page.locator("tbody tr").count() == 2
+    expect(page.locator("tbody tr")).to_have_count(2)
 
 
 def test_the_same_report_made_again_is_the_same_edition(signed_in: SignIn, told: Site) -> None:
@@ -76,7 +77,7 @@ def test_the_same_report_made_again_is_the_same_edition(signed_in: SignIn, told:
     make(page, "weekly")
     first = page.url
     make(page, "weekly")
-    assert page.url == first
+    expect(page).to_have_url(first)
 
 
 def test_the_files_are_those_of_the_report_on_the_screen(signed_in: SignIn, told: Site, tmp_path: Path) -> None:
@@ -130,7 +131,7 @@ def test_the_clear_out_list_is_read_and_planned(signed_in: SignIn, told: Site) -
     expect(row).to_contain_text("包案领导：孙局长")
     expect(row).to_contain_text("现场协调，一周内办结。")
     page.locator(".reasons .chip").first.click()
-    assert page.locator("tbody tr").count() == 1
+    expect(page.locator("tbody tr")).to_have_count(1)
 
 
 def test_a_plan_made_from_an_older_state_is_refused_and_kept(signed_in: SignIn, told: Site) -> None:
