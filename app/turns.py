@@ -1,8 +1,9 @@
-"""Turns: one thread at a time, in the order in which they came.
+"""Turns: one thread at a time, or a few, in the order in which they came.
 
 SQLite lets one writer in at a time, and whoever finds it busy looks again after ever longer pauses: a writer that comes
 back at once, as a batch does between two chunks, is in again before the others have looked. Within one process they
-queue here instead, so that a push waits for one chunk at most.
+queue here instead, so that a push waits for one chunk at most. Spreadsheets, which take much memory each, are read in
+turns likewise.
 """
 
 from __future__ import annotations
@@ -13,13 +14,16 @@ from types import TracebackType
 
 
 class Turns:
-    """A context manager that lets one thread in at a time, first come, first served. Not to be entered twice by one
-    thread. Raises TimeoutError where the turn has not come within ``patience`` seconds."""
+    """A context manager that lets ``places`` threads in at a time, first come, first served. Not to be entered twice by
+    one thread. Raises TimeoutError where the turn has not come within ``patience`` seconds, or at once where ``queue``
+    others stand waiting already."""
 
-    def __init__(self, patience: float) -> None:
-        self._patience = patience
+    def __init__(self, patience: float, *, places: int = 1, queue: int | None = None) -> None:
+        self.patience = patience
+        self.places = places
+        self._queue = queue
         self._lock = Lock()
-        self._taken = False
+        self._free = places
         self._waiting: deque[Lock] = deque()
 
     @property
@@ -29,18 +33,20 @@ class Turns:
 
     def __enter__(self) -> None:
         with self._lock:
-            if not self._taken:
-                self._taken = True
+            if self._free:
+                self._free -= 1
                 return
+            if self._queue is not None and len(self._waiting) >= self._queue:
+                raise TimeoutError(f"{self._queue} are waiting already")
             mine = Lock()
             mine.acquire()
             self._waiting.append(mine)
-        if mine.acquire(timeout=self._patience):
+        if mine.acquire(timeout=self.patience):
             return
         with self._lock:
             if mine in self._waiting:
                 self._waiting.remove(mine)
-                raise TimeoutError(f"no turn within {self._patience:g} seconds")
+                raise TimeoutError(f"no turn within {self.patience:g} seconds")
         # Called up at the last moment: the turn is ours all the same.
 
     def __exit__(
@@ -50,4 +56,4 @@ class Turns:
             if self._waiting:
                 self._waiting.popleft().release()
             else:
-                self._taken = False
+                self._free += 1

@@ -29,7 +29,7 @@ from ingest.chunks import Door, Fate, Follow, Line, Tally, take_in
 from ingest.garbage import held_off, sweep_young
 from ingest.pipeline import Mapped, MappedFile, Rejected, map_rows, open_mapped
 from ingest.profile import Profile
-from ingest.sources.base import raw_text, weight_of
+from ingest.sources.base import Limits, raw_text, weight_of
 
 CHUNK = 2_500
 """Rows of one transaction: enough that a commit costs nothing, few enough that a push waits for a tenth of a second."""
@@ -73,16 +73,20 @@ def import_file(
     name: str | None = None,
     by: str | None = None,
     follow: Follow | None = None,
+    limits: Limits | None = None,
 ) -> Imported:
     """Take the file at ``path`` in by ``profile``, from ``source_code`` (made where missing; else the profile's own).
     ``name``: what the file is called where it came from; ``by``: who takes it in, the profile itself unless said;
     ``follow``: what is done about a ticket that is there and reads otherwise now; without it such a row is a reject.
 
     Raises BadRequest, TooLarge or Invalid for a file that cannot be read, before the first row or, where it breaks off
-    later, after all that stands before; Conflict where another process is importing the same file.
+    later, after all that stands before; Conflict where another process is importing the same file; Busy where ``limits``
+    has a turn that does not come.
     """
     with ExitStack() as stack:
-        file = stack.enter_context(open_mapped(path, profile))  # what is no file of this profile is refused first
+        file = stack.enter_context(
+            open_mapped(path, profile, limits=limits)
+        )  # what is no file of this profile is refused first
         code = source_code or profile.source.code
         run, earlier = _begin(
             runtime, path, profile, code, live, now, name=name or path.name, by=by or f"import:{profile.name}",

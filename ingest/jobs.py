@@ -18,7 +18,7 @@ from app.runtime import Runtime
 from app.store import trouble
 from ingest.drafting.saved import named_profile
 from ingest.importer import Progress, finished, import_file
-from ingest.uploads import RUNNING, Upload, Uploads
+from ingest.uploads import BY_ITSELF, RUNNING, Upload, Uploads
 
 log = logging.getLogger("duban.intake")
 _EVERY = 0.25
@@ -120,7 +120,7 @@ class ImportJobs:
 
         done = finished(self._runtime, upload.run_id) or import_file(
             self._runtime, self.uploads.file_of(upload), profile, clock.now(), source_code=upload.source,
-            live=upload.live, on_progress=note, name=upload.name, by=upload.by,
+            live=upload.live, on_progress=note, name=upload.name, by=upload.by, limits=BY_ITSELF,
         )  # fmt: skip
         self.uploads.let_go(now)
         self.uploads.change(

@@ -13,18 +13,23 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from app import clock
-from app.domain.errors import Conflict, DubanError
+from app.domain.errors import Busy, Conflict, DubanError
 from app.runtime import Runtime
+from app.turns import Turns
 from ingest.chunks import Fate
 from ingest.feed_updates import following
 from ingest.feed_work import Lost, Pulled, Stopped, Work, begin
 from ingest.importer import import_file
 from ingest.profile import load_profile
 from ingest.retry import own_profiles
+from ingest.sources.base import Limits
 from ingest.sources.folder import DONE, FAILED, put_away, waiting_files
 from ingest.sources.http import Pace, Upstream, plain_text
 from ingest.sources.open311 import Open311Feed, explained
 from ingest.sources.rest import RestFeed
+
+FOLDER_LIMITS = Limits(turns=Turns(5.0))
+"""Of watched folders' files: one spreadsheet at a time, whatever the number of feeds."""
 
 
 def pull(
@@ -88,12 +93,12 @@ def _pull_folder(work: Work) -> None:
         try:
             done = import_file(
                 work.runtime, path, profile, now, source_code=work.spec.source.code, live=folder.live,
-                on_progress=lambda _: work.renew(), follow=following(work.actor),
+                on_progress=lambda _: work.renew(), follow=following(work.actor), limits=FOLDER_LIMITS,
             )  # fmt: skip
         except (Lost, Stopped):
             raise
-        except Conflict:
-            continue  # somebody imports it by hand at this moment: it stays, and is looked at again
+        except (Conflict, Busy):
+            continue  # it is being imported by hand, or another spreadsheet is read: it stays for the next look
         except DubanError as error:
             put_away(path, FAILED, now)
             failed.append(f"{path.name}: {error.en}")

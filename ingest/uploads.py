@@ -21,10 +21,16 @@ from typing import IO, Any, Literal
 import orjson
 
 from app.domain.errors import BadRequest, NotFound, TooLarge
+from app.turns import Turns
 from ingest.sources.base import MIB, Limits
 
-LIMITS = Limits(spreadsheet=256 * MIB, cells=2_000_000, memory=1024 * MIB, seconds=60)
-"""What a page takes: a spreadsheet is held in memory, and here others are waiting for the same process."""
+LIMITS = Limits(
+    spreadsheet=256 * MIB, cells=2_000_000, memory=1024 * MIB, seconds=60, turns=Turns(5.0, places=2, queue=8)
+)
+"""What a page takes: a spreadsheet is held in memory, and here others are waiting for the same process. Two are read at
+once; few may wait, since each that does keeps a thread that other pages need."""
+BY_ITSELF = replace(LIMITS, turns=None)
+"""The same for what a page has let in and a process takes in afterwards, one file at a time."""
 KEPT = timedelta(hours=24)
 """How long an upload waits for somebody to take it in."""
 RECORD_KEPT = timedelta(days=7)

@@ -18,6 +18,7 @@ from app.config import Settings
 from app.main import create_app
 from app.models import Unit
 from app.runtime import Runtime
+from app.security.sessions import SESSION_COOKIE
 from app.services import accounts, catalogue
 from app.services.sweep import SweepResult, sweep
 
@@ -73,6 +74,15 @@ class Service:
             **options.pop("headers", {}),
         }
         return self.client.request(method, f"/api/v1{path}", headers=headers, **options)
+
+    def person(self, role: str = "dispatcher") -> tuple[dict[str, str], str]:
+        """A person of ``role`` who has signed in: the headers of their browser, and the secret of their forms."""
+        with self.runtime.database.write() as session:
+            user, _ = accounts.create_user(
+                session, f"{role}-{next(self._numbers)}", role, "a long enough one", now=clock.now()
+            )
+            signed = accounts.begin_session(session, user, clock.now(), hours=1)
+        return {"Cookie": f"{SESSION_COOKIE}={signed.token}; duban_lang=en", "Accept": "text/html"}, signed.csrf
 
     def unit(self, code: str, parent: str | None = None) -> None:
         """Make a unit."""

@@ -268,10 +268,11 @@ def wants_fragment(request: Request) -> bool:
 
 
 def refused_page(request: Request, status: int, title: str, detail: str) -> Response:
-    """A refusal as a page; the bare sentence where the board's script asked."""
+    """A refusal as a page; the bare sentence where the board's script asked. What was busy can be asked for again."""
     if wants_fragment(request):
         return Response(detail, status_code=status, media_type="text/plain; charset=utf-8", headers=HEADERS)
-    return page(request, "error.html", status=status, title=title, detail=detail, code=status)
+    again = here(request) if status == Busy.status and request.method == "GET" else None
+    return page(request, "error.html", status=status, title=title, detail=detail, code=status, again=again)
 
 
 def _to_sign_in(request: Request) -> Response:

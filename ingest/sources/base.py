@@ -9,6 +9,7 @@ from datetime import date, time, timedelta
 from typing import Any, NamedTuple, Protocol
 
 from app.domain.errors import FieldProblem
+from app.turns import Turns
 
 MIB = 1024 * 1024
 
@@ -19,7 +20,8 @@ class Limits:
 
     ``ratio`` is unpacked to packed, judged once ``ratio_from`` bytes are out: a bomb is a thousand to one, real tables
     ten or twenty. ``record`` is one line, JSON element or quoted record, in characters. ``memory`` and ``seconds`` (of
-    a processor) are what the process that reads a spreadsheet may take.
+    a processor) are what the process that reads a spreadsheet may take, and ``turns`` says how many such processes there
+    may be at once; none: as many as ask.
     """
 
     unpacked: int = 16 * 1024 * MIB
@@ -32,6 +34,7 @@ class Limits:
     cells: int = 32_000_000
     memory: int = 6 * 1024 * MIB
     seconds: int = 600
+    turns: Turns | None = None
 
 
 class Row(NamedTuple):

@@ -13,12 +13,14 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from itertools import chain, islice
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from app.domain.errors import BadRequest, TooLarge
+from app.domain.errors import BadRequest, Busy, TooLarge
+from app.turns import Turns
 from ingest.sources import sheet_reader
 from ingest.sources.base import MIB, Limits, Row
 from ingest.sources.header import DEEPEST, HEADER_WITHIN, Header, HeaderRule, find_header
@@ -74,7 +76,7 @@ class _Reader:
 
 class SheetRows:
     """The rows of one sheet: the one named, or else the first visible with a header that fits, or else the first that
-    holds anything. To be closed."""
+    holds anything. To be closed. Raises Busy where too many are being read."""
 
     def __init__(
         self,
@@ -85,12 +87,16 @@ class SheetRows:
         limits: Limits | None = None,
     ) -> None:
         limits = limits or Limits()
-        if zipfile.is_zipfile(path):
-            check_workbook(path, limits)
-        elif path.stat().st_size > limits.spreadsheet // 8:
-            raise _too_large(limits)
-        self._reader = _Reader(path, limits)
+        self._open = ExitStack()
         try:
+            if limits.turns is not None:
+                _take_turn(self._open, limits.turns)
+            if zipfile.is_zipfile(path):
+                check_workbook(path, limits)
+            elif path.stat().st_size > limits.spreadsheet // 8:
+                raise _too_large(limits)
+            self._reader = _Reader(path, limits)
+            self._open.callback(self._reader.close)
             named: list[tuple[str, bool]] = self._reader.ask("sheets")
             self.sheets = [name for name, visible in named if visible] or [name for name, _ in named]
             self.sheet = self._choose([name for name, _ in named], sheet, header)
@@ -106,7 +112,7 @@ class SheetRows:
 
     def close(self) -> None:
         """Let go of the file."""
-        self._reader.close()
+        self._open.close()
 
     @property
     def consumed(self) -> int:
@@ -161,6 +167,17 @@ class SheetRows:
         if first is None:
             raise BadRequest("表格文件里没有内容", "the spreadsheet is empty")
         return first
+
+
+def _take_turn(stack: ExitStack, turns: Turns) -> None:
+    try:
+        stack.enter_context(turns)
+    except TimeoutError as error:
+        raise Busy(
+            f"正在读取的表格已有 {turns.places} 个，这是上限；请稍后再试",
+            f"{turns.places} spreadsheets are being read, which is the most at a time; try again in a moment",
+            retry_after=5,
+        ) from error
 
 
 def _header_of(rows: Iterator[list[Any]], rule: HeaderRule | None) -> tuple[list[list[Any]], Header | None]:

@@ -59,6 +59,16 @@ def test_a_turn_that_does_not_come_is_given_up_and_takes_nothing_from_the_others
         pass  # free again
 
 
+def test_so_many_as_there_are_places_are_let_in_and_of_the_others_so_many_may_wait() -> None:
+    turns = Turns(0.01, places=2, queue=0)
+    with turns, turns, pytest.raises(TimeoutError, match="0 are waiting already"), turns:
+        raise AssertionError("nobody may come in here")
+    turns = Turns(0.01, places=2, queue=1)
+    for _ in range(2):
+        with turns, turns, pytest.raises(TimeoutError, match="no turn within"), turns:
+            raise AssertionError("nobody may come in here either")
+
+
 def test_a_turn_that_ends_in_an_error_is_over_all_the_same() -> None:
     turns = Turns(0.01)
     with pytest.raises(ValueError, match="x"), turns:

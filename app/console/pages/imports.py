@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -13,7 +14,7 @@ from app import clock
 from app.console.i18n import texts
 from app.console.web import HEADERS, Looking, PageRoute, Run, Visitor, checked, go, language, page
 from app.console.wording import actor_name
-from app.domain.errors import BadRequest, DubanError, Forbidden, TooLarge
+from app.domain.errors import BadRequest, Busy, DubanError, Forbidden, TooLarge
 from app.runtime import Runtime
 from app.security.permissions import require
 from app.services import accounts, import_runs
@@ -104,7 +105,8 @@ def bring(request: Request, run: Run, looking: Clerk, came: Annotated[Brought, D
     undo: Callable[[], None] = incoming.drop
     try:
         upload = incoming.keep(came.form.file_name, looking.who.actor, clock.now())
-        look(incoming.path, limits=LIMITS, most=1)
+        with suppress(Busy):  # the file is there, and is looked at again by its own page
+            look(incoming.path, limits=LIMITS, most=1)
     except DubanError as error:
         undo()
         return _show(request, run, error)

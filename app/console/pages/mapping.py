@@ -15,7 +15,7 @@ from app.console.choices import source_choices
 from app.console.mapping_form import Asked, asked_of, missing_text, with_new_words
 from app.console.pages.imports import Clerk
 from app.console.web import Checked, PageRoute, Run, go, language, link, page, wants_fragment
-from app.domain.errors import BadRequest, DubanError, Invalid, NotFound
+from app.domain.errors import BadRequest, Busy, DubanError, Invalid, NotFound
 from app.runtime import Runtime
 from app.services import import_runs
 from ingest.drafting.draft import Draft, Identity, draft_of, profile_of
@@ -58,7 +58,7 @@ def show_file(request: Request, run: Run, looking: Clerk, token: Token) -> Respo
     try:
         sample, proposal = _looked_at(run, upload, sheet, encoding)
         base = _base(run, wish, sample)
-    except NotFound:
+    except (NotFound, Busy):
         raise
     except DubanError as error:  # another sheet or encoding than the file has: the file as it is, and why
         sample, proposal = _looked_at(run, upload, None, None)
