@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.server import PASSWORD, Site, serving
+from tests.browser.server import PASSWORD, PATIENCE, Site, serving
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
 SignIn = Callable[..., "Page"]
 
-expect.set_options(timeout=20_000)  # on a machine that may be busy
+expect.set_options(timeout=PATIENCE * 1000)
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +45,7 @@ def signed_in(browser: Browser, site: Site) -> Iterator[SignIn]:
         )  # fmt: skip
         opened.append(context)
         page = context.new_page()
-        page.set_default_timeout(10_000)
+        page.set_default_timeout(PATIENCE * 1000)
         page.on("pageerror", lambda error: errors.append(str(error)))
         page.on(
             "console",

@@ -24,6 +24,8 @@ from app.runtime import Runtime
 from app.services import accounts, catalogue
 from app.services.sweep import sweep
 
+PATIENCE = 30
+"""Seconds that a test waits for an answer or for a page, on a machine that may be busy."""
 PASSWORD = "a long enough one"
 PEOPLE = (
     ("admin", "admin", None, "系统管理员"),
@@ -56,8 +58,9 @@ class Site:
     def call(self, method: str, path: str, *, key: str | None = None, **options: Any) -> dict[str, Any]:
         """One request to the API as an administrator; fails unless it is answered well."""
         answer = httpx.request(
-            method, f"{self.address}/api/v1{path}", headers={"Authorization": f"Bearer {key or self.key}"}, **options
-        )
+            method, f"{self.address}/api/v1{path}", headers={"Authorization": f"Bearer {key or self.key}"},
+            timeout=PATIENCE, **options,
+        )  # fmt: skip
         assert answer.is_success, answer.text
         return answer.json()  # type: ignore[no-any-return]
 
@@ -113,10 +116,10 @@ def serving(database_url: str, *, port: int = 0, filled: bool = False, **setting
     )
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
-    give_up = time.monotonic() + 20
+    give_up = time.monotonic() + PATIENCE
     while not server.started and time.monotonic() < give_up:
         time.sleep(0.02)
-    assert server.started, "the server did not start within 20 seconds"
+    assert server.started, f"the server did not start within {PATIENCE} seconds"
     taken = server.servers[0].sockets[0].getsockname()[1]
     yield Site(f"http://127.0.0.1:{taken}", runtime, key, pusher)
     server.should_exit = True
