@@ -36,6 +36,7 @@ PROBLEM: Final[Mapping[str, Any]] = {
                 "properties": {"pointer": {"type": "string"}, "detail": {"type": "string"}},
             },
         },
+        "reason": {"type": "string", "description": "a word for the cause, of a file that is refused"},
         "state": {"type": "string"},
         "allowed": {"type": "array", "items": {"type": "string"}},
         "fields": {"type": "array", "items": {"type": "string"}},

@@ -53,6 +53,8 @@ def of_error(request: Request, error: DubanError) -> JSONResponse:
     if isinstance(error, NotAllowed):
         more["state"] = error.state
         more["allowed"] = list(error.allowed)
+    if error.reason is not None:
+        more["reason"] = error.reason
     if isinstance(error, Conflict) and error.fields:
         more["fields"] = list(error.fields)
     if isinstance(error, Busy):

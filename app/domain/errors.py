@@ -42,17 +42,19 @@ class FieldProblem:
 
 
 class DubanError(Exception):
-    """The root: a refusal with its reason in Chinese (``zh``) and English (``en``)."""
+    """The root: a refusal with its reason in Chinese (``zh``) and English (``en``); ``reason``: a word for it, to be told
+    from others of its kind by a program."""
 
     status: ClassVar[int] = 500
     code: ClassVar[str] = "error"
     title_zh: ClassVar[str] = "无法处理"
     title_en: ClassVar[str] = "Cannot be done"
 
-    def __init__(self, zh: str, en: str) -> None:
+    def __init__(self, zh: str, en: str, *, reason: str | None = None) -> None:
         super().__init__(en)
         self.zh = zh
         self.en = en
+        self.reason = reason
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _again, (type(self), self.args, self.__dict__)  # errors cross from process to process

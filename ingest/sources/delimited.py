@@ -16,7 +16,7 @@ from typing import TextIO
 from app.domain.errors import BadRequest, FieldProblem
 from ingest.problems import problem
 from ingest.sources.base import Limits, Row
-from ingest.sources.header import DEEPEST, HEADER_WITHIN, HeaderRule, find_header
+from ingest.sources.header import DEEPEST, HEADER_WITHIN, HeaderRule, find_header, too_many_columns
 
 _Record = tuple[list[str], FieldProblem | None, str | None]
 
@@ -155,9 +155,11 @@ class DelimitedRows:
                 break
         found = find_header([cells for cells, _, _ in above], rule)
         if found is None:
-            raise BadRequest("文件中没有表头行", "the file has no header row")
+            fault = next((fault for _, fault, _ in above if fault), None)
+            zh, en = (f"：{fault.zh}", f": {fault.en}") if fault else ("", "")
+            raise BadRequest(f"文件中没有表头行{zh}", f"the file has no header row{en}", reason="header-missing")
         if len(found.names) > most:
-            raise BadRequest(f"表头超过 {most} 列", f"the header has more than {most} columns")
+            raise too_many_columns(most)
         # What stands below the header comes again, to be read now that the width is known; but a record that was cut
         # off is not there any more to be read, and comes as it was.
         last = [above.pop()] if _cut(above[-1]) else []

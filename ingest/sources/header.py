@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from app.domain.errors import BadRequest
 from ingest.sources.base import unique_names
 
 HEADER_WITHIN = 20
@@ -119,3 +120,12 @@ def _at(cells: Sequence[Any], place: int) -> str:
 
 def _text(cell: Any) -> str:
     return "" if cell is None else str(cell).replace("\ufeff", "").strip()
+
+
+def too_many_columns(most: int) -> BadRequest:
+    """What is said of a header wider than any table is."""
+    return BadRequest(
+        f"表头超过 {most} 列；请只保留需要的列后导入",
+        f"the header has more than {most} columns; keep those that are needed",
+        reason="columns-many",
+    )

@@ -181,5 +181,7 @@ class _Buffer:
 
 def _broken(number: int, zh: str, en: str) -> BadRequest:
     return BadRequest(
-        f"JSON 数组的第 {number} 个元素无法读取：{zh}", f"element {number} of the JSON array cannot be read: {en}"
+        f"JSON 数组的第 {number} 个元素无法读取：{zh}",
+        f"element {number} of the JSON array cannot be read: {en}",
+        reason="json-broken",
     )

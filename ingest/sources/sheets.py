@@ -1,49 +1,60 @@
-"""XLSX (and the old XLS, and ODS), by calamine, in a process of its own.
+"""XLSX and XLSB, ODS, and the old XLS, by calamine, in a process of its own.
 
 Calamine holds a whole sheet in memory, and a sheet may claim a cell at its far corner: so the archive is looked through
-first, unpacked size and farthest cell, and what passes all the same is read where it can do no harm
+first (``ingest.sources.workbook``), and what passes all the same is read where it can do no harm
 (``ingest.sources.sheet_reader``). A table too large for that is better sent as CSV.
 """
 
 from __future__ import annotations
 
-import re
+import signal
 import socket
 import subprocess
 import sys
-import zipfile
+import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from itertools import chain, islice
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from app.domain.errors import BadRequest, Busy, TooLarge
+from app.domain.errors import BadRequest, Busy, DubanError
 from app.turns import Turns
-from ingest.sources import sheet_reader
-from ingest.sources.base import MIB, Limits, Row
-from ingest.sources.header import DEEPEST, HEADER_WITHIN, Header, HeaderRule, find_header
-from ingest.sources.unpack import BROKEN, CountedFile, damaged
+from ingest.problems import problem
+from ingest.sources import sheet_reader, workbook
+from ingest.sources.base import Limits, Row
+from ingest.sources.header import DEEPEST, HEADER_WITHIN, Header, HeaderRule, find_header, too_many_columns
 
-_CELL = re.compile(rb'\br="([A-Z]{1,3})([0-9]{1,7})"')
-_ROW = re.compile(rb"<(?:\w+:)?row\b")
-_OVERLAP = 64
 _AT_ONCE = 500
 """Rows that are asked for at a time: behind a header that was looked for in each of twenty sheets, few are wasted."""
+_ENDS_WITHIN = 5
+"""Seconds that a process whose pipe is closed has for its end."""
+
+
+class _Cells(NamedTuple):
+    """The cells of a row; ``cut``: those are but its beginning, since it is longer than a row may be."""
+
+    cells: list[Any]
+    cut: bool
 
 
 class _Reader:
-    """The process that reads the workbook at ``path``. Asking raises BadRequest for a damaged one, TooLarge for one that
-    would take more than the limits."""
+    """The process that reads the workbook at ``path``, whose kind has this ``ending``. Asking raises BadRequest for a
+    damaged one, TooLarge for one that would take more than the limits."""
 
-    def __init__(self, path: Path, limits: Limits) -> None:
+    def __init__(self, path: Path, ending: str, limits: Limits) -> None:
         self._limits = limits
+        self._sheet: str | None = None
+        # Calamine goes by a file's name, and an upload has none, or the wrong one; told the kind, it tells what is wrong.
+        self._folder = tempfile.TemporaryDirectory(prefix="duban-sheet-")
+        link = Path(self._folder.name, f"book{ending}")
+        link.symlink_to(path.resolve())
         ours, theirs = socket.socketpair()
         with theirs:
             self._process = subprocess.Popen(  # noqa: S603 - this program
                 [
-                    sys.executable, "-I", str(sheet_reader.__file__), str(path.resolve()), str(theirs.fileno()),
+                    sys.executable, "-I", str(sheet_reader.__file__), str(link), str(theirs.fileno()),
                     str(limits.memory), str(limits.seconds),
                 ],
                 pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
@@ -57,21 +68,44 @@ class _Reader:
             self._pipe.send((what, *given))
             wrong, answer = self._pipe.recv()
         except (EOFError, OSError) as error:  # it was ended: by the system, for what it asked for
-            raise _too_large(self._limits) from error
+            raise self._ended() from error
         if wrong is not None:
-            raise _too_large(self._limits) if wrong == sheet_reader.TOO_LARGE else _no_workbook()
+            raise self._refused(wrong)
         return answer
 
-    def rows(self, sheet: str) -> tuple[int, Iterator[list[Any]]]:
+    def _ended(self) -> DubanError:
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(_ENDS_WITHIN)
+        if self._process.returncode == -signal.SIGXCPU:
+            return workbook.too_slow(self._limits)
+        return workbook.too_much_memory(self._sheet, self._limits)
+
+    def _refused(self, wrong: str) -> DubanError:
+        if wrong == sheet_reader.TOO_LARGE:
+            return workbook.too_much_memory(self._sheet, self._limits)
+        if wrong == sheet_reader.TOO_MANY:
+            return workbook.too_many_cells(self._sheet, None, None, self._limits)
+        return workbook.encrypted() if wrong == sheet_reader.ENCRYPTED else workbook.unreadable(self._sheet)
+
+    def rows(self, sheet: str) -> tuple[int, Iterator[_Cells]]:
         """The height of a sheet, and its rows. One sheet at a time: the rows of the one before end."""
-        height: int = self.ask("open", sheet)
-        return height, chain.from_iterable(iter(lambda: self.ask("take", _AT_ONCE), []))
+        limits, self._sheet = self._limits, sheet
+        height, width = self.ask("open", sheet)
+        if height * width > limits.cells:
+            raise workbook.too_many_cells(sheet, height, width, limits)
+
+        def take() -> list[_Cells]:
+            rows, cut = self.ask("take", _AT_ONCE, limits.columns + 1, limits.record)
+            return [_Cells(cells, n in cut) for n, cells in enumerate(rows)]
+
+        return height, chain.from_iterable(iter(take, []))
 
     def close(self) -> None:
         """End it."""
         self._pipe.close()
         self._process.kill()
         self._process.wait()
+        self._folder.cleanup()
 
 
 class SheetRows:
@@ -86,26 +120,22 @@ class SheetRows:
         header: HeaderRule | None = None,
         limits: Limits | None = None,
     ) -> None:
-        limits = limits or Limits()
+        self._limits = limits = limits or Limits()
         self._open = ExitStack()
         try:
             if limits.turns is not None:
                 _take_turn(self._open, limits.turns)
-            if zipfile.is_zipfile(path):
-                check_workbook(path, limits)
-            elif path.stat().st_size > limits.spreadsheet // 8:
-                raise _too_large(limits)
-            self._reader = _Reader(path, limits)
+            self._reader = _Reader(path, workbook.look_through(path, limits), limits)
             self._open.callback(self._reader.close)
             named: list[tuple[str, bool]] = self._reader.ask("sheets")
             self.sheets = [name for name, visible in named if visible] or [name for name, _ in named]
             self.sheet = self._choose([name for name, _ in named], sheet, header)
             self._height, self._rows = self._reader.rows(self.sheet)
             self._taken = 0
-            self._pending: list[list[Any]] = []
+            self._pending: list[_Cells] = []
             self.columns: Sequence[str] = self._find_header(header)
             if len(self.columns) > limits.columns:
-                raise BadRequest(f"表头超过 {limits.columns} 列", f"the header has more than {limits.columns} columns")
+                raise too_many_columns(limits.columns)
         except BaseException:
             self.close()
             raise
@@ -128,17 +158,18 @@ class SheetRows:
         """Every row below the header that is not blank."""
         width = len(self.columns)
         number = 0
-        for cells in self._all_rows():
+        for cells, cut in self._all_rows():
             number += 1
             if not any(cell not in ("", None) for cell in cells):
                 continue
-            yield Row(number, cells[:width] + [""] * (width - len(cells)))
+            fault = problem("record_too_long", limit=self._limits.record) if cut else None
+            yield Row(number, cells[:width] + [""] * (width - len(cells)), fault)
 
-    def _all_rows(self) -> Iterator[list[Any]]:
+    def _all_rows(self) -> Iterator[_Cells]:
         yield from self._pending
-        for cells in self._rows:
+        for row in self._rows:
             self._taken += 1
-            yield cells
+            yield row
 
     def _find_header(self, rule: HeaderRule | None) -> Sequence[str]:
         above, found = _header_of(self._rows, rule)
@@ -180,64 +211,13 @@ def _take_turn(stack: ExitStack, turns: Turns) -> None:
         ) from error
 
 
-def _header_of(rows: Iterator[list[Any]], rule: HeaderRule | None) -> tuple[list[list[Any]], Header | None]:
+def _header_of(rows: Iterator[_Cells], rule: HeaderRule | None) -> tuple[list[_Cells], Header | None]:
     """The rows that were taken to find the header, and the header."""
     above = list(islice(rows, HEADER_WITHIN + DEEPEST - 1))
-    named = max((n for cells in above for n, cell in enumerate(cells, 1) if str(cell).strip()), default=0)
-    return above, find_header([cells[:named] for cells in above], rule)
+    named = max((n for row in above for n, cell in enumerate(row.cells, 1) if str(cell).strip()), default=0)
+    return above, find_header([row.cells[:named] for row in above], rule)
 
 
-def _fits(rows: Iterator[list[Any]], rule: HeaderRule) -> bool:
+def _fits(rows: Iterator[_Cells], rule: HeaderRule) -> bool:
     _, found = _header_of(rows, rule)
     return found is not None and rule.fit(found.names) > 0
-
-
-def _no_workbook() -> BadRequest:
-    return BadRequest("表格文件损坏或不是 Excel 文件", "the spreadsheet is damaged, or is not one")
-
-
-def check_workbook(path: Path, limits: Limits) -> None:
-    """Look through every part of the archive without keeping it. Raises ``TooLarge`` for one that would not fit in
-    memory, ``BadRequest`` for a damaged one."""
-    unpacked = 0
-    try:
-        with CountedFile(path) as file, zipfile.ZipFile(file) as archive:
-            for member in archive.infolist():
-                if member.flag_bits & 1:
-                    raise BadRequest("表格文件有密码", "the spreadsheet is encrypted")
-                with archive.open(member) as part:
-                    is_sheet = "worksheets/" in member.filename
-                    rows, column, tail = 0, 0, b""
-                    while chunk := part.read(MIB):
-                        unpacked += len(chunk)
-                        if unpacked > limits.spreadsheet:
-                            raise _too_large(limits)
-                        if is_sheet:
-                            rows, column = _farthest(tail + chunk, rows, column)
-                            tail = chunk[-_OVERLAP:]
-                            if rows * column > limits.cells:
-                                raise _too_large(limits)
-    except BROKEN as error:
-        raise damaged() from error
-
-
-def _farthest(xml: bytes, row: int, column: int) -> tuple[int, int]:
-    """The farthest row and column named in a stretch of a sheet's XML."""
-    places = _CELL.findall(xml)
-    column = max([column, 1, *map(_column_number, {letters for letters, _ in places})])
-    row = max([row, len(_ROW.findall(xml)), *map(int, {digits for _, digits in places})])
-    return row, column
-
-
-def _column_number(letters: bytes) -> int:
-    number = 0
-    for letter in letters:
-        number = number * 26 + letter - 64
-    return number
-
-
-def _too_large(limits: Limits) -> TooLarge:
-    return TooLarge(
-        f"表格过大（超过 {limits.cells} 个单元格或 {limits.spreadsheet // MIB} MiB），请另存为 CSV 后导入",
-        f"the spreadsheet is too large (over {limits.cells} cells or {limits.spreadsheet // MIB} MiB); save it as CSV",
-    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import gzip
 import io
 import lzma
@@ -18,6 +19,7 @@ GZIP_MAGIC = b"\x1f\x8b"
 ZIP_MAGIC = b"PK\x03\x04"
 OLD_EXCEL_MAGIC = b"\xd0\xcf\x11\xe0"
 _BUFFER = 64 * 1024
+_NEVER = 2**62
 _AT_ONCE = 4 * 1024 * 1024
 """Bytes that are asked for at once: only the directory of an archive is, whole, and one of this size names 50,000 files."""
 
@@ -50,7 +52,11 @@ class CountedFile(io.RawIOBase):
 
     def read(self, size: int = -1, /) -> bytes:
         if size > _AT_ONCE:
-            raise TooLarge("压缩包里的文件过多", "the archive holds too many files")
+            raise TooLarge(
+                "压缩包里的文件过多，应只有一个数据文件",
+                "the archive holds too many files; it should hold one",
+                reason="archive-crowded",
+            )
         return super().read(size) or b""
 
     def readinto(self, buffer: object) -> int:
@@ -71,10 +77,13 @@ class _Readable(Protocol):
 
 
 class _Bounded(io.RawIOBase):
-    """Unpacked bytes, refused once they outgrow what a file of this size can honestly hold."""
+    """Unpacked bytes, refused once they outgrow what a file of this size can honestly hold, or what the archive says."""
 
-    def __init__(self, packed: _Readable, counted: CountedFile, limits: Limits) -> None:
+    def __init__(
+        self, packed: _Readable, counted: CountedFile, limits: Limits, declared: tuple[str, int] | None
+    ) -> None:
         self._packed = packed
+        self._declared = declared
         self._counted = counted
         self._limits = limits
         self._out = 0
@@ -90,6 +99,9 @@ class _Bounded(io.RawIOBase):
             raise damaged() from error
         self._out += len(data)
         check_unpacked(self._out, max(self._counted.consumed, 1), self._limits)
+        if self._declared is not None:
+            name, size = self._declared
+            check_declared(name, self._out, size)
         view[: len(data)] = data
         return len(data)
 
@@ -104,7 +116,26 @@ def damaged() -> BadRequest:
     return BadRequest(
         "压缩文件损坏或不完整，请重新导出或重新上传",
         "the packed file is damaged or breaks off; export or upload it again",
+        reason="archive-damaged",
     )
+
+
+def as_far_as_it_goes(member: zipfile.ZipInfo) -> zipfile.ZipInfo:
+    """The member, to be opened and read to its true end and not to the one that the archive's directory tells of."""
+    found = copy.copy(member)
+    found.file_size = _NEVER
+    return found
+
+
+def check_declared(name: str, size: int, declared: int) -> None:
+    """Raises ``BadRequest`` where more than the ``declared`` bytes have come out of the member ``name``."""
+    if size > declared:
+        raise BadRequest(
+            f"压缩目录说 {name} 有 {declared} 字节，实际更多：文件损坏，或有意误导；请重新导出或重新打包",
+            f"the archive says that {name} has {declared} bytes, and it has more: it is damaged, or made to mislead; export "
+            "or pack it again",
+            reason="archive-sizes",
+        )
 
 
 def check_unpacked(unpacked: int, packed: int, limits: Limits) -> None:
@@ -113,11 +144,13 @@ def check_unpacked(unpacked: int, packed: int, limits: Limits) -> None:
         raise TooLarge(
             f"解压后超过 {limits.unpacked} 字节的上限，请分成几个文件",
             f"unpacks to more than {limits.unpacked} bytes; split it into several files",
+            reason="archive-unpacked",
         )
     if unpacked > limits.ratio_from and unpacked > limits.ratio * packed:
         raise TooLarge(
             f"压缩比超过 {limits.ratio}:1，疑似压缩炸弹；若确为数据，请解压后导入",
             f"packed more than {limits.ratio} to 1, as a zip bomb is; if it is data, unpack it first",
+            reason="archive-ratio",
         )
 
 
@@ -136,16 +169,24 @@ def unpacked_stream(path: Path, limits: Limits) -> tuple[io.BufferedReader, Coun
 def _unpacked(counted: CountedFile, limits: Limits) -> io.BufferedReader:
     start = counted.read(4)
     counted.seek(0)
+    declared: tuple[str, int] | None = None
     if start.startswith(GZIP_MAGIC):
         packed: _Readable = gzip.GzipFile(fileobj=io.BufferedReader(counted, _BUFFER))
     elif start == ZIP_MAGIC:
-        packed = _zip_member(counted)
+        packed, declared = _zip_member(counted)
     else:
         return io.BufferedReader(counted, _BUFFER)
-    return io.BufferedReader(_Bounded(packed, counted, limits), _BUFFER)
+    found: io.BufferedReader = io.BufferedReader(_Bounded(packed, counted, limits, declared), _BUFFER)
+    if found.peek(4).startswith((GZIP_MAGIC, ZIP_MAGIC, OLD_EXCEL_MAGIC)):
+        raise BadRequest(
+            "压缩包里还是压缩包或表格文件（XLSX、XLS）；请解开这一层后再导入",
+            "what is packed is packed once more, or a spreadsheet; unpack it once and bring what comes out",
+            reason="archive-nested",
+        )
+    return found
 
 
-def _zip_member(counted: CountedFile) -> IO[bytes]:
+def _zip_member(counted: CountedFile) -> tuple[IO[bytes], tuple[str, int]]:
     try:
         archive = zipfile.ZipFile(counted)
         members = [m for m in archive.infolist() if not (m.is_dir() or _is_clutter(m.filename))]
@@ -161,7 +202,7 @@ def _zip_member(counted: CountedFile) -> IO[bytes]:
         raise BadRequest("压缩包有密码，请去掉密码后再导入", "the zip is encrypted; remove the password first")
     counted.consumed = 0  # the directory stands at the end of the file: having read it is not progress
     try:
-        return archive.open(members[0])
+        return archive.open(as_far_as_it_goes(members[0])), (members[0].filename, members[0].file_size)
     except BROKEN as error:
         raise damaged() from error
 

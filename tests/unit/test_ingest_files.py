@@ -243,6 +243,31 @@ def test_a_cell_in_the_farthest_corner_is_refused_before_memory_is_taken(tmp_pat
         RowFile(path)
 
 
+@pytest.mark.parametrize("name", ["table.xls", "table.ods", "table", "table.csv"])
+def test_a_workbook_is_read_whatever_its_name_says(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    with xlsxwriter.Workbook(str(tmp_path / "made.xlsx")) as book:
+        book.add_worksheet().write_row(0, 0, HEADER)
+    path.write_bytes((tmp_path / "made.xlsx").read_bytes())
+    with RowFile(path) as file:
+        assert list(file.columns) == HEADER
+
+
+def test_a_fat_row_of_a_workbook_is_refused_alone_with_its_beginning(tmp_path: Path) -> None:
+    path = tmp_path / "fat.xlsx"
+    with xlsxwriter.Workbook(str(path)) as book:
+        page = book.add_worksheet()
+        page.write_row(0, 0, ["a", "b", "c"])
+        page.write_row(1, 0, ["1", "x" * 600, "y" * 600])
+        page.write_row(2, 0, ["2", "x" * 600, "y" * 300])
+    with RowFile(path, limits=Limits(record=1_000)) as file:
+        fat, good = file.rows()
+    assert (fat.number, [len(cell) for cell in fat.cells]) == (1, [1, 600, 399])
+    assert fat.fault is not None
+    assert fat.fault.code == "record_too_long"
+    assert (good.number, good.fault) == (2, None)
+
+
 BOMB = Limits(ratio=50, ratio_from=1_000_000, spreadsheet=1_000_000)
 
 
