@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -143,12 +142,19 @@ def test_touching_hours_are_no_overlap() -> None:
     assert len(calendar.week[0]) == 3
 
 
+class Unread(dict[str, Any]):
+    """An object that has a size, and fails whoever reads it."""
+
+    def _read(self, *_: object) -> Any:
+        raise AssertionError("it is read")
+
+    __iter__ = __getitem__ = items = keys = values = _read
+
+
 def test_a_vast_calendar_is_refused_before_it_is_read() -> None:
-    days: dict[str, Any] = {(date(1901, 1, 1) + timedelta(days=n)).isoformat(): [] for n in range(40_001)}
-    begun = time.perf_counter()
+    days = Unread({(date(1901, 1, 1) + timedelta(days=n)).isoformat(): [] for n in range(40_001)})
     with pytest.raises(Invalid, match="/days"):
         WorkCalendar.from_spec({**day(HOURS), "days": days})
-    assert time.perf_counter() - begun < 0.5
 
 
 def test_the_next_version_lays_days_over_the_last() -> None:
@@ -170,13 +176,6 @@ def test_the_next_version_is_refused_where_its_hours_overlap() -> None:
     nights = WorkCalendar.from_spec(day([["22:00", "06:00"]]))
     with pytest.raises(Invalid, match="/days/2026-03-03"):
         nights.with_days({date(2026, 3, 3): ((5 * 3600, 8 * 3600),)})
-
-
-def test_unrolling_a_year_takes_no_time_worth_speaking_of() -> None:
-    calendar = WorkCalendar.from_spec({**SPEC, "time_zone": "America/New_York"})
-    begun = time.perf_counter()
-    calendar.timeline(2025, 2027)
-    assert time.perf_counter() - begun < 0.1
 
 
 @pytest.mark.parametrize(
