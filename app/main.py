@@ -42,7 +42,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.broadcaster = broadcaster
         yield
     await run_in_threadpool(imports.close)
-    background.stop()
+    app.state.ended = background.stop()
     runtime.close()
 
 

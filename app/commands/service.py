@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import os
 import socket
 from types import FrameType
 from typing import Annotated
@@ -83,7 +85,13 @@ def serve(
     config = uvicorn.Config(application, host=host, port=port, log_level="warning", access_log=False,
                             timeout_graceful_shutdown=GRACE_SECONDS)  # fmt: skip
     settle()
-    _Server(config).run()
+    try:
+        _Server(config).run()
+    finally:
+        if not getattr(application.state, "ended", True):
+            # A report, say, is still being worked out, and Python would wait for its end. Nothing of it is written yet.
+            logging.shutdown()
+            os._exit(0)
 
 
 class _Server(uvicorn.Server):

@@ -5,12 +5,17 @@ from __future__ import annotations
 import os
 import secrets
 import socket
+import time
 
 from app.runtime import Runtime
 from app.workers import feeds, recompute, reports, seal
 from app.workers.leadership import Leadership
 from app.workers.scheduler import JOBS, Scheduler
 from app.workers.sweeper import Sweeper
+
+STOP_SECONDS = 5.0
+"""How long a stop waits for what is under way. Whatever that is, it is whole or undone when it is cut off; and containers
+are killed after ten seconds."""
 
 
 def holder_name() -> str:
@@ -39,12 +44,16 @@ class Background:
         self.puller.start()
         self._started = True
 
-    def stop(self) -> None:
-        """Finish what is under way and end; harmless where nothing was started."""
+    def stop(self) -> bool:
+        """Finish what is short and end; harmless where nothing was started. Whether all that was under way has ended:
+        where not, a thread is still at a long job, and the process is to leave without it."""
         if not self._started:
-            return
-        self.puller.stop()
-        self.scheduler.stop()
-        self.sweeper.stop()
+            return True
+        ends = time.monotonic() + STOP_SECONDS
+        workers = (self.scheduler, self.puller, self.sweeper)
+        for worker in workers:
+            worker.tell()
+        ended = [worker.stop(max(0.0, ends - time.monotonic())) for worker in workers]
         self.leadership.stop()
         self._started = False
+        return all(ended)

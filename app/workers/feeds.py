@@ -27,8 +27,6 @@ logger = logging.getLogger("duban.feeds")
 LOOK_SECONDS = 2.0
 AT_ONCE = 4
 """Feeds that one process works on at the same time: one slow upstream holds up none but itself."""
-STOP_SECONDS = 10.0
-"""How long a stop waits for the page under way; what is cut off then goes on from the last page that was committed."""
 SETTLED = timedelta(minutes=30)
 """After midnight, before the day before is compared: the last records of a day come a little later."""
 MADE_UP_DAYS = 7
@@ -50,15 +48,21 @@ class Puller:
         """Begin to look."""
         self._thread.start()
 
-    def stop(self) -> None:
+    def tell(self) -> None:
         """Begin nothing more, and let what is under way end with the page it is at."""
         self._stop.set()
-        ends = time.monotonic() + STOP_SECONDS
+
+    def stop(self, patience: float) -> bool:
+        """Wait so many seconds for the pages under way; whether they have come to their end. What is cut off goes on
+        from the last page that was committed."""
+        self.tell()
+        ends = time.monotonic() + patience
         with self._lock:
             threads = [self._thread, *self._working.values()]
         for thread in threads:
             if thread.is_alive():
                 thread.join(max(0.0, ends - time.monotonic()))
+        return not any(thread.is_alive() for thread in threads)
 
     def waiting(self, now: datetime) -> list[tuple[str, date | None]]:
         """The feeds to be worked on: to be pulled, or, with a day, to be compared."""

@@ -10,9 +10,11 @@ Another part of the house adds its jobs by calling ``register`` when it is impor
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from threading import Condition, Event
 
 from apscheduler.schedulers.background import BackgroundScheduler
 from sqlmodel import Session
@@ -25,13 +27,15 @@ from app.workers.leadership import Leadership
 logger = logging.getLogger("duban.scheduler")
 RETRY_AFTER = timedelta(minutes=10)
 """How long a period that failed, or whose leader died in it, waits before it is tried again."""
+BROKEN_OFF = "broken off: the service was stopped"
+"""What is recorded of a period that a stop did not wait for; whoever leads next does it again at once."""
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
     """A periodic job. ``seconds``: how often it is looked at. ``due``: the periods that ought to be done by a moment,
     oldest first (none: it has no periods). ``run``: does one period (``""`` for a job without); it must be safe to do
-    again, and takes the epoch's word through ``still_leading`` where it is long."""
+    again, and to be cut off anywhere: by a kill, or by a stop that waits no longer."""
 
     name: str
     seconds: int
@@ -56,6 +60,9 @@ class Scheduler:
         self._runtime = runtime
         self._leadership = leadership
         self._scheduler = BackgroundScheduler(timezone="UTC")
+        self._stopping = Event()
+        self._at_work: list[tuple[str, str]] = []
+        self._over = Condition()
 
     def start(self) -> None:
         """Begin: each job is looked at soon after the start, and then at its interval."""
@@ -67,24 +74,54 @@ class Scheduler:
             )  # fmt: skip
         self._scheduler.start()
 
-    def stop(self) -> None:
-        """End, after the job under way."""
+    def tell(self) -> None:
+        """Begin nothing more."""
+        self._stopping.set()
         if self._scheduler.running:
-            self._scheduler.shutdown(wait=True)
+            self._scheduler.shutdown(wait=False)
+
+    def stop(self, patience: float) -> bool:
+        """Wait so many seconds for what is under way; whether that has come to its end."""
+        self.tell()
+        with self._over:
+            self._over.wait_for(lambda: not self._at_work, patience)
+            left = list(self._at_work)
+        for name, period in left:
+            logger.warning("the job %s %s is broken off: the service is stopping", name, period)
+            self._record(name, period, BROKEN_OFF)
+        return not left
 
     def tick(self, job: Job, now: datetime | None = None) -> int:
         """Look at ``job`` once: run what is due, if this process leads. How many periods were done."""
         if self._leadership.epoch is None:
             return 0
         moment = now or clock.now()
-        if job.due is None:
-            try:
-                job.run(self._runtime, "", moment)
-            except Exception:
-                logger.exception("the job %s failed", job.name)
-                return 0
-            return 1
-        return sum(self._period(job, period, moment) for period in job.due(self._runtime, moment))
+        done = 0
+        for period in [""] if job.due is None else job.due(self._runtime, moment):
+            if self._stopping.is_set():
+                break
+            with self._working(job.name, period):
+                done += self._once(job, moment) if job.due is None else self._period(job, period, moment)
+        return done
+
+    @contextmanager
+    def _working(self, *what: str) -> Iterator[None]:
+        name, period = what
+        self._at_work.append((name, period))
+        try:
+            yield
+        finally:
+            with self._over:
+                self._at_work.remove((name, period))
+                self._over.notify_all()
+
+    def _once(self, job: Job, now: datetime) -> bool:
+        try:
+            job.run(self._runtime, "", now)
+        except Exception:
+            logger.exception("the job %s failed", job.name)
+            return False
+        return True
 
     def _period(self, job: Job, period: str, now: datetime) -> bool:
         epoch = self._leadership.epoch
@@ -96,13 +133,17 @@ class Scheduler:
         except Exception as failure:
             logger.exception("the job %s failed for %s", job.name, period)
             error = f"{type(failure).__name__}: {failure}"[:500]
+        self._record(job.name, period, error)
+        return error is None
+
+    def _record(self, name: str, period: str, error: str | None) -> None:
+        """Write down how a period ended; what was done stays done."""
         with self._runtime.database.write() as session:
-            row = session.get(JobRun, (job.name, period))
-            if row is not None:
+            row = session.get(JobRun, (name, period))
+            if row is not None and row.done_at is None:
                 row.error = error
                 row.done_at = clock.now() if error is None else None
                 session.add(row)
-        return error is None
 
     def _begin(self, job: Job, period: str, epoch: int, now: datetime) -> bool:
         """Record that the period is begun, unless it is done, or under way, or this process leads no more."""
@@ -122,7 +163,9 @@ class Scheduler:
 
 
 def _wants(row: JobRun | None, now: datetime) -> bool:
-    return row is None or (row.done_at is None and row.started_at + RETRY_AFTER <= now)
+    if row is None:
+        return True
+    return row.done_at is None and (row.error == BROKEN_OFF or row.started_at + RETRY_AFTER <= now)
 
 
 def done_periods(session: Session, job: str, periods: Iterable[str]) -> set[str]:

@@ -29,11 +29,16 @@ class Sweeper:
         """Begin to sweep."""
         self._thread.start()
 
-    def stop(self, timeout: float = 30) -> None:
-        """Finish the batch under way and end."""
+    def tell(self) -> None:
+        """Begin nothing more."""
         self._stop.set()
+
+    def stop(self, patience: float) -> bool:
+        """Wait so many seconds for the batch under way; whether that has come to its end."""
+        self.tell()
         if self._thread.is_alive():
-            self._thread.join(timeout)
+            self._thread.join(patience)
+        return not self._thread.is_alive()
 
     def once(self, now: datetime) -> SweepResult:
         """One look, noted for ``/readyz``."""

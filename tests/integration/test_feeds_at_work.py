@@ -81,7 +81,7 @@ def test_many_workers_at_once_pull_each_feed_once_a_turn(feed_runtime: Runtime) 
             assert clock.now() < give_up, states
             threading.Event().wait(0.05)
         for worker in workers:
-            worker.stop()
+            worker.stop(patience=10)
     assert sorted(row.created for row in pulls(feed_runtime)) == [10, 10]
 
 

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
-from threading import Barrier, Thread
+from pathlib import Path
+from threading import Barrier, Event, Thread
 
 import pytest
 
@@ -15,8 +20,9 @@ from app.runtime import Runtime
 from app.workers import seal
 from app.workers.background import Background
 from app.workers.leadership import Leadership
-from app.workers.scheduler import RETRY_AFTER, Job, Scheduler, done_periods
+from app.workers.scheduler import BROKEN_OFF, RETRY_AFTER, Job, Scheduler, done_periods
 from app.workers.sweeper import Sweeper
+from tests.integration.killing.machines import free_port
 from tests.integration.office import DUE, START, Office, working
 
 SECOND = timedelta(seconds=1)
@@ -125,6 +131,78 @@ def test_a_period_that_failed_is_recorded_and_tried_again_later(office: Office) 
     assert scheduler.tick(diary.job, START + RETRY_AFTER) == 1
     assert office.all(JobRun)[0].error is None
     assert diary.done == PERIODS[::-1]
+
+
+def test_a_stop_does_not_wait_for_a_long_report_and_the_next_leader_does_it_at_once(office: Office) -> None:
+    begun, released = Event(), Event()
+
+    def long(runtime: Runtime, period: str, now: datetime) -> None:
+        begun.set()
+        released.wait(60)
+
+    scheduler = led(office)
+    at_work = Thread(target=scheduler.tick, args=(Job("diary", 60, long, lambda _runtime, _now: PERIODS), START))
+    at_work.start()
+    begun.wait(60)
+    assert not scheduler.stop(patience=0)
+    (broken,) = office.all(JobRun)
+    assert (broken.period, broken.done_at, broken.error) == (PERIODS[0], None, BROKEN_OFF)
+    diary = Diary()
+    assert led(office).tick(diary.job, START + SECOND) == 2
+    released.set()
+    at_work.join(60)
+    assert diary.done == PERIODS
+    assert [(run.period, run.error) for run in office.all(JobRun)] == [(period, None) for period in PERIODS]
+
+
+def test_a_stop_waits_for_a_job_that_ends_soon_and_begins_no_other_period(office: Office) -> None:
+    begun, told = Event(), Event()
+    done: list[str] = []
+
+    def short(runtime: Runtime, period: str, now: datetime) -> None:
+        begun.set()
+        told.wait(60)
+        done.append(period)
+
+    scheduler = led(office)
+    at_work = Thread(target=scheduler.tick, args=(Job("diary", 60, short, lambda _runtime, _now: PERIODS), START))
+    at_work.start()
+    begun.wait(60)
+    scheduler.tell()
+    told.set()
+    assert scheduler.stop(patience=60)
+    at_work.join(60)
+    assert done == PERIODS[:1]
+
+
+STUCK = """
+import sys, time
+from app import cli
+from app.workers import background
+from app.workers.scheduler import Job, register
+
+def stuck(runtime, period, now):
+    print("begun", flush=True)
+    time.sleep(600)
+
+register(Job("stuck", 1, stuck))
+background.STOP_SECONDS = 0.1
+cli.main()
+"""
+
+
+@pytest.mark.parametrize("told", [signal.SIGTERM, signal.SIGINT])
+def test_a_service_that_is_told_to_end_leaves_a_long_job_behind(
+    sqlite_url: str, tmp_path: Path, told: signal.Signals
+) -> None:
+    settings = {**os.environ, "DUBAN_DATABASE_URL": sqlite_url, "DUBAN_DATA_DIR": str(tmp_path)}
+    serve = [sys.executable, "-c", STUCK, "serve", "--port", str(free_port())]
+    with subprocess.Popen(serve, env=settings, stdout=subprocess.PIPE, text=True) as service:
+        assert service.stdout is not None
+        while service.stdout.readline() != "begun\n":
+            assert service.poll() is None
+        service.send_signal(told)
+        service.wait(60)
 
 
 def test_who_does_not_lead_does_nothing(office: Office) -> None:
