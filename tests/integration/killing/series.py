@@ -65,6 +65,7 @@ class Series:
         self._books = folder / "books.pickle"
         recall(self._books, self.ledger, self.worlds)
         self.ledger.runs += 1
+        keep(self._books, self.ledger, self.worlds)  # a run that breaks off has used its names up
         self._environment = {
             "DUBAN_DATABASE_URL": url,
             "DUBAN_DATA_DIR": str(folder / "data"),
