@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 import pytest
+from hypothesis import HealthCheck, settings
 from sqlalchemy import Engine
 
 from app.config import Settings
@@ -57,6 +58,9 @@ def pytest_configure(config: pytest.Config) -> None:
         del os.environ[name]
     os.environ["DUBAN_PASSWORD_MEMORY_KIB"] = "64"  # passwords as strong as in service would take most of the time
     Settings.model_config["env_file"] = None
+    if not os.environ.get("CI"):  # there, hypothesis has a profile of its own: the same examples each time
+        settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+        settings.load_profile("patient")
     if _is_worker(config):
         config.stash[WORKDIR] = Path(cast("Any", config).workerinput["duban_workdir"])
     else:
