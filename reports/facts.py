@@ -1,32 +1,29 @@
 """Facts: one row per ticket that a period touches, everything as known at ``as_of`` (metrics, "Facts").
 
-A ticket that has not changed since ``as_of`` is read as it stands; one that has, or that was reopened, is told again
-from its events. What happened *at* the period's end is no longer of the period; what happened at ``as_of`` is known.
-
-The file is long because both ways to the same columns, read and retold, stand side by side: they must never differ.
+A ticket that has not changed since ``as_of`` is read here as it stands; one that has, or that was reopened, is told
+again from its events (``reports.facts_told``). Both must come to the same columns. What happened *at* the period's end is
+no longer of the period; what happened at ``as_of`` is known.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from collections.abc import Iterable
+from datetime import datetime, timedelta
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from sqlalchemy import BigInteger, ColumnElement, and_, func, or_, select, type_coerce
+from sqlalchemy import select
 from sqlalchemy.orm import aliased
 from sqlmodel import Session, col
 
-from app.domain.lifecycle import OPEN
-from app.domain.replay import Life, as_known, life_until
 from app.domain.workcalendar import WorkCalendar
-from app.models import Callback, Deadline, Suspension, Ticket, TicketEvent
-from app.models.types import from_micros, to_micros
-from app.services.bulk_deadlines import working_many
+from app.models import Callback, Deadline, Suspension, Ticket
+from app.models.types import from_micros
 from app.services.reference import Node, Reference
+from reports.facts_reading import Window, micros, read, touched, working_seconds
 from reports.facts_schema import PATH_SEPARATOR, conform
+from reports.facts_told import events_of_changed, replaced
 from reports.figures import Names
 from reports.period import Period
 
@@ -38,21 +35,6 @@ PLAIN = (
     "id", "number", "source_id", "kind", "category_id", "unit_id", "first_unit_id", "grid_id", "priority", "severity",
     "status", "source_verdict", "satisfaction", "resolved", "supervised", "reopens", "returns", "extensions", "parent_id",
 )  # fmt: skip
-EVENTS_AT_ONCE = 500
-
-
-@dataclass(frozen=True, slots=True)
-class Window:
-    """The moments that facts are about: the period's start, its end, ``as_of``, in microseconds since 1970 UTC."""
-
-    start: int
-    end: int
-    as_of: int
-
-    @classmethod
-    def of(cls, period: Period, as_of: datetime) -> Window:
-        """The window of ``period`` as known at ``as_of``."""
-        return cls(*(to_micros(m.astimezone(UTC)) for m in (period.start, period.end, as_of)))
 
 
 def names_of(ref: Reference) -> Names:
@@ -88,10 +70,10 @@ def gather(
     """
     window = Window.of(period, as_of)
     raw = _tickets(session, window)
-    told = _told_again(session, raw, window)
+    told = events_of_changed(session, raw, window)
     frame = _as_they_stand(session, ref, raw, window)
     if told:
-        frame = _replace(frame, told, ref, window)
+        frame = replaced(frame, told, ref, window)
     frame = frame[frame["received_at"] <= window.as_of]
     frame = _finish(session, ref, frame, relapse_days, window)
     if unit_id is not None:
@@ -104,35 +86,10 @@ def gather(
 # ------------------------------------------------------------------------------------------------- reading columns
 
 
-def _micros(session: Session, column: Any) -> ColumnElement[Any]:
-    """A moment's column as microseconds, which both databases give without making a Python object of each."""
-    if session.get_bind().dialect.name == "postgresql":
-        return (func.extract("epoch", column) * 1_000_000).cast(BigInteger)
-    return type_coerce(column, BigInteger)
-
-
-def _touched(window: Window) -> ColumnElement[bool]:
-    """The tickets that the period may touch: received in it, changed since its start, or open."""
-    start, end = from_micros(window.start), from_micros(window.end)
-    return and_(
-        col(Ticket.received_at) < end,
-        or_(col(Ticket.received_at) >= start, col(Ticket.changed_at) >= start, col(Ticket.status).in_(sorted(OPEN))),
-    )
-
-
 def _tickets(session: Session, window: Window) -> pd.DataFrame:
     columns: list[Any] = [col(getattr(Ticket, name)).label(name) for name in PLAIN]
-    columns += [_micros(session, getattr(Ticket, name)).label(name) for name in MOMENTS]
-    return _read(session, select(*columns).where(_touched(window)), (*PLAIN, *MOMENTS), MOMENTS)
-
-
-def _read(session: Session, query: Any, names: Sequence[str], numbers: Iterable[str]) -> pd.DataFrame:
-    rows = session.execute(query).all()
-    columns: list[Any] = list(zip(*rows, strict=True)) if rows else [() for _ in names]
-    frame = pd.DataFrame({name: np.array(values, dtype=object) for name, values in zip(names, columns, strict=True)})
-    for name in numbers:
-        frame[name] = frame[name].astype("Int64")
-    return frame
+    columns += [micros(session, getattr(Ticket, name)).label(name) for name in MOMENTS]
+    return read(session, select(*columns).where(touched(window)), (*PLAIN, *MOMENTS), MOMENTS)
 
 
 # -------------------------------------------------------------------------------------- tickets read as they stand
@@ -195,11 +152,11 @@ def _dues(session: Session, window: Window) -> dict[str, pd.Series]:
     earlier one does not come into force again: what it asked for, the reopening has asked for anew.)"""
     d = Deadline
     query = (
-        select(col(d.ticket_id), col(d.target), col(d.round), _micros(session, d.due_at), col(d.cancelled_at))
+        select(col(d.ticket_id), col(d.target), col(d.round), micros(session, d.due_at), col(d.cancelled_at))
         .join(Ticket, col(Ticket.id) == col(d.ticket_id))
-        .where(_touched(window), col(d.target).in_(["accept", "contact", "callback"]))
+        .where(touched(window), col(d.target).in_(["accept", "contact", "callback"]))
     )
-    rows = _read(session, query, ("id", "target", "round", "due", "ended"), ("id", "round", "due"))
+    rows = read(session, query, ("id", "target", "round", "due", "ended"), ("id", "round", "due"))
     rows = rows.sort_values("round").drop_duplicates(["id", "target"], keep="last")
     rows = rows[rows["ended"].isna()]
     return {str(target): group.set_index("id")["due"] for target, group in rows.groupby("target")}
@@ -211,10 +168,10 @@ def _callbacks(session: Session, window: Window) -> pd.DataFrame:
     query = (
         select(col(c.ticket_id), col(c.outcome), col(c.speed), col(c.attitude), col(c.result_score))
         .join(Ticket, col(Ticket.id) == col(c.ticket_id))
-        .where(_touched(window))
+        .where(touched(window))
         .order_by(col(c.id))
     )
-    rows = _read(session, query, names, ("id",))
+    rows = read(session, query, names, ("id",))
     reached = rows[rows["outcome"] == "reached"].drop_duplicates("id", keep="last").set_index("id")
     found = pd.DataFrame({"callback_attempts": rows.groupby("id").size()})
     found["callback_reached"] = found.index.isin(reached.index)
@@ -227,9 +184,9 @@ def _suspended(session: Session, ref: Reference, frame: pd.DataFrame, window: Wi
     """Working seconds suspended since the last dispatch and before completion, and whether ever suspended."""
     s = Suspension
     query = (
-        select(col(s.ticket_id), _micros(session, s.from_at), _micros(session, s.to_at))
+        select(col(s.ticket_id), micros(session, s.from_at), micros(session, s.to_at))
         .join(Ticket, col(Ticket.id) == col(s.ticket_id))
-        .where(_touched(window))
+        .where(touched(window))
     )
     seconds = pd.Series(0, index=frame.index, dtype="int64")
     ever = pd.Series(False, index=frame.index)
@@ -242,112 +199,8 @@ def _suspended(session: Session, ref: Reference, frame: pd.DataFrame, window: Wi
             code: Any = frame.at[ticket_id, "unit"]
             unit = ref.unit_by_code(code) if isinstance(code, str) else None
             calendar = ref.calendar_for(unit.id if unit else None)[1]
-            seconds[ticket_id] += _working(calendar, [max(begin, int(since))], [end])[0]
+            seconds[ticket_id] += working_seconds(calendar, [max(begin, int(since))], [end])[0]
     return seconds, ever
-
-
-def _working(calendar: WorkCalendar, starts: Sequence[int], ends: Sequence[int]) -> Any:
-    """Working seconds between moments given in microseconds."""
-    return working_many(calendar, np.array(starts, np.int64), np.array(ends, np.int64)) // 1_000_000
-
-
-# ------------------------------------------------------------------------------------------- tickets told again
-
-
-def _told_again(session: Session, raw: pd.DataFrame, window: Window) -> dict[int, list[Any]]:
-    """The events of the tickets whose row does not say how things stood at the moments asked for."""
-    if raw.empty:
-        return {}
-    later = raw["changed_at"] > window.as_of
-    reopened = (raw["reopens"] > 0) & (raw["changed_at"] >= window.start)
-    wanted = [int(key) for key in raw["id"][later | reopened]]
-    found: dict[int, list[Any]] = {key: [] for key in wanted}
-    e = TicketEvent
-    for begin in range(0, len(wanted), EVENTS_AT_ONCE):
-        query = (
-            select(col(e.ticket_id), col(e.type), col(e.at), col(e.data))
-            .where(col(e.ticket_id).in_(wanted[begin : begin + EVENTS_AT_ONCE]))
-            .order_by(col(e.ticket_id), col(e.seq))
-        )
-        for ticket_id, event_type, at, data in session.execute(query):
-            found[ticket_id].append((event_type, at, data))
-    return found
-
-
-def _replace(frame: pd.DataFrame, told: Mapping[int, list[Any]], ref: Reference, window: Window) -> pd.DataFrame:
-    as_of, end = from_micros(window.as_of), from_micros(min(window.end, window.as_of))
-    start = from_micros(window.start)
-    rows: dict[int, dict[str, Any]] = {}
-    for ticket_id, events in told.items():
-        life = life_until(events, as_of, included=True)
-        if life.state == "absent":
-            continue
-        row = _row_of(life, ref)
-        known = as_known(events, life)
-        row["start_state"] = life_until(known, start, included=False).state
-        at_end = life_until(known, end, included=window.as_of < window.end)
-        row["end_state"] = at_end.state
-        row["end_completed_at"] = _us(at_end.completed_at)
-        rows[ticket_id] = row
-    kept = frame[~frame.index.isin(list(told))]
-    if not rows:
-        return kept
-    new = pd.DataFrame.from_dict(rows, orient="index")
-    for name in ("ticket_id", "number", "source", "repeated"):
-        new[name] = frame[name].reindex(new.index)
-    for name in new.columns:
-        if name.endswith("_at") or name == "suspended_seconds":
-            new[name] = new[name].astype("Int64")
-    for name in frame.columns:
-        if name in new.columns and new[name].dtype != frame[name].dtype:
-            new[name] = new[name].astype(frame[name].dtype if frame[name].dtype != bool else bool)
-    return pd.concat([kept, new]) if len(kept) else new
-
-
-def _us(moment: datetime | None) -> int | None:
-    return None if moment is None else to_micros(moment)
-
-
-def _row_of(life: Life, ref: Reference) -> dict[str, Any]:
-    unit = ref.unit_by_code(life.unit) if life.unit else None
-    calendar = ref.calendar_for(unit.id if unit else None)[1]
-    since = life.dispatched_at
-    spans = [(max(a, since), b) for a, b in life.suspensions if since is not None and b > since]
-    suspended = sum(int(_working(calendar, [to_micros(a)], [to_micros(b)])[0]) for a, b in spans)
-    return {
-        "kind": life.kind,
-        "category": life.category,
-        "unit": life.unit,
-        "first_unit": life.first_unit,
-        "grid": life.grid,
-        "priority": life.priority,
-        "severity": life.severity,
-        "status": life.status,
-        "source_verdict": life.source_verdict,
-        "received_at": _us(life.received_at),
-        "dispatched_at": _us(life.dispatched_at),
-        "accepted_at": _us(life.accepted_at),
-        "contacted_at": _us(life.contacted_at),
-        "completed_at": _us(life.completed_at),
-        "first_completed_at": _us(life.first_completed_at),
-        "closed_at": _us(life.closed_at),
-        "voided_at": _us(life.voided_at),
-        **{f"{t}_due_at": _us(life.due.get(t)) for t in ("accept", "contact", "complete", "callback")},
-        "callback_attempts": life.attempts,
-        "callback_reached": life.reached,
-        "satisfaction": life.satisfaction,
-        "resolved": life.resolved,
-        "score_speed": life.speed,
-        "score_attitude": life.attitude,
-        "score_outcome": life.result_score,
-        "supervised": life.supervised,
-        "reopened": life.reopens,
-        "returned": life.returns,
-        "extended": life.extensions > 0,
-        "suspended": life.was_suspended,
-        "suspended_seconds": suspended,
-        "void": life.status == "void",
-    }
 
 
 # --------------------------------------------------------------------------------------- what follows from the rest
@@ -402,11 +255,11 @@ def _relapsed(session: Session, frame: pd.DataFrame, window: Window) -> pd.Serie
     """Whether the matter was reported again after the closing, within the relapse window, as known at ``as_of``."""
     child = aliased(Ticket)
     query = (
-        select(col(child.parent_id), _micros(session, child.received_at))
+        select(col(child.parent_id), micros(session, child.received_at))
         .join(Ticket, col(Ticket.id) == col(child.parent_id))
-        .where(_touched(window), col(child.received_at) <= from_micros(window.as_of))
+        .where(touched(window), col(child.received_at) <= from_micros(window.as_of))
     )
-    again = _read(session, query, ("id", "at"), ("id", "at"))
+    again = read(session, query, ("id", "at"), ("id", "at"))
     if again.empty:
         return pd.Series(False, index=frame.index)
     joined = again.merge(frame[["closed_at", "relapse_until"]], left_on="id", right_index=True)
@@ -428,7 +281,7 @@ def _handling(ref: Reference, frame: pd.DataFrame) -> pd.Series:
         calendars[key] = calendar
     default = ref.calendar_for(None)[0]
     for key, rows in done.groupby(done["unit"].map(key_of).fillna(default)):
-        worked = _working(calendars[int(key)], list(rows["dispatched_at"]), list(rows["completed_at"]))
+        worked = working_seconds(calendars[int(key)], list(rows["dispatched_at"]), list(rows["completed_at"]))
         worked = worked - rows["suspended_seconds"].fillna(0).to_numpy(dtype="int64")
         seconds[rows.index] = np.maximum(worked, 0)
     return seconds

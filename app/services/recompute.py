@@ -7,8 +7,6 @@ goes on where it stopped, and a second run finds nothing.
 Every move is an event of its ticket (``deadline_moved``, with the old and the new time, and why), raises the revision,
 and lets the ladder look again. An alert whose moment is past under the new time too stands on, and is not raised twice;
 one whose breach is no longer is resolved.
-
-The file is long because finding what is touched, moving it and settling its alerts are one transaction, read in one go.
 """
 
 from __future__ import annotations
@@ -16,13 +14,14 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, timedelta
+from datetime import datetime
 from typing import Any, Final
 
 from sqlalchemy import insert, select
 from sqlmodel import Session, col
 
 from app.db import Database
+from app.domain.calendar_changes import Changes, changes_between
 from app.domain.ladder import decide, higher_card, rung_moment
 from app.domain.workcalendar import WorkCalendar
 from app.models import Alert, CalendarVersion, Deadline, SupervisionOrder, Suspension, Ticket, TicketEvent
@@ -33,8 +32,6 @@ from app.services.reference import Reference, ReferenceCache
 from app.store import oversight, reference, tickets
 
 BATCH: Final = 500
-MARGIN: Final = timedelta(days=3)
-"""Around a changed date: zones, nights that belong to the day before, an end that keeps its form over a day off."""
 Spans = Sequence[tuple[datetime, datetime | None]]
 Candidates = Callable[[Session, int, int], list[int]]
 """The ids of the next tickets after one, so many at most."""
@@ -86,50 +83,6 @@ class Tally:
         self.changed += other.changed
 
 
-@dataclass(frozen=True, slots=True)
-class Changes:
-    """What differs between two versions of a calendar: dates, years whose publication changed, or everything."""
-
-    dates: tuple[date, ...]
-    years: frozenset[int]
-    whole: bool
-
-    @property
-    def none(self) -> bool:
-        """Whether no deadline can be touched."""
-        return not (self.dates or self.years or self.whole)
-
-    def window(self) -> tuple[datetime, datetime] | None:
-        """The moments between which a deadline must lie, at least in part, to be touched; None: any may be."""
-        if self.whole:
-            return None
-        ends = [*self.dates, *(date(y, 1, 1) for y in self.years), *(date(y, 12, 31) for y in self.years)]
-        low, high = (datetime(d.year, d.month, d.day, tzinfo=UTC) for d in (min(ends), max(ends)))
-        return low - MARGIN, high + MARGIN
-
-    def touch(self, calendar: WorkCalendar, row: Deadline, spans: Spans) -> bool:
-        """Whether what ``row`` counts (its start to its end, and the suspensions it gives back) covers a change."""
-        if self.whole:
-            return True
-        ends = [row.due_at, *(b for _, b in spans if b is not None and row.target in UNIT_CLOCK)]
-        first = calendar.local(row.started_at).date() - timedelta(days=1)
-        last = calendar.local(max(ends)).date() + timedelta(days=1)
-        return any(first <= day <= last for day in self.dates) or any(
-            first.year <= year <= last.year for year in self.years
-        )
-
-
-def changes_between(old: WorkCalendar, new: WorkCalendar) -> Changes:
-    """What differs between two versions of a calendar. A year that becomes published changes all its days."""
-    whole = old.week != new.week or old.time_zone != new.time_zone
-    dates = tuple(sorted(day for day in {*old.days, *new.days} if old.hours(day) != new.hours(day)))
-    if old.published is None and new.published is None:
-        return Changes(dates, frozenset(), whole)
-    if old.published is None or new.published is None:
-        return Changes(dates, frozenset(), True)
-    return Changes(dates, old.published ^ new.published, whole)
-
-
 # -- the three causes --------------------------------------------------------------------------------------------------
 
 
@@ -159,7 +112,8 @@ def after_calendar(
 
 def _touched_by(version_id: int, changes: Changes, current: WorkCalendar) -> Wanted:
     def wanted(ref: Reference, ticket: Ticket, row: Deadline, spans: Spans) -> bool:
-        return row.calendar_id == version_id and changes.touch(current, row, spans)
+        returned = (b for _, b in spans if b is not None and row.target in UNIT_CLOCK)
+        return row.calendar_id == version_id and changes.touch(current, row.started_at, [row.due_at, *returned])
 
     return wanted
 
