@@ -11,6 +11,7 @@ from fastapi.staticfiles import StaticFiles
 
 from app import clock, console
 from app.api import docs, health, openapi, problems, stream
+from app.api.heads import HeadAsGet
 from app.api.limits import BodyLimit
 from app.api.v1 import router as v1
 from app.config import Settings, get_settings
@@ -23,7 +24,7 @@ from ingest.jobs import ImportJobs
 DESCRIPTION = """\
 督办 Duban supervises citizens' work orders to completion: intake, deadlines in working days, alerts, supervision orders,
 and the figures of it all. Times are RFC 3339 with an offset. Errors are `application/problem+json`. Lists are
-`{"items": […], "next": cursor-or-null}`."""
+`{"items": […], "next": cursor-or-null}`. Whatever takes GET takes HEAD."""
 
 
 @asynccontextmanager
@@ -61,6 +62,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.duban = Runtime.open(settings or get_settings(), clock.now())
     problems.install(app, console.missing_page)
     app.add_middleware(BodyLimit)
+    app.add_middleware(HeadAsGet)
     app.include_router(health.router)
     app.include_router(v1)
     docs.install(app)

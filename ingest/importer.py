@@ -169,11 +169,15 @@ def _lines(source: MappedFile, now: datetime, *, after: int) -> Iterator[_Weighe
 
 
 def _raw_of(result: Mapped, columns: Sequence[str]) -> Callable[[], str]:
-    return lambda: raw_text(result.row, columns)
+    row = (
+        result.row if result.row.line is None else result.row._replace(cells=())
+    )  # what it was parsed to is much larger
+    return lambda: raw_text(row, columns)
 
 
 def _said(result: Rejected) -> Callable[[], str]:
-    return lambda: result.raw
+    raw = result.raw
+    return lambda: raw
 
 
 def _chunks(lines: Iterator[_Weighed], size: int) -> Iterator[list[Line]]:

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from email.message import Message
+from email.utils import collapse_rfc2231_value
 
 from anyio import to_thread
 from python_multipart import MultipartParser
@@ -78,7 +79,8 @@ class _Reader:
     def _headers_end(self) -> None:
         said = Message()
         said["content-disposition"] = self._headers.get("content-disposition", "")
-        params = dict(said.get_params(failobj=[], header="content-disposition", unquote=True))
+        found = said.get_params(failobj=[], header="content-disposition", unquote=True)
+        params = {name: collapse_rfc2231_value(value) for name, value in found}  # also as filename*=utf-8''…
         self._name = params.get("name", "")
         self._is_file = self._name == "file" and "filename" in params
         if self._is_file:

@@ -11,9 +11,10 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from sqlalchemy.exc import DBAPIError
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.routing import Match
 
-from app.domain.errors import Busy, Conflict, DubanError, FieldProblem, Invalid, NotAllowed
+from app.domain.errors import BadRequest, Busy, Conflict, DubanError, FieldProblem, Invalid, NotAllowed
 from app.store import trouble
 from ingest.problems import pointer
 from ingest.problems import problem as told
@@ -134,6 +135,11 @@ def install(app: FastAPI, page_of: PageOf | None = None) -> None:
             return problem(request, 400, "bad-request", title, detail)
         return of_error(request, Invalid(field_problems(errors)))
 
+    @app.exception_handler(ClientDisconnect)
+    async def _on_hang_up(request: Request, error: ClientDisconnect) -> JSONResponse:
+        log.info("the client hung up before its request had come", extra=_where(request))
+        return of_error(request, BadRequest("请求体中断，不完整", "the body broke off"))  # seldom does anybody hear it
+
     @app.exception_handler(HTTPException)
     def _on_http(request: Request, error: HTTPException) -> Response:  # in a thread: a page asks who is looking
         return (page_of(request, error) if page_of else None) or _of_http(request, error)
@@ -168,11 +174,16 @@ def _taken(request: Request) -> list[str]:
     """The methods that this address takes: the framework names those of one of its endpoints alone."""
     asked = ("GET", "POST", "PUT", "PATCH", "DELETE")
     routes = request.app.router.routes
-    return [m for m in asked if any(r.matches({**request.scope, "method": m})[0] is Match.FULL for r in routes)]
+    found = [m for m in asked if any(r.matches({**request.scope, "method": m})[0] is Match.FULL for r in routes)]
+    return ["GET", "HEAD", *found[1:]] if "GET" in found else found
+
+
+def _where(request: Request) -> dict[str, Any]:
+    return {"method": request.method, "route": request.scope.get("path")}
 
 
 def _bug(request: Request, error: Exception) -> JSONResponse:
-    log.error("unexpected error", exc_info=error, extra={"method": request.method, "route": request.scope.get("path")})
+    log.error("unexpected error", exc_info=error, extra=_where(request))
     lang = language(request)
     title = "Internal error" if lang == "en" else "内部错误"
     detail = (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
@@ -19,6 +19,7 @@ from fastapi.routing import APIRoute
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from sqlalchemy.exc import DBAPIError
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from app import clock
 from app.console import wording
@@ -121,15 +122,16 @@ Form = Mapping[str, str]
 # ------------------------------------------------------------------------------------------------------------- forms
 
 
-async def posted(request: Request) -> Form:
-    """The fields of a form, text alone; refuses one that comes from another site, or is far too long."""
+async def posted(request: Request) -> AsyncIterator[Form]:
+    """The fields of a form, text alone; refuses one that comes from another site, or is far too long. Its files are there
+    as long as the request is."""
     if request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
         raise Forbidden("表单来自其他网站，已拒绝", "the form comes from another site")
     length = request.headers.get("content-length", "")
     if not length.isdecimal() or int(length) > LONGEST_FORM:
         raise TooLarge("表单内容过大", "the form is too large")
-    fields = await request.form()
-    return {name: value for name, value in fields.items() if isinstance(value, str)}
+    async with request.form() as fields:
+        yield {name: value for name, value in fields.items() if isinstance(value, str)}
 
 
 Posted = Annotated[Form, Depends(posted)]
@@ -309,7 +311,7 @@ class PageRoute(APIRoute):
             except RequestValidationError:
                 t = texts(language(request))
                 return refused_page(request, 422, t("error.bad_address"), t("error.bad_address_detail"))
-            except HTTPException:
+            except (HTTPException, ClientDisconnect):
                 raise
             except Exception:
                 log.exception("unexpected error", extra=_where(request))

@@ -166,8 +166,8 @@ def test_what_is_not_there_is_said_to_be_not_there_whatever_is_asked_of_it(servi
 
 def test_a_method_that_an_address_does_not_take_is_told_which_it_takes(service: Service) -> None:
     answer = service.call("DELETE", "/units")
-    assert answer.headers["allow"] == "GET, POST"
-    assert "GET, POST" in problem(answer, 405)["detail"]
+    assert answer.headers["allow"] == "GET, HEAD, POST"
+    assert "GET, HEAD, POST" in problem(answer, 405)["detail"]
     problem(service.call("GET", "/tickets/"), 404)  # and not sent elsewhere: an address has one spelling
 
 
