@@ -141,6 +141,12 @@ def save(
     if before is not None:
         held = WorkCalendar.from_spec(before.spec, code=code, version=before.version)
     calendar = change(held)
+    if not any(calendar.to_spec()["week"].values()):  # dated days alone come to an end, and every limit with them
+        raise Invalid.at(
+            "/week",
+            "每周至少要有一天有工作时间，否则时限不会到期，工单也收不进来",
+            "at least one day of the week needs working hours: else no limit would end, and no ticket could be taken in",
+        )
     same = held is not None and held.fingerprint == calendar.fingerprint
     if before is not None and same and name in (None, before.name):
         return Saved(before, changed=False)

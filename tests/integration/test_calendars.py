@@ -169,6 +169,16 @@ def test_a_calendar_is_made_and_its_week_replaced(service: Service) -> None:
     assert refused.json()["errors"][0]["pointer"] == "/week"
 
 
+def test_a_week_without_hours_is_refused_for_it_would_stop_every_limit_and_so_the_intake(service: Service) -> None:
+    weeks: tuple[dict[str, list[list[str]]], ...] = ({}, {"mon": [], "sun": []})
+    for week in weeks:
+        refused = service.call("PUT", "/calendars/cn", json={"week": week})
+        assert (refused.status_code, refused.json()["errors"][0]["pointer"]) == (422, "/week"), (
+            "whatever dated days it has"
+        )
+    service.push()
+
+
 def test_administrators_and_dispatchers_edit_and_everybody_reads(service: Service) -> None:
     body = {"calendar": "cn", "start": at("2026-03-02 10:00"), "limit": DAYS_5}
     for role in ("admin", "dispatcher", "supervisor", "caller", "leader", "auditor", "integrator"):
