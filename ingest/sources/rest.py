@@ -2,12 +2,17 @@
 
 A position is a small JSON object that is committed with the page that led to it:
 
-    numbered pages   {"since", "until", "page", "total", "again"}   within a span of change times; then {"since"}
+    numbered pages   {"since", "until", "size", "page", "total", …}   within a span of change times; then {"since"}
     a token          {"token"}
     a span alone     {"since"}
 
 Numbered pages shift when a record leaves the span between two requests, and the first record of the next page would be
 missed. So where the total changes meanwhile, the span is read once more; what is known already costs next to nothing.
+
+The total does not tell where the upstream's clock is behind, or it writes late: a record that is changed then leaves its
+place and comes again at the end of the very same span. That can be so in the last minutes alone, as many as the overlap
+has. They are a span of their own, which the next pull reads again, and none older with it. A pull that was cut off in them
+says where they began (``back``): once what it had begun is ended, they are read again from there, however long ago that is.
 """
 
 from __future__ import annotations
@@ -76,12 +81,32 @@ class RestFeed:
         if self.spec.window is None:
             yield from self._numbered({}, {}, {})
             return
-        for since, until in spans(self.spec.window, position, now, self._widen):
-            begun = position if position.get("since") == since.isoformat() and "until" in position else {}
-            kept = {"since": since.isoformat(), "until": until.isoformat()}
-            after = {"since": until.isoformat(), "through": until.isoformat()}
-            yield from self._numbered({**begun, **kept}, window_params(self.spec.window, since, until), after)
-            position = after
+        resumed = "until" in position
+        for page in self._by_spans(self.spec.window, position, now):
+            position = page.position
+            yield page
+        if resumed and "back" in position:
+            yield from self._by_spans(self.spec.window, position, now)
+
+    def _by_spans(self, window: Window, position: Position, now: datetime) -> Iterator[Page]:
+        settled = now - timedelta(minutes=window.overlap_minutes) - self._widen
+        cut_off = {"back": position["back"]} if "until" in position and "back" in position else {}
+        for whole in spans(window, position, now, self._widen):
+            begun = position if position.get("since") == whole[0].isoformat() and "until" in position else {}
+            for since, until in [whole] if begun else self._parts(window, *whole, settled):
+                back = {"back": settled.isoformat()} if until > settled else {}
+                kept = {"since": since.isoformat(), "until": until.isoformat(), **back, **cut_off}
+                after = {"since": until.isoformat(), "through": until.isoformat(), **cut_off}
+                yield from self._numbered({**begun, **kept}, window_params(window, since, until), after)
+                position = after
+
+    def _parts(
+        self, window: Window, since: datetime, until: datetime, settled: datetime
+    ) -> list[tuple[datetime, datetime]]:
+        """A span, in two where it reaches beyond ``settled`` and comes in pages that can shift."""
+        if self.spec.paging.style == "number" and window.until and since < settled < until:
+            return [(since, settled), (settled, until)]
+        return [(since, until)]
 
     def one(self, external_id: str) -> Record | None:
         """The record of one id, for the reconciliation; None where the upstream has none."""
@@ -158,9 +183,12 @@ class RestFeed:
 
     def _numbered(self, begun: Position, params: Mapping[str, str], after: Position) -> Iterator[Page]:
         paging = self.spec.paging
+        base: Position = {key: begun[key] for key in ("since", "until", "back") if key in begun}
+        base["size"] = paging.size
+        if begun.get("size") != paging.size:
+            begun = base  # what was begun counts pages of another size
         page, total, passes = begun.get("page", paging.first), begun.get("total"), begun.get("again", 0)
         moved = bool(begun.get("moved"))
-        base: Position = {key: begun[key] for key in ("since", "until") if key in begun}
         before: list[Record] | None = None
         for _ in range(MOST_PAGES):
             asked = {**params, **self._size()}
@@ -204,14 +232,18 @@ def spans(
     window: Window, position: Position, now: datetime, widen: timedelta = timedelta(0)
 ) -> Iterator[tuple[datetime, datetime]]:
     """The spans to ask for from ``position`` until ``now``, the one that was begun first. A finished span says where
-    it ended (``through``); the next begins so much before as the overlap has it, and ``widen`` besides."""
+    it ended (``through``); the next begins so much before as the overlap has it, and ``widen`` besides, or where it is
+    told to go back to."""
     longest = timedelta(days=window.longest_days)
+    overlap = timedelta(minutes=window.overlap_minutes) + widen
     if "until" in position:
         begin, end = _moment(position["since"]), _moment(position["until"])
         yield begin, end
         begin = end
     elif "since" in position:
-        begin = _moment(position["since"]) - timedelta(minutes=window.overlap_minutes) - widen
+        begin = _moment(position["since"]) - overlap
+        if "back" in position:
+            begin = min(begin, _moment(position["back"]))
     else:
         begin = now - timedelta(days=window.first_days)
     while begin < now:

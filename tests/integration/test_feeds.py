@@ -196,13 +196,18 @@ def test_what_the_office_corrected_stands_until_the_source_says_something_new(
     assert (found.title, found.priority) == ("人工更正的标题", "emergency")
 
 
+def in_pages_of(size: int, address: str) -> FeedSpec:
+    """The hotline, that many records a page."""
+    spec = simulated("hotline12345", address)
+    return spec.model_copy(update={"paging": spec.paging.model_copy(update={"size": size})})
+
+
 def test_pages_that_shift_while_they_are_read_leave_nothing_out(feed_runtime: Runtime, moving: Moving) -> None:
     """Numbered pages of a span of change times: a record changed between two requests leaves the span, and the next
     page begins one record later than it should."""
     world = World(5, moving.now, Faults(update=0))
     with serving(world) as address:
-        spec = simulated("hotline12345", address)
-        add(feed_runtime, spec.model_copy(update={"paging": spec.paging.model_copy(update={"size": 10})}))
+        add(feed_runtime, in_pages_of(10, address))
         for _ in range(40):
             world.advance(1)
             moving.moment += timedelta(seconds=1)
@@ -224,6 +229,50 @@ def test_pages_that_shift_while_they_are_read_leave_nothing_out(feed_runtime: Ru
     assert there >= 40 - 3, "what has not left the span was read in the same pull"
     accounted(feed_runtime, world)
     assert (ticket(feed_runtime, "S000012").content or "").endswith("补充")
+
+
+def test_a_record_changed_under_a_clock_that_is_behind_hides_none_however_late_the_pull_goes_on(
+    feed_runtime: Runtime, moving: Moving
+) -> None:
+    """Changed, it goes from the first page to the last of the very same span, whose total stays; the first of the second
+    page is now the last of the first, which has been read. The pull is cut off there, and goes on a day later."""
+    world = World(5, moving.now, Faults(update=0, skew_seconds=-60))
+    with serving(world) as address:
+        add(feed_runtime, in_pages_of(4, address))
+        world.advance(12)
+        moving.moment += timedelta(seconds=5)
+
+        def meanwhile(done: Pulled) -> None:
+            if done.tally.created == 4:
+                world._change("S000001")
+
+        stopped = pull(
+            feed_runtime,
+            "hotline12345",
+            pace=moving.pace(),
+            on_page=meanwhile,
+            stop=lambda: counts(feed_runtime)[0] >= 4,
+        )
+        assert (stopped.state, counts(feed_runtime)) == ("stopped", (4, 0))
+        moving.moment += timedelta(days=1)
+        assert pull(feed_runtime, "hotline12345", pace=moving.pace()).state == "done"
+        accounted(feed_runtime, world)
+        last = pull(feed_runtime, "hotline12345", pace=moving.pace()).tally
+    assert (last.created, last.corrected, last.rejected) == (0, 0, 0)
+
+
+def test_pages_made_longer_in_the_middle_of_a_span_leave_nothing_out(feed_runtime: Runtime, moving: Moving) -> None:
+    world = World(5, moving.now, Faults(update=0))
+    with serving(world) as address:
+        add(feed_runtime, in_pages_of(2, address))
+        world.advance(20)
+        moving.moment += timedelta(seconds=1)
+        stopped = pull(feed_runtime, "hotline12345", pace=moving.pace(), stop=lambda: counts(feed_runtime)[0] >= 6)
+        assert (stopped.state, counts(feed_runtime)) == ("stopped", (6, 0))
+        with feed_runtime.database.write() as session:
+            feed_book.keep(session, in_pages_of(10, address), actor="test", now=moving.now(), replace=True)
+        pull(feed_runtime, "hotline12345", pace=moving.pace())
+        accounted(feed_runtime, world)
 
 
 def test_the_same_days_sent_again_change_nothing(feed_runtime: Runtime, moving: Moving) -> None:
