@@ -23,6 +23,7 @@ from app.config import Settings
 from app.models import Ticket
 from app.runtime import Runtime
 from app.services import accounts
+from tests.integration.killing.doors import Place
 from tests.integration.killing.machines import PATIENCE, Duban, until
 from tests.integration.killing.series import Load, Series
 
@@ -39,6 +40,26 @@ def test_a_server_and_a_worker_killed_under_load_lose_nothing_and_double_nothing
     assert ledger.answers["push: none"] > 0, "the kills must come in the middle of a load"
     assert {bool(ledger.refused), bool(ledger.files)} == {True}, "every door must have been in use"
     assert tickets > len(ledger.tickets)
+
+
+class BrokenOff(Series):
+    """A series that does not come to its first kill."""
+
+    def _turn(self, place: Place, number: int) -> None:
+        until(lambda: self._pushes() >= 20, "nobody is answered")
+        raise RuntimeError("broken off")
+
+
+def test_a_series_goes_on_behind_one_that_broke_off_and_holds_the_database_to_what_that_was_told(
+    sqlite_url: str, tmp_path: Path
+) -> None:
+    load = Load(pushers=2, rows=200, growth=1)
+    with pytest.raises(RuntimeError, match="broken off"):
+        BrokenOff(tmp_path, sqlite_url, load).run(1)
+    series = Series(tmp_path, sqlite_url, load)
+    series.run(0)
+    assert (series.name, series.ledger.broken) == ("r2", {"r1"})
+    assert sum(one.startswith("r1-") for one in series.ledger.tickets) >= 20
 
 
 def test_a_server_told_to_stop_under_load_answers_whoever_it_has_taken_in(database_url: str, tmp_path: Path) -> None:

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import argparse
 import random
+import signal
 import sys
 import time
 from pathlib import Path
 
 from tests.integration.killing.machines import Postgres
-from tests.integration.killing.series import Series
+from tests.integration.killing.series import Load, Series
 
 
 def _tell(line: str) -> None:
@@ -28,7 +29,9 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=12)
     parser.add_argument("--seed", type=int, default=None, help="of the moments and ways of the kills")
     parser.add_argument("--postgresql", action="store_true", help="on PostgreSQL (programs: DUBAN_POSTGRES_BIN)")
+    parser.add_argument("--rows", type=int, default=Load().rows, help="of each file; fewer make for quicker kills")
     given = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("told to end"))  # and leaves no PostgreSQL behind
     seed = random.SystemRandom().randrange(10**6) if given.seed is None else given.seed
     random.seed(seed)
     folder = given.folder.resolve()
@@ -40,8 +43,9 @@ def main() -> None:
     try:
         url = postgres.url if postgres else f"sqlite:///{folder / 'duban.db'}"
         series = Series(
-            folder, url, postgres=postgres, say=lambda what: _tell(f"{time.monotonic() - began:6.1f} s  {what}")
-        )
+            folder, url, Load(rows=given.rows), postgres,
+            say=lambda what: _tell(f"{time.monotonic() - began:6.1f} s  {what}"),
+        )  # fmt: skip
         tickets = series.run(given.kills)
     finally:
         if postgres is not None:

@@ -25,7 +25,8 @@ class FileTaken:
 @dataclass
 class Ledger:
     """``tickets``: id at the source → ticket, as answered. ``refused``: rows of batches answered as rejects, as sent.
-    ``answers``: how often each door gave which answer; ``strange``: answers that should never come."""
+    ``answers``: how often each door gave which answer; ``strange``: answers that should never come. ``broken``: runs that
+    broke off, so that something may be there whose answer nobody has waited for."""
 
     tickets: dict[str, int] = field(default_factory=dict)
     refused: set[str] = field(default_factory=set)
@@ -34,6 +35,7 @@ class Ledger:
     kills: Counter[str] = field(default_factory=Counter)
     strange: list[str] = field(default_factory=list)
     runs: int = 0
+    broken: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self.lock = threading.Lock()
@@ -58,9 +60,10 @@ class Ledger:
 
 def keep(path: Path, ledger: Ledger, worlds: dict[str, World]) -> None:
     """Write down the ledger and what the upstreams hold."""
-    books = {name: value for name, value in vars(ledger).items() if name != "lock"}
     held = {name: (world.items, world.changes, world.offered) for name, world in worlds.items()}
-    path.write_bytes(pickle.dumps((books, held)))
+    with ledger.lock:
+        books = {name: value for name, value in vars(ledger).items() if name != "lock"}
+        path.write_bytes(pickle.dumps((books, held)))
 
 
 def recall(path: Path, ledger: Ledger, worlds: dict[str, World]) -> None:

@@ -65,7 +65,7 @@ class Series:
         self._books = folder / "books.pickle"
         recall(self._books, self.ledger, self.worlds)
         self.ledger.runs += 1
-        keep(self._books, self.ledger, self.worlds)  # a run that breaks off has used its names up
+        self.name = f"r{self.ledger.runs}"
         self._environment = {
             "DUBAN_DATABASE_URL": url,
             "DUBAN_DATA_DIR": str(folder / "data"),
@@ -79,11 +79,17 @@ class Series:
 
     def run(self, kills: int) -> int:
         """So many kills; how many tickets there are in the end. Fails where anything is lost, twice or half."""
-        with self._working() as place:
-            self._say("everybody is at work")
-            for number in range(kills):
-                self._turn(place, number)
-            self._say("closing")
+        self.ledger.broken.add(self.name)
+        keep(self._books, self.ledger, self.worlds)  # however it ends, its names are used up
+        try:
+            with self._working() as place:
+                self._say("everybody is at work")
+                for number in range(kills):
+                    self._turn(place, number)
+                self._say("closing")
+            self.ledger.broken.discard(self.name)
+        finally:
+            keep(self._books, self.ledger, self.worlds)  # what was answered counts, also where the run broke off
         self._say("everything is read")
         tickets = self._checked()
         self._say("checked")
@@ -115,7 +121,7 @@ class Series:
     def _place(self, addresses: dict[str, str]) -> doors.Place:
         """Migrate the database, and make feeds, keys and a session for this run."""
         now = clock.now()
-        run = f"r{self.ledger.runs}"
+        run = self.name
         runtime = Runtime.open(Settings(database_url=SecretStr(self.url)), now)
         try:
             with runtime.database.write() as session:
@@ -191,16 +197,16 @@ class Series:
     # ------------------------------------------------------------------------------------------------------ the end
 
     def _pull_to_the_end(self, addresses: Mapping[str, str]) -> None:
-        """The upstreams recover and are read: by a pull that ends what the killed one had begun, one of its own, and a
-        further one that finds nothing new: the cursor is right."""
+        """The upstreams recover and stand still: one pull, which goes on where the killed one was, brings everything, and
+        the next one finds nothing new: the cursor is right."""
         runtime = Runtime.open(Settings(database_url=SecretStr(self.url)), clock.now())
         try:
             for name, world in self.worlds.items():
                 world.healthy = True
                 found = [pull(runtime, name, force=True)]
                 with runtime.database.write() as session:
-                    _keep_feed(session, name, addresses[name], size=200)  # what is begun is ended: now faster
-                found += [pull(runtime, name, force=True) for _ in range(2)]
+                    _keep_feed(session, name, addresses[name], size=200)  # reads the last half hour again
+                found.append(pull(runtime, name, force=True))
                 assert {each.state for each in found} == {"done"}, found
                 last = found[-1].tally
                 assert (last.created, last.corrected, last.rejected) == (0, 0, 0), f"{name}: {last} after the end"
