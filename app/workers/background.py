@@ -13,9 +13,9 @@ from app.workers.leadership import Leadership
 from app.workers.scheduler import JOBS, Scheduler
 from app.workers.sweeper import Sweeper
 
-STOP_SECONDS = 5.0
+STOP_SECONDS = 3.0
 """How long a stop waits for what is under way. Whatever that is, it is whole or undone when it is cut off; and containers
-are killed after ten seconds."""
+are killed after ten seconds, of which open streams may have taken five."""
 
 
 def holder_name() -> str:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from threading import Condition, Event
+from threading import Condition, Event, Thread
 
 from apscheduler.schedulers.background import BackgroundScheduler
 from sqlmodel import Session
@@ -27,6 +27,8 @@ from app.workers.leadership import Leadership
 logger = logging.getLogger("duban.scheduler")
 RETRY_AFTER = timedelta(minutes=10)
 """How long a period that failed, or whose leader died in it, waits before it is tried again."""
+NOTE_SECONDS = 1.0
+"""How long a stop waits until it is written down what it has broken off: the database may be busy, or away."""
 BROKEN_OFF = "broken off: the service was stopped"
 """What is recorded of a period that a stop did not wait for; whoever leads next does it again at once."""
 
@@ -88,8 +90,17 @@ class Scheduler:
             left = list(self._at_work)
         for name, period in left:
             logger.warning("the job %s %s is broken off: the service is stopping", name, period)
-            self._record(name, period, BROKEN_OFF)
+            noting = Thread(target=self._note_broken_off, args=(name, period), daemon=True)
+            noting.start()
+            noting.join(NOTE_SECONDS)
         return not left
+
+    def _note_broken_off(self, name: str, period: str) -> None:
+        """Where this cannot be written down, the period waits as if its leader had died."""
+        try:
+            self._record(name, period, BROKEN_OFF)
+        except Exception:
+            logger.exception("that the job %s %s is broken off cannot be recorded", name, period)
 
     def tick(self, job: Job, now: datetime | None = None) -> int:
         """Look at ``job`` once: run what is due, if this process leads. How many periods were done."""

@@ -13,6 +13,7 @@ from pathlib import Path
 from threading import Barrier, Event, Thread
 
 import pytest
+from sqlalchemy import update
 
 from app import clock
 from app.models import JobRun, Lease, Seal, SweepRun
@@ -153,6 +154,25 @@ def test_a_stop_does_not_wait_for_a_long_report_and_the_next_leader_does_it_at_o
     at_work.join(60)
     assert diary.done == PERIODS
     assert [(run.period, run.error) for run in office.all(JobRun)] == [(period, None) for period in PERIODS]
+
+
+def test_a_stop_does_not_wait_for_a_busy_database_either(office: Office) -> None:
+    begun, released = Event(), Event()
+
+    def long(runtime: Runtime, period: str, now: datetime) -> None:
+        begun.set()
+        released.wait(60)
+
+    scheduler = led(office)
+    at_work = Thread(target=scheduler.tick, args=(Job("diary", 60, long, lambda _runtime, _now: PERIODS), START))
+    at_work.start()
+    begun.wait(60)
+    with office.runtime.database.write() as session:
+        session.execute(update(JobRun).values(error="held"))
+        assert not scheduler.stop(patience=0)
+        assert at_work.is_alive()
+    released.set()
+    at_work.join(60)
 
 
 def test_a_stop_waits_for_a_job_that_ends_soon_and_begins_no_other_period(office: Office) -> None:
