@@ -10,10 +10,10 @@ import time
 from app.runtime import Runtime
 from app.workers import feeds, recompute, reports, seal
 from app.workers.leadership import Leadership
-from app.workers.scheduler import JOBS, Scheduler
+from app.workers.scheduler import JOBS, NOTE_SECONDS, Scheduler
 from app.workers.sweeper import Sweeper
 
-STOP_SECONDS = 3.0
+STOP_SECONDS = 2.0
 """How long a stop waits for what is under way. Whatever that is, it is whole or undone when it is cut off; and containers
 are killed after ten seconds, of which open streams may have taken five."""
 
@@ -54,6 +54,6 @@ class Background:
         for worker in workers:
             worker.tell()
         ended = [worker.stop(max(0.0, ends - time.monotonic())) for worker in workers]
-        self.leadership.stop()
+        self.leadership.stop(NOTE_SECONDS)
         self._started = False
         return all(ended)

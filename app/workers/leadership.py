@@ -86,18 +86,27 @@ class Leadership:
         """Begin to claim and renew."""
         self._thread.start()
 
-    def stop(self) -> None:
-        """Give the lease up at once, so that another need not wait for it to run out."""
+    def stop(self, patience: float = 60.0) -> None:
+        """Give the lease up at once, so that another need not wait for it to run out; which it does by itself where the
+        database does not answer within ``patience`` seconds."""
         self._stop.set()
+        giving_up = Thread(target=self._give_up, daemon=True)
+        giving_up.start()
+        giving_up.join(patience)
+
+    def _give_up(self) -> None:
         if self._thread.is_alive():
-            self._thread.join(10)
+            self._thread.join()
         if self._epoch is None:
             return
-        with self._database.write() as session:
-            row = session.get(Lease, self._name, with_for_update=self._database.is_postgresql or None)
-            if row is not None and row.holder == self.holder and row.epoch == self._epoch:
-                row.expires_at = clock.now()
-                session.add(row)
+        try:
+            with self._database.write() as session:
+                row = session.get(Lease, self._name, with_for_update=self._database.is_postgresql or None)
+                if row is not None and row.holder == self.holder and row.epoch == self._epoch:
+                    row.expires_at = clock.now()
+                    session.add(row)
+        except Exception:
+            logger.exception("the lease %s could not be given up", self._name)
         self._epoch = None
 
     def _loop(self) -> None:

@@ -82,17 +82,18 @@ class Scheduler:
         if self._scheduler.running:
             self._scheduler.shutdown(wait=False)
 
-    def stop(self, patience: float) -> bool:
-        """Wait so many seconds for what is under way; whether that has come to its end."""
+    def stop(self, patience: float, noting: float = NOTE_SECONDS) -> bool:
+        """Wait so many seconds for what is under way; whether that has come to its end. ``noting``: for the record of
+        what has not."""
         self.tell()
         with self._over:
             self._over.wait_for(lambda: not self._at_work, patience)
             left = list(self._at_work)
         for name, period in left:
             logger.warning("the job %s %s is broken off: the service is stopping", name, period)
-            noting = Thread(target=self._note_broken_off, args=(name, period), daemon=True)
-            noting.start()
-            noting.join(NOTE_SECONDS)
+            note = Thread(target=self._note_broken_off, args=(name, period), daemon=True)
+            note.start()
+            note.join(noting)
         return not left
 
     def _note_broken_off(self, name: str, period: str) -> None:

@@ -145,7 +145,7 @@ def test_a_stop_does_not_wait_for_a_long_report_and_the_next_leader_does_it_at_o
     at_work = Thread(target=scheduler.tick, args=(Job("diary", 60, long, lambda _runtime, _now: PERIODS), START))
     at_work.start()
     begun.wait(60)
-    assert not scheduler.stop(patience=0)
+    assert not scheduler.stop(patience=0, noting=60)
     (broken,) = office.all(JobRun)
     assert (broken.period, broken.done_at, broken.error) == (PERIODS[0], None, BROKEN_OFF)
     diary = Diary()
@@ -170,6 +170,7 @@ def test_a_stop_does_not_wait_for_a_busy_database_either(office: Office) -> None
     with office.runtime.database.write() as session:
         session.execute(update(JobRun).values(error="held"))
         assert not scheduler.stop(patience=0)
+        scheduler._leadership.stop(patience=1)
         assert at_work.is_alive()
     released.set()
     at_work.join(60)
