@@ -83,7 +83,7 @@ def test_a_feed_is_added_pulled_compared_and_switched_off(shell: Shell, moving: 
         assert "already" in shell.run("feed", "add", str(file), "--name", "east", code=1)
         done = shell.json("feed", "pull", "east")
         assert (done["state"], done["created"], done["error"]) == ("done", 9, None)
-        assert shell.run("feed", "pull", "east") == "1 pages  0 created, 0 corrected, 9 unchanged, 0 rejected\n"
+        assert shell.run("feed", "pull", "east") == "2 pages  0 created, 0 corrected, 9 unchanged, 0 rejected\n"
         day = moving.moment.astimezone().date().isoformat()
         compared = shell.json("feed", "reconcile", "east", "--day", day)
         assert (compared["missing"], compared["extra"]) == ([], [])

@@ -11,6 +11,8 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
 from threading import Barrier, Event, Thread
+from threading import enumerate as enumerate_threads
+from types import SimpleNamespace
 
 import pytest
 from sqlalchemy import update
@@ -64,12 +66,16 @@ def test_of_many_who_ask_at_once_one_leads(office: Office) -> None:
     assert sorted(won, key=str) == [1, None, None, None, None, None]
 
 
-def test_who_could_not_renew_in_time_no_longer_believes_to_lead(office: Office) -> None:
+def test_who_could_not_renew_in_time_no_longer_believes_to_lead(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seconds = [1000.0]
+    monkeypatch.setattr("app.workers.leadership.time", SimpleNamespace(monotonic=lambda: seconds[0]))
     leader = Leadership(office.database, "one")
-    leader.term = timedelta(milliseconds=60)
     leader.beat(START)
+    seconds[0] += leader.term.total_seconds() - 0.1
     assert leader.epoch == 1
-    time.sleep(0.08)
+    seconds[0] += 0.2
     assert leader.epoch is None
 
 
@@ -164,6 +170,7 @@ def test_a_stop_does_not_wait_for_a_busy_database_either(office: Office) -> None
         released.wait(60)
 
     scheduler = led(office)
+    before = set(enumerate_threads())
     at_work = Thread(target=scheduler.tick, args=(Job("diary", 60, long, lambda _runtime, _now: PERIODS), START))
     at_work.start()
     begun.wait(60)
@@ -173,7 +180,9 @@ def test_a_stop_does_not_wait_for_a_busy_database_either(office: Office) -> None
         scheduler._leadership.stop(patience=1)
         assert at_work.is_alive()
     released.set()
-    at_work.join(60)
+    for thread in set(enumerate_threads()) - before:
+        thread.join(60)
+        assert not thread.is_alive()
 
 
 def test_a_stop_waits_for_a_job_that_ends_soon_and_begins_no_other_period(office: Office) -> None:
