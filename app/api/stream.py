@@ -12,9 +12,9 @@ import contextlib
 import logging
 import time
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Self, TypeVar
 
 import orjson
 from fastapi import APIRouter, Depends, Header, Query, Request
@@ -29,6 +29,7 @@ from app.security.principal import Principal
 from app.services.alerts import alert_view
 from app.store import oversight as store
 
+T = TypeVar("T")
 logger = logging.getLogger("duban.stream")
 router = APIRouter(tags=["supervision"])
 POLL_SECONDS = 0.25
@@ -68,6 +69,7 @@ class Broadcaster:
         self._closing = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._task: asyncio.Task[None] | None = None
+        self._asked: set[asyncio.Future[Any]] = set()
 
     async def __aenter__(self) -> Self:
         self._loop = asyncio.get_running_loop()
@@ -80,6 +82,15 @@ class Broadcaster:
             self._task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._task
+        if self._asked:
+            await asyncio.wait(self._asked)  # the database is closed next, and nobody may be reading then
+
+    async def _ask(self, what: Callable[..., T], *given: Any) -> T:
+        """Ask the database in a thread, which goes on to its end whatever becomes of the one who asks."""
+        asked = asyncio.ensure_future(run_in_threadpool(what, *given))
+        self._asked.add(asked)
+        asked.add_done_callback(self._asked.discard)
+        return await asyncio.shield(asked)
 
     def stop(self) -> None:
         """End every stream; may be called from any thread or a signal handler, before the server waits for them."""
@@ -99,7 +110,7 @@ class Broadcaster:
         self._viewers += 1
         self._watched.set()
         try:
-            head = await run_in_threadpool(self._read_head)
+            head = await self._ask(self._read_head)
             # an id from the future was never given by this database: begin at the head
             last = head if after is None else min(after, head)
             yield ServerSentEvent(comment="duban alerts", id=str(last), retry=RETRY_MILLISECONDS)
@@ -128,7 +139,7 @@ class Broadcaster:
         if self._recent and last >= self._recent[0].id - 1:
             first = self._recent[0].id
             return [self._recent[n] for n in range(last + 1 - first, min(len(self._recent), last + 1 - first + PAGE))]
-        return await run_in_threadpool(self._read, last)
+        return await self._ask(self._read, last)
 
     def _read_head(self) -> int:
         with self._runtime.database.read() as session:
@@ -159,9 +170,9 @@ class Broadcaster:
 
     async def _look(self) -> None:
         if self._head == 0 and not self._recent:
-            self._head = await run_in_threadpool(self._read_head)
+            self._head = await self._ask(self._read_head)
             self._wake()
-        while fresh := await run_in_threadpool(self._read, self._head):
+        while fresh := await self._ask(self._read, self._head):
             self._recent.extend(fresh)
             self._head = fresh[-1].id
             self._wake()
