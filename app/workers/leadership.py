@@ -19,6 +19,7 @@ from sqlmodel import Session, col
 from app import clock
 from app.db import Database
 from app.models import Lease
+from app.workers.within import try_within
 
 logger = logging.getLogger("duban.leadership")
 TERM_SECONDS = 3.0
@@ -90,24 +91,19 @@ class Leadership:
         """Give the lease up at once, so that another need not wait for it to run out; which it does by itself where the
         database does not answer within ``patience`` seconds."""
         self._stop.set()
-        giving_up = Thread(target=self._give_up, daemon=True)
-        giving_up.start()
-        giving_up.join(patience)
+        try_within(patience, f"giving up the lease {self._name}", self._give_up)
 
     def _give_up(self) -> None:
         if self._thread.is_alive():
             self._thread.join()
-        if self._epoch is None:
+        epoch, self._epoch = self._epoch, None
+        if epoch is None:
             return
-        try:
-            with self._database.write() as session:
-                row = session.get(Lease, self._name, with_for_update=self._database.is_postgresql or None)
-                if row is not None and row.holder == self.holder and row.epoch == self._epoch:
-                    row.expires_at = clock.now()
-                    session.add(row)
-        except Exception:
-            logger.exception("the lease %s could not be given up", self._name)
-        self._epoch = None
+        with self._database.write() as session:
+            row = session.get(Lease, self._name, with_for_update=self._database.is_postgresql or None)
+            if row is not None and row.holder == self.holder and row.epoch == epoch:
+                row.expires_at = clock.now()
+                session.add(row)
 
     def _loop(self) -> None:
         while not self._stop.is_set():

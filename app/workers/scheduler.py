@@ -14,7 +14,8 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from threading import Condition, Event, Thread
+from functools import partial
+from threading import Condition, Event
 
 from apscheduler.schedulers.background import BackgroundScheduler
 from sqlmodel import Session
@@ -23,6 +24,7 @@ from app import clock
 from app.models import JobRun
 from app.runtime import Runtime
 from app.workers.leadership import Leadership
+from app.workers.within import try_within
 
 logger = logging.getLogger("duban.scheduler")
 RETRY_AFTER = timedelta(minutes=10)
@@ -91,17 +93,10 @@ class Scheduler:
             left = list(self._at_work)
         for name, period in left:
             logger.warning("the job %s %s is broken off: the service is stopping", name, period)
-            note = Thread(target=self._note_broken_off, args=(name, period), daemon=True)
-            note.start()
-            note.join(noting)
+            # Where this cannot be written down, the period waits as if its leader had died.
+            note = partial(self._record, name, period, BROKEN_OFF)
+            try_within(noting, f"noting that the job {name} {period} is broken off", note)
         return not left
-
-    def _note_broken_off(self, name: str, period: str) -> None:
-        """Where this cannot be written down, the period waits as if its leader had died."""
-        try:
-            self._record(name, period, BROKEN_OFF)
-        except Exception:
-            logger.exception("that the job %s %s is broken off cannot be recorded", name, period)
 
     def tick(self, job: Job, now: datetime | None = None) -> int:
         """Look at ``job`` once: run what is due, if this process leads. How many periods were done."""
@@ -117,8 +112,7 @@ class Scheduler:
         return done
 
     @contextmanager
-    def _working(self, *what: str) -> Iterator[None]:
-        name, period = what
+    def _working(self, name: str, period: str) -> Iterator[None]:
         self._at_work.append((name, period))
         try:
             yield
@@ -130,7 +124,7 @@ class Scheduler:
     def _once(self, job: Job, now: datetime) -> bool:
         try:
             job.run(self._runtime, "", now)
-        except Exception:
+        except Exception:  # a bug of one job must not end the others; it is looked at again at its interval
             logger.exception("the job %s failed", job.name)
             return False
         return True
@@ -142,7 +136,7 @@ class Scheduler:
         error: str | None = None
         try:
             job.run(self._runtime, period, now)
-        except Exception as failure:
+        except Exception as failure:  # recorded, and tried again later; the periods behind it go on
             logger.exception("the job %s failed for %s", job.name, period)
             error = f"{type(failure).__name__}: {failure}"[:500]
         self._record(job.name, period, error)
