@@ -140,69 +140,57 @@ def test_a_period_that_failed_is_recorded_and_tried_again_later(office: Office) 
     assert diary.done == PERIODS[::-1]
 
 
+class Long(Diary):
+    """A job that a led scheduler is at, in a thread, until ``released``."""
+
+    def __init__(self, office: Office) -> None:
+        super().__init__()
+        self.begun, self.released = Event(), Event()
+        self.scheduler = led(office)
+        self.at_work = Thread(target=self.scheduler.tick, args=(self.job, START))
+        self.at_work.start()
+        assert self.begun.wait(60)
+
+    def run(self, runtime: Runtime, period: str, now: datetime) -> None:
+        self.begun.set()
+        self.released.wait(60)
+        super().run(runtime, period, now)
+
+
 def test_a_stop_does_not_wait_for_a_long_report_and_the_next_leader_does_it_at_once(office: Office) -> None:
-    begun, released = Event(), Event()
-
-    def long(runtime: Runtime, period: str, now: datetime) -> None:
-        begun.set()
-        released.wait(60)
-
-    scheduler = led(office)
-    at_work = Thread(target=scheduler.tick, args=(Job("diary", 60, long, lambda _runtime, _now: PERIODS), START))
-    at_work.start()
-    begun.wait(60)
-    assert not scheduler.stop(patience=0, noting=60)
+    long = Long(office)
+    assert not long.scheduler.stop(patience=0, noting=60)
     (broken,) = office.all(JobRun)
     assert (broken.period, broken.done_at, broken.error) == (PERIODS[0], None, BROKEN_OFF)
     diary = Diary()
     assert led(office).tick(diary.job, START + SECOND) == 2
-    released.set()
-    at_work.join(60)
-    assert diary.done == PERIODS
+    long.released.set()
+    long.at_work.join(60)
+    assert (diary.done, long.done) == (PERIODS, PERIODS[:1])
     assert [(run.period, run.error) for run in office.all(JobRun)] == [(period, None) for period in PERIODS]
 
 
 def test_a_stop_does_not_wait_for_a_busy_database_either(office: Office) -> None:
-    begun, released = Event(), Event()
-
-    def long(runtime: Runtime, period: str, now: datetime) -> None:
-        begun.set()
-        released.wait(60)
-
-    scheduler = led(office)
     before = set(enumerate_threads())
-    at_work = Thread(target=scheduler.tick, args=(Job("diary", 60, long, lambda _runtime, _now: PERIODS), START))
-    at_work.start()
-    begun.wait(60)
+    long = Long(office)
     with office.runtime.database.write() as session:
         session.execute(update(JobRun).values(error="held"))
-        assert not scheduler.stop(patience=0)
-        scheduler._leadership.stop(patience=1)
-        assert at_work.is_alive()
-    released.set()
+        assert not long.scheduler.stop(patience=0)
+        long.scheduler._leadership.stop(patience=1)
+        assert long.at_work.is_alive()
+    long.released.set()
     for thread in set(enumerate_threads()) - before:
         thread.join(60)
         assert not thread.is_alive()
 
 
 def test_a_stop_waits_for_a_job_that_ends_soon_and_begins_no_other_period(office: Office) -> None:
-    begun, told = Event(), Event()
-    done: list[str] = []
-
-    def short(runtime: Runtime, period: str, now: datetime) -> None:
-        begun.set()
-        told.wait(60)
-        done.append(period)
-
-    scheduler = led(office)
-    at_work = Thread(target=scheduler.tick, args=(Job("diary", 60, short, lambda _runtime, _now: PERIODS), START))
-    at_work.start()
-    begun.wait(60)
-    scheduler.tell()
-    told.set()
-    assert scheduler.stop(patience=60)
-    at_work.join(60)
-    assert done == PERIODS[:1]
+    job = Long(office)
+    job.scheduler.tell()
+    job.released.set()
+    assert job.scheduler.stop(patience=60)
+    job.at_work.join(60)
+    assert job.done == PERIODS[:1]
 
 
 STUCK = """
@@ -232,7 +220,10 @@ def test_a_service_that_is_told_to_end_leaves_a_long_job_behind(
         while service.stdout.readline() != "begun\n":
             assert service.poll() is None
         service.send_signal(told)
-        service.wait(60)
+        try:
+            service.wait(60)
+        finally:
+            service.kill()  # leaving the block would wait for it without limit
 
 
 def test_who_does_not_lead_does_nothing(office: Office) -> None:
