@@ -19,8 +19,9 @@ from app.domain.workcalendar import WorkCalendar, date_from_text, pointer_part, 
 from app.models import CalendarVersion
 from app.security.permissions import require
 from app.security.principal import Principal
+from app.services import reaches
 from app.services.recompute import Tally
-from app.services.reference import DEFAULT_CALENDAR, Reference, touch
+from app.services.reference import DEFAULT_CALENDAR, Reference, read_reference, touch
 from app.services.views import moment
 from app.store import reference as store
 
@@ -150,6 +151,9 @@ def save(
     same = held is not None and held.fingerprint == calendar.fingerprint
     if before is not None and same and name in (None, before.name):
         return Saved(before, changed=False)
+    problems = reaches.of_calendar(session, read_reference(session), calendar, now)
+    if problems:
+        raise Invalid(problems)
     row = CalendarVersion(
         code=code,
         version=1 if before is None else before.version + 1,

@@ -8,12 +8,13 @@ from typing import Any
 
 from sqlmodel import Session
 
-from app.domain.errors import Conflict, NotFound
+from app.domain.errors import Conflict, Invalid, NotFound
 from app.domain.ladder import Ladder
 from app.models import LadderVersion
 from app.security.permissions import require
 from app.security.principal import Principal
-from app.services.reference import touch
+from app.services import reaches
+from app.services.reference import read_reference, touch
 from app.services.views import moment
 from app.store import reference as store
 
@@ -50,6 +51,9 @@ def write(session: Session, who: Principal, spec: Mapping[str, Any], *, now: dat
     ladder = Ladder.from_spec({**held, **spec, "version": version})
     if latest is not None and {**ladder.to_spec(), "version": 0} == {**latest.spec, "version": 0}:
         return latest
+    problems = reaches.of_ladder(read_reference(session), ladder)
+    if problems:
+        raise Invalid(problems)
     row = LadderVersion(code=ladder.code, version=version, spec=ladder.to_spec(), created_by=who.actor, created_at=now)
     session.add(row)
     session.flush()

@@ -22,6 +22,7 @@ from app.domain.words import KIND, PRIORITY, SEVERITY
 from app.models import PolicyVersion
 from app.security.permissions import require
 from app.security.principal import Principal
+from app.services import reaches
 from app.services.reference import Node, Reference, read_reference, touch
 from app.services.views import moment
 from app.store import reference as store
@@ -162,7 +163,8 @@ def _keep_a_fallback(session: Session, now: datetime) -> None:
 
 
 def _checked(ref: Reference, spec: Mapping[str, Any]) -> Policy:
-    """The policy that ``spec`` says; every code it names must exist, for one that does not would silently never match."""
+    """The policy that ``spec`` says; every code it names must exist, for one that does not would silently never match; and
+    every limit must end, for one that does not would have each ticket refused."""
     if isinstance(spec, dict):
         spec = {key: value for key, value in spec.items() if key != "version"}
     problems: list[FieldProblem] = []
@@ -192,6 +194,7 @@ def _checked(ref: Reference, spec: Mapping[str, Any]) -> Policy:
         problems.append(
             FieldProblem("/calendar", f"没有该日历，现有：{listed}", f"no such calendar; there are: {listed}")
         )
+    problems += reaches.of_policy(ref, policy)
     if problems:
         raise Invalid(problems)
     return policy

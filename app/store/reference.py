@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from sqlalchemy import func, select
 from sqlmodel import Session, col
 
-from app.models import CalendarVersion, Category, Grid, LadderVersion, PolicyVersion, Source, Unit
+from app.models import CalendarVersion, Category, Deadline, Grid, LadderVersion, PolicyVersion, Source, Unit
 
 Node = TypeVar("Node", Unit, Grid, Category)
 Coded = TypeVar("Coded", Unit, Grid, Category, Source)
@@ -38,6 +38,14 @@ def every_version(session: Session, table: type[Versioned], code: str | None = N
     """Every version (of one code), oldest first."""
     query = select(table) if code is None else select(table).where(col(table.code) == code)
     return session.execute(query.order_by(col(table.created_at), col(table.id))).scalars().all()
+
+
+def policies_of_open_deadlines(session: Session) -> set[int]:
+    """The ids of the versions of policies that a deadline still runs by."""
+    query = select(col(Deadline.policy_id)).where(
+        col(Deadline.met_at).is_(None), col(Deadline.cancelled_at).is_(None), col(Deadline.policy_id).is_not(None)
+    )
+    return {key for key in session.execute(query.distinct()).scalars() if key is not None}
 
 
 def by_code(session: Session, table: type[Coded], code: str) -> Coded | None:

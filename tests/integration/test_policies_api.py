@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from datetime import date, timedelta
 from typing import Any
 
 from tests.support import Service, at, due
@@ -168,3 +169,58 @@ def test_a_receipt_comes_as_text_in_both_languages_and_refuses_what_is_not_there
     service.get("/tickets/999999/deadlines/complete/receipt", expect=404)
     other = service.key("unit", unit="CG")
     assert service.call("GET", f"{path}/complete/receipt", key=other).status_code == 404
+
+
+HOURS = [["09:00", "10:00"]]
+LONG = {**NOISE, "code": "long", "limits": {"complete": {"unit": "working_hours", "amount": 15_000.5}}}
+
+
+def problem(service: Service, method: str, path: str, json: dict[str, Any]) -> tuple[str, str]:
+    """Where a request is refused, and why."""
+    (told,) = send(service, method, path, 422, json=json)["errors"]
+    return told["pointer"], told["detail"]
+
+
+def test_a_limit_that_does_not_end_by_some_calendar_is_refused_with_the_most_that_does(service: Service) -> None:
+    send(service, "PUT", "/calendars/tiny", 201, json={"week": {"wed": HOURS}})
+    said = "must be within 5,217 working {}: by the calendar 'tiny' a longer one is not sure to end in 100 years"
+    place = "/limits/complete/amount"
+    assert problem(service, "POST", "/policies", LONG) == (place, said.format("hours"))
+    days = {"complete": {"unit": "working_days", "amount": 20_000}}
+    of_its_own = {**LONG, "limits": days, "calendar": "tiny"}
+    assert problem(service, "POST", "/policies", of_its_own) == (place, said.format("days"))
+    assert problem(service, "PATCH", "/policies/default", {"limits": days})[0] == place
+    rungs = service.get("/ladders")["items"][0]["rungs"]
+    rungs[1]["offset"] = {"unit": "working_days", "amount": -20_000}
+    assert problem(service, "PATCH", "/ladders/default", {"rungs": rungs})[0] == "/rungs/1/offset/amount"
+    most = {**LONG, "limits": {"complete": {"unit": "working_days", "amount": 5_217}}, "calendar": "tiny"}
+    send(service, "POST", "/policies", 201, json=most)
+    assert due(service.push(kind="complaint", received_at=at("2026-03-02 10:00"))) == "2126-02-20 10:00"
+
+
+def test_a_calendar_too_empty_for_a_limit_is_refused_whole(service: Service) -> None:
+    send(service, "POST", "/policies", 201, json=LONG)
+    held = service.push(kind="complaint", unit="GA")
+    too_empty = (
+        "the limit for complete of version 1 of the policy 'long' is 15,000.5, and this calendar is sure of no more"
+    )
+    place, why = problem(service, "PUT", "/calendars/cn", {"week": {"wed": HOURS}})
+    assert (place, too_empty in why) == ("/week", True)
+    send(service, "PATCH", "/policies/long", json={"retired": True})
+    assert problem(service, "PUT", "/calendars/cn", {"week": {"wed": HOURS}}) == (place, why), (
+        "a ticket is judged by it"
+    )
+    assert service.get("/calendars/cn")["version"] == 1
+    service.act(held["id"], "void", reason="重复")
+    send(service, "PUT", "/calendars/cn", json={"week": {"wed": HOURS}})
+    service.push(kind="complaint")
+
+
+def test_days_off_for_good_are_refused_and_intake_goes_on(service: Service) -> None:
+    week = dict.fromkeys(("mon", "tue", "wed", "thu", "fri"), HOURS)
+    first = date(2027, 1, 1)
+    off: dict[str, list[list[str]]] = {(first + timedelta(days=n)).isoformat(): [] for n in range(36_600)}
+    place, why = problem(service, "PUT", "/calendars/cn", {"week": week, "days": off})
+    assert place == "/days"
+    assert "this calendar is sure of no more than 0 working days" in why
+    service.push()
