@@ -42,8 +42,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.batches = Batches()
         app.state.broadcaster = broadcaster
         yield
-    await run_in_threadpool(imports.close)
-    app.state.ended = background.stop()
+    app.state.ended = await run_in_threadpool(background.stop, imports)
     runtime.close()
 
 

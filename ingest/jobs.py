@@ -52,6 +52,7 @@ class ImportJobs:
         self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="import")
         self._stop = Event()
         self._lock = Lock()
+        self._at_work = Lock()
 
     def resume(self) -> None:
         """Go on with what an earlier process left."""
@@ -74,12 +75,26 @@ class ImportJobs:
         self._pool.submit(self._run, upload)
         return upload
 
-    def close(self) -> None:
-        """Stop at the next commit and wait for it."""
+    def tell(self) -> None:
+        """Begin nothing more, and let the import under way stop at its next commit."""
         self._stop.set()
-        self._pool.shutdown(wait=True, cancel_futures=True)
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def stop(self, patience: float) -> bool:
+        """Wait so many seconds for that commit; whether the import has come to it. What is cut off goes on when a process
+        starts again, from the last commit before."""
+        self.tell()
+        if not self._at_work.acquire(timeout=patience):
+            return False
+        self._at_work.release()
+        return True
 
     def _run(self, upload: Upload) -> None:
+        with self._at_work:
+            if not self._stop.is_set():
+                self._until_its_end(upload)
+
+    def _until_its_end(self, upload: Upload) -> None:
         try:
             self._take(upload)
         except _Stopped:

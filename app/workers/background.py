@@ -6,6 +6,7 @@ import os
 import secrets
 import socket
 import time
+from typing import Protocol
 
 from app.runtime import Runtime
 from app.workers import feeds, recompute, reports, seal
@@ -21,6 +22,16 @@ are killed after ten seconds, of which open streams may have taken five."""
 def holder_name() -> str:
     """A name for this process that no other has: host, process id, and a few random letters."""
     return f"{socket.gethostname()[:60]}:{os.getpid()}:{secrets.token_hex(3)}"
+
+
+class Worker(Protocol):
+    """Whatever works by itself and can be told to end."""
+
+    def tell(self) -> None:
+        """Begin nothing more."""
+
+    def stop(self, patience: float) -> bool:
+        """Wait so many seconds for what is under way; whether that has come to its end."""
 
 
 class Background:
@@ -44,16 +55,17 @@ class Background:
         self.puller.start()
         self._started = True
 
-    def stop(self) -> bool:
-        """Finish what is short and end; harmless where nothing was started. Whether all that was under way has ended:
-        where not, a thread is still at a long job, and the process is to leave without it."""
-        if not self._started:
-            return True
+    def stop(self, *besides: Worker) -> bool:
+        """Finish what is short and end, and have the workers ``besides`` do so within the same time; harmless where nothing
+        was started. Whether all that was under way has ended: where not, a thread is still at a long job, and the process is
+        to leave without it."""
         ends = time.monotonic() + STOP_SECONDS
-        workers = (self.scheduler, self.puller, self.sweeper)
+        ours: tuple[Worker, ...] = (self.scheduler, self.puller, self.sweeper) if self._started else ()
+        workers = (*ours, *besides)
         for worker in workers:
             worker.tell()
         ended = [worker.stop(max(0.0, ends - time.monotonic())) for worker in workers]
-        self.leadership.stop(NOTE_SECONDS)
+        if self._started:
+            self.leadership.stop(NOTE_SECONDS)
         self._started = False
         return all(ended)

@@ -74,7 +74,7 @@ def test_a_file_is_taken_in_by_whoever_brought_it_and_is_gone_afterwards(runtime
         assert session.execute(select(Reject)).scalar_one().run_id == run.id
     with pytest.raises(Conflict):
         work.start(upload, "duban", source=None, live=False)
-    work.close()
+    assert work.stop(60)
 
 
 def test_a_file_that_breaks_off_says_so_keeps_what_came_before_and_can_go_on(runtime: Runtime) -> None:
@@ -89,7 +89,7 @@ def test_a_file_that_breaks_off_says_so_keeps_what_came_before_and_can_go_on(run
         assert failed.error is not None
         assert "第 2 个元素" in failed.error[0]
         assert count(runtime, Ticket) == 1
-    work.close()
+    assert work.stop(60)
 
 
 def test_an_import_that_its_process_did_not_end_is_gone_on_with_by_the_next(
@@ -113,11 +113,9 @@ def test_an_import_that_its_process_did_not_end_is_gone_on_with_by_the_next(
     first.start(upload, "duban", source=None, live=False)
     first.start(other, "duban", source=None, live=False)
     assert reached.wait(30)
-    closing = threading.Thread(target=first.close)
-    closing.start()
-    until(first._stop.is_set)
+    assert not first.stop(0), "a commit may take as long as it likes, and a stop may not"
     stopped.set()
-    closing.join(30)
+    assert first.stop(60)
     assert (first.uploads.get(upload.token).state, first.uploads.get(other.token).state) == ("importing", "queued")
     assert 0 < count(runtime, Ticket) < 49
 
@@ -130,7 +128,7 @@ def test_an_import_that_its_process_did_not_end_is_gone_on_with_by_the_next(
     assert count(runtime, Ticket) == 50
     with runtime.database.read() as session:
         assert session.execute(select(func.count()).select_from(ImportRun)).scalar_one() == 2
-    second.close()
+    assert second.stop(60)
 
 
 def test_an_import_whose_process_died_behind_its_last_commit_is_not_done_again(runtime: Runtime) -> None:
@@ -144,7 +142,7 @@ def test_an_import_whose_process_died_behind_its_last_commit_is_not_done_again(r
     done = work.uploads.get(upload.token)
     assert (done.created, done.unchanged, done.rejected, done.run_id) == (4, 0, 1, ended.run_id)
     assert count(runtime, ImportRun) == 1
-    work.close()
+    assert work.stop(60)
 
 
 def test_what_is_not_there_is_not_begun(runtime: Runtime) -> None:
@@ -156,4 +154,4 @@ def test_what_is_not_there_is_not_begun(runtime: Runtime) -> None:
     with pytest.raises(NotFound):
         work.start(upload, "duban", source=None, live=False)
     assert work.uploads.get(upload.token).state == "ready"
-    work.close()
+    assert work.stop(60)

@@ -25,6 +25,8 @@ from app.workers.background import Background
 from app.workers.leadership import Leadership
 from app.workers.scheduler import BROKEN_OFF, RETRY_AFTER, Job, Scheduler, done_periods
 from app.workers.sweeper import Sweeper
+from ingest.sources.base import MIB
+from ingest.uploads import Uploads
 from tests.integration.killing.machines import free_port
 from tests.integration.office import DUE, START, Office, working
 
@@ -194,27 +196,36 @@ def test_a_stop_waits_for_a_job_that_ends_soon_and_begins_no_other_period(office
 
 
 STUCK = """
-import sys, time
+import time
 from app import cli
 from app.workers import background
 from app.workers.scheduler import Job, register
+from ingest import jobs
 
-def stuck(runtime, period, now):
+def stuck(*given, **named):
     print("begun", flush=True)
     time.sleep(600)
 
-register(Job("stuck", 1, stuck))
+%s
 background.STOP_SECONDS = 0.1
 cli.main()
 """
+A_JOB, AN_IMPORT = 'register(Job("stuck", 1, stuck))', "jobs.import_file = stuck"
 
 
-@pytest.mark.parametrize("told", [signal.SIGTERM, signal.SIGINT])
-def test_a_service_that_is_told_to_end_leaves_a_long_job_behind(
-    sqlite_url: str, tmp_path: Path, told: signal.Signals
+@pytest.mark.parametrize(
+    ("what", "told"), [(A_JOB, signal.SIGTERM), (A_JOB, signal.SIGINT), (AN_IMPORT, signal.SIGTERM)]
+)
+def test_a_service_that_is_told_to_end_leaves_what_is_long_behind(
+    sqlite_url: str, tmp_path: Path, what: str, told: signal.Signals
 ) -> None:
+    uploads = Uploads(tmp_path / "uploads", MIB)
+    if what == AN_IMPORT:
+        incoming = uploads.begin(clock.now())
+        incoming.write("编号,标题\n1,路灯不亮".encode())
+        uploads.change(incoming.keep("一月.csv", "user:li", clock.now()), state="queued", profile="duban")
     settings = {**os.environ, "DUBAN_DATABASE_URL": sqlite_url, "DUBAN_DATA_DIR": str(tmp_path)}
-    serve = [sys.executable, "-c", STUCK, "serve", "--port", str(free_port())]
+    serve = [sys.executable, "-c", STUCK % what, "serve", "--port", str(free_port())]
     with subprocess.Popen(serve, env=settings, stdout=subprocess.PIPE, text=True) as service:
         assert service.stdout is not None
         while service.stdout.readline() != "begun\n":
@@ -224,6 +235,9 @@ def test_a_service_that_is_told_to_end_leaves_a_long_job_behind(
             service.wait(60)
         finally:
             service.kill()  # leaving the block would wait for it without limit
+    assert [each.state for each in uploads.all()] == ["queued"] * (what == AN_IMPORT), (
+        "the next process goes on with it"
+    )
 
 
 def test_who_does_not_lead_does_nothing(office: Office) -> None:
