@@ -18,7 +18,7 @@ from tests.browser.conftest import SignIn
 from tests.browser.server import Site
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Page
+    from playwright.sync_api import Page, Route
 
 LETTERS = """信件编号,信件标题,来信时间,信件类型,说明
 1,路灯不亮,2026/1/5 9:00,投诉,x
@@ -282,3 +282,33 @@ def test_the_menu_counts_what_waits_for_whoever_can_see_to_it(signed_in: SignIn,
     page = signed_in("li")
     expect(page.locator(".tabs .count")).to_have_text(str(waiting))
     expect(signed_in("chen").locator(".tabs .count")).to_have_count(0)
+
+
+PRESSED_TWICE = """async (which) => {
+  const button = document.querySelector(which);
+  button.click();
+  await new Promise((later) => setTimeout(later));
+  button.click();
+  return button.disabled;
+}"""
+"""In the page itself: whoever asks from outside waits for what the first press leads to. Says whether it took no second."""
+
+
+def test_discarding_is_sent_once_however_often_the_button_is_pressed_and_says_what_it_is(
+    clerk: Page, site: Site
+) -> None:
+    rejected(site, {"external_id": "D1", "title": ""})
+    clerk.goto("/rejects?door=batch&reason=string_too_short")
+    clerk.locator("a[data-reject]").first.click()
+    sent: list[Route] = []
+    clerk.route(
+        "**/rejects/*", lambda route: sent.append(route) if route.request.method == "POST" else route.fallback()
+    )
+    clerk.locator("summary").filter(has_text="丢弃").click()
+    with clerk.expect_request(lambda request: request.method == "POST"):
+        assert clerk.evaluate(PRESSED_TWICE, "button[value=discard]"), "it can be pressed while the answer is awaited"
+    while not sent:
+        clerk.wait_for_timeout(10)
+    (once,) = sent
+    once.continue_()
+    expect(clerk.get_by_role("status").first).to_contain_text("已丢弃 1 行")
