@@ -35,6 +35,8 @@ TERM = timedelta(minutes=10)
 BREAKER_DOUBLINGS = 6
 LONGEST_BREAK = 86_400
 """Seconds that an open breaker lasts at most, whatever the upstream asks for."""
+SPANS_KEPT = 50
+"""Spans that the log of a pull names."""
 MOST_SKEW = 86_400
 """Seconds by which a window is widened at most for an upstream whose clock is off."""
 
@@ -49,6 +51,8 @@ class Pulled:
     retries: int = 0
     tally: Tally = field(default_factory=Tally)
     error: DubanError | None = None
+    unsettled: list[tuple[str, str]] = field(default_factory=list)
+    """Spans of change times (RFC 3339) that the upstream never held still for, and that are not asked for again."""
 
     def view(self, lang: str) -> dict[str, Any]:
         """As JSON, its message in ``lang``."""
@@ -57,6 +61,7 @@ class Pulled:
             "pull": self.pull_id, "state": self.state, "pages": self.pages, "retries": self.retries,
             "created": tally.created, "corrected": tally.corrected, "unchanged": tally.unchanged,
             "rejected": tally.rejected, "error": self.error.text(lang) if self.error else None,
+            "unsettled": self.unsettled,
         }  # fmt: skip
 
 
@@ -203,6 +208,11 @@ class Work:
         for part, fates in take_in(self.runtime, door, lines, now, at_end):
             self.done.tally = self.done.tally.count(counted(part, fates))
 
+    def note_unsettled(self, since: datetime, until: datetime) -> None:
+        """Have the log say that the upstream never held still for this span, and that it is not asked for again."""
+        self.done.unsettled.append((since.isoformat(), until.isoformat()))
+        self.detail = {"unsettled": self.done.unsettled[-SPANS_KEPT:]}
+
     def _see_newest(self, said: Sequence[Said]) -> None:
         newest = max((one.updated_at for one in said if one.ticket and one.updated_at), default=None)
         if newest and (self.newest_at is None or newest > self.newest_at):
@@ -233,6 +243,7 @@ class Work:
         row.created, row.unchanged = mine.created, mine.unchanged
         row.rejected, row.corrected = mine.rejected, mine.corrected
         row.pages += position is not None
+        row.detail = self.detail
         session.add(row)
 
     def _remember(self, session: Session, taken: Sequence[tuple[Said, Fate]], now: datetime) -> None:

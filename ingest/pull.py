@@ -72,6 +72,8 @@ def _pull_pages(work: Work, on_page: Callable[[Pulled], None] | None) -> None:
     with upstream_of(work) as upstream:
         try:
             for page in source_of(work, upstream).pages(work.position, work.pace.now()):
+                if page.unsettled is not None:
+                    work.note_unsettled(*page.unsettled)
                 work.take(page.records, page.position)
                 work.done.pages += 1
                 work.done.retries = upstream.retries

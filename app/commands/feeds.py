@@ -99,7 +99,7 @@ def show(name: Name, as_json: JsonFlag = False) -> None:
             )
     for row in view["pulls"]:
         said = f"{_short(row['started_at'])}\t{row['kind']}\t{row['state']}\t{counts(row, settings.lang)}"
-        typer.echo(said + (f"\t{row['error']}" if row["error"] else ""))
+        typer.echo("\t".join([said, *filter(None, (row["error"], row["note"]))]))
 
 
 def pull_feed(
@@ -111,13 +111,17 @@ def pull_feed(
 
     Records that cannot be taken are kept with their reasons, and do not make the command fail; an upstream does.
     """
-    lang = get_settings().lang
+    settings = get_settings()
+    lang = settings.lang
     with opened() as runtime, _progress(as_json) as report:
         done = pull(runtime, name, actor=ACTOR, force=force, on_page=report)
     if as_json:
         print_json(done.view(lang))
     else:
         typer.echo(_line(done, lang))
+        note = feeds.note_text({"unsettled": done.unsettled}, settings.zone, lang)
+        if note is not None:
+            typer.echo(note)
     if done.error is not None:
         raise done.error
 

@@ -20,6 +20,8 @@ from app.store import reference as reference_store
 PULLS_SHOWN, RECONCILIATIONS_SHOWN = 20, 14
 WORKER_SILENT = timedelta(minutes=2)
 """A worker that has not swept for so long is not running."""
+NOTED = 3
+"""Spans that a sentence names."""
 EVERY_SECONDS = 300
 """Between two pulls of a feed whose definition does not say."""
 
@@ -221,6 +223,7 @@ def pull_view(row: FeedPull, zone: tzinfo, lang: str) -> dict[str, Any]:
         "rejected": row.rejected,
         "error": error_text(row.error, lang),
         "detail": row.detail,
+        "note": note_text(row.detail, zone, lang),
         "actor": row.actor,
     }
 
@@ -228,6 +231,26 @@ def pull_view(row: FeedPull, zone: tzinfo, lang: str) -> dict[str, Any]:
 def error_text(error: Mapping[str, Any] | None, lang: str) -> str | None:
     """A kept error in ``lang``."""
     return None if error is None else str(error["en" if lang == "en" else "zh"])
+
+
+def note_text(detail: Mapping[str, Any] | None, zone: tzinfo, lang: str) -> str | None:
+    """What a pull's log has to say that is no error, in ``lang``: the spans that the upstream never held still for."""
+    spans = (detail or {}).get("unsettled", [])
+    if not spans:
+        return None
+    said = [
+        " – ".join(f"{datetime.fromisoformat(end).astimezone(zone):%Y-%m-%d %H:%M}" for end in span) for span in spans
+    ]
+    more = "" if len(said) <= NOTED else f" (+{len(said) - NOTED})"
+    if lang == "en":
+        return (
+            "the upstream changed each time it was read, so something may have been passed over that was changed "
+            f"{', '.join(said[:NOTED])}{more}: compare those days, or begin anew (duban feed rewind)"
+        )
+    return (
+        f"上游在读取时一再变动，更新时间在 {'、'.join(said[:NOTED])}{more} 的记录可能有漏："
+        "请对这些天对账，或用 duban feed rewind 从头再拉"
+    )
 
 
 def listed(session: Session, now: datetime, zone: tzinfo, lang: str) -> list[dict[str, Any]]:

@@ -8,6 +8,7 @@ A position is a small JSON object that is committed with the page that led to it
 
 Numbered pages shift when a record leaves the span between two requests, and the first record of the next page would be
 missed. So where the total changes meanwhile, the span is read once more; what is known already costs next to nothing.
+One whose total has changed in ``MOST_PASSES`` is left as it is: its last page says how much of it is ``unsettled``.
 
 The total does not tell where the upstream's clock is behind, or it writes late: a record that is changed then leaves its
 place and comes again at the end of the very same span. That can be so in the last minutes alone, as many as the overlap
@@ -36,12 +37,17 @@ MOST_PARTS = 1_000_000
 """Arrays and objects, or elements, of one answer: an empty one takes thirty times its own bytes in memory."""
 
 
+Span = tuple[datetime, datetime]
+
+
 @dataclass(frozen=True, slots=True)
 class Page:
-    """The records of one page, and the position once they are stored."""
+    """The records of one page, and the position once they are stored. ``unsettled``: what lies behind that position,
+    though it changed each time it was read; something in it may have been passed over."""
 
     records: list[Record]
     position: Position
+    unsettled: Span | None = None
 
 
 def read_json(body: bytes) -> Any:
@@ -97,12 +103,11 @@ class RestFeed:
                 back = {"back": settled.isoformat()} if until > settled else {}
                 kept = {"since": since.isoformat(), "until": until.isoformat(), **back, **cut_off}
                 after = {"since": until.isoformat(), "through": until.isoformat(), **cut_off}
-                yield from self._numbered({**begun, **kept}, window_params(window, since, until), after)
+                behind = (since, min(until, settled)) if since < settled else None
+                yield from self._numbered({**begun, **kept}, window_params(window, since, until), after, behind)
                 position = after
 
-    def _parts(
-        self, window: Window, since: datetime, until: datetime, settled: datetime
-    ) -> list[tuple[datetime, datetime]]:
+    def _parts(self, window: Window, since: datetime, until: datetime, settled: datetime) -> list[Span]:
         """A span, in two where it reaches beyond ``settled`` and comes in pages that can shift."""
         if self.spec.paging.style == "number" and window.until and since < settled < until:
             return [(since, settled), (settled, until)]
@@ -181,7 +186,10 @@ class RestFeed:
             position = {"token": token}
             yield Page(items, position)
 
-    def _numbered(self, begun: Position, params: Mapping[str, str], after: Position) -> Iterator[Page]:
+    def _numbered(
+        self, begun: Position, params: Mapping[str, str], after: Position, behind: Span | None = None
+    ) -> Iterator[Page]:
+        """The pages of one span. ``behind``: how much of it the next pull does not read again."""
         paging = self.spec.paging
         base: Position = {key: begun[key] for key in ("since", "until", "back") if key in begun}
         base["size"] = paging.size
@@ -210,7 +218,7 @@ class RestFeed:
                 yield Page(items, {**base, "page": page, "total": total, "again": passes, "moved": moved})
                 continue
             if not moved or passes + 1 >= MOST_PASSES:
-                yield Page(items, dict(after))
+                yield Page(items, dict(after), behind if moved else None)
                 return
             passes, page, total, moved, before = passes + 1, paging.first, None, False, None
             yield Page(items, {**base, "page": page, "total": None, "again": passes, "moved": False})
@@ -228,9 +236,7 @@ class RestFeed:
         return {paging.size_param: str(paging.size)} if paging.size_param else {}
 
 
-def spans(
-    window: Window, position: Position, now: datetime, widen: timedelta = timedelta(0)
-) -> Iterator[tuple[datetime, datetime]]:
+def spans(window: Window, position: Position, now: datetime, widen: timedelta = timedelta(0)) -> Iterator[Span]:
     """The spans to ask for from ``position`` until ``now``, the one that was begun first. A finished span says where
     it ended (``through``); the next begins so much before as the overlap has it, and ``widen`` besides, or where it is
     told to go back to."""

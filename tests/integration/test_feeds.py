@@ -512,3 +512,35 @@ def test_more_within_a_second_than_a_server_gives_is_an_error_and_no_silence(
     assert done.state == "failed"
     assert done.error is not None
     assert "no way to the others" in done.error.en
+
+
+def test_a_span_that_is_never_still_is_left_and_the_log_says_which(feed_runtime: Runtime, moving: Moving) -> None:
+    """What may have been passed over for good is told; the last minutes are read again by the next pull, and are not."""
+    world = World(5, moving.now, Faults(update=0))
+    with serving(world) as address:
+        add(feed_runtime, in_pages_of(2, address))
+        world.advance(60)
+        moving.moment += timedelta(hours=1)
+        world.advance(60)
+        moving.moment += timedelta(seconds=1)
+        old, new = (iter([f"S{n:06d}" for n in numbers]) for numbers in (range(1, 61), range(61, 121)))
+
+        def meanwhile(_: Pulled) -> None:
+            for name in (next(old), next(new)):
+                world.items[name] = replace(world.items[name], updated=moving.moment + timedelta(seconds=30))
+
+        begins, ends = moving.moment - timedelta(days=2), moving.moment - timedelta(minutes=30)
+        done = pull(feed_runtime, "hotline12345", pace=moving.pace(), on_page=meanwhile)
+        moving.moment += timedelta(minutes=1)
+        still = pull(feed_runtime, "hotline12345", pace=moving.pace())
+    span = (begins.isoformat(), ends.isoformat())  # the last of thirty days in spans of seven
+    assert (done.state, done.unsettled) == ("done", [span])
+    assert (still.state, still.unsettled) == ("done", [])
+    assert [row.detail for row in pulls(feed_runtime)] == [{"unsettled": [list(span)]}, None]
+    with feed_runtime.database.read() as session:
+        zone = feed_runtime.settings.zone
+        shown = feeds.shown(session, "hotline12345", moving.now(), zone, "en")["pulls"]
+        chinese = feeds.shown(session, "hotline12345", moving.now(), zone, "zh")["pulls"]
+    assert shown[0]["note"] is None
+    assert f"{ends.astimezone(zone):%Y-%m-%d %H:%M}: compare those days" in shown[1]["note"]
+    assert "可能有漏" in chinese[1]["note"]

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from html import unescape
 from typing import Any
 
 import pytest
 
 from app import clock
+from app.models import FeedPull
 from app.services import feeds
 from app.workers.feeds import Puller
 from ingest.feed_spec import template_text
@@ -177,3 +179,19 @@ def test_the_gauges_tell_how_each_feed_does(service: Service) -> None:
     lag = next(line for line in lines if line.startswith('duban_feed_lag_seconds{feed="hotline12345"}'))
     assert float(lag.split()[1]) == pytest.approx(3600, abs=60)
     assert not any("off" in line for line in lines)
+
+
+def test_a_span_that_the_upstream_never_held_still_for_stands_in_the_log_and_on_the_page(service: Service) -> None:
+    add(service)
+    spans = [[f"2026-03-{day:02}T02:00:00+00:00", f"2026-03-{day + 1:02}T02:00:00+00:00"] for day in range(1, 6)]
+    with service.runtime.database.write() as session:
+        feed = feeds.need(session, "hotline12345")
+        assert feed.id is not None
+        session.add(
+            FeedPull(feed_id=feed.id, state="done", started_at=clock.now(), detail={"unsettled": spans}, actor="x")
+        )
+    (row,) = service.get("/feeds/hotline12345/pulls")["items"]
+    assert "2026-03-01 10:00 – 2026-03-02 10:00, 2026-03-02 10:00 – 2026-03-03 10:00" in row["note"]
+    assert "(+2)" in row["note"]
+    headers, _ = service.person("leader")
+    assert row["note"] in unescape(service.client.get("/feeds/hotline12345", headers=headers).text)

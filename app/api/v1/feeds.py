@@ -40,7 +40,7 @@ FEED_EXAMPLE: dict[str, Any] = {
 PULL_EXAMPLE: dict[str, Any] = {
     "id": 815, "kind": "reconcile", "state": "done", "started_at": "2026-03-15T00:31:00+08:00",
     "finished_at": "2026-03-15T00:31:04+08:00", "pages": 0, "retries": 1, "created": 1, "corrected": 0, "unchanged": 0,
-    "rejected": 0, "error": None, "actor": "system:duban",
+    "rejected": 0, "error": None, "note": None, "actor": "system:duban",
     "detail": {"day": "2026-03-14", "upstream": 140, "here": 139, "missing": 1, "still_missing": [], "extra": [],
                "extra_count": 0},
 }  # fmt: skip
