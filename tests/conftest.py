@@ -187,9 +187,9 @@ def sqlite_url(sqlite_template: Path, tmp_path: Path) -> str:
 @pytest.fixture
 def postgres_url(postgres_server: PostgresServer) -> Iterator[str]:
     """An empty migrated PostgreSQL database of its own for each test."""
-    name = postgres_server.make_database()
+    name = postgres_server.lend()
     yield postgres_server.url_of(name)
-    postgres_server.drop_database(name)
+    postgres_server.take_back(name)
 
 
 @pytest.fixture

@@ -27,6 +27,9 @@ FACILITIES = ("postgres", "browser", "real")
 TEMPLATE_LOCK = 20_120_345
 """Advisory lock: of several test processes, one makes the template database."""
 
+KEPT = 24 * 1024 * 1024
+"""A database that has grown to more bytes than this is not lent again (without a row it has 9 MB)."""
+
 USED = "postgres-was-used"
 """File in the folder of the run: there are databases to drop at its end."""
 
@@ -75,7 +78,8 @@ def find_real_data(root: Path) -> Path:
 class PostgresServer:
     """One PostgreSQL server, shared by all processes of a test run, which makes databases from a migrated template.
 
-    Databases are named ``duban_RUN_…``, so that runs on one server do not meet; ``clean`` drops those of this run.
+    Databases are named ``duban_RUN_…``, so that runs on one server do not meet; ``clean`` drops those of this run. To make
+    one costs more than most tests do, so a database that a test gives back is emptied and lent to the next.
     """
 
     def __init__(self, admin_url: URL, run: str) -> None:
@@ -83,10 +87,12 @@ class PostgresServer:
         self.prefix = f"duban_{run}_"
         self.template = f"{self.prefix}template"
         self._made = 0
+        self.free: list[str] = []
+        self._shape: object = None
 
-    def _connect(self) -> psycopg.Connection[tuple[Any, ...]]:
-        url = self.admin_url.set(drivername="postgresql").render_as_string(hide_password=False)
-        return psycopg.connect(url, autocommit=True)
+    def _connect(self, database: str | None = None) -> psycopg.Connection[tuple[Any, ...]]:
+        url = self.admin_url.set(drivername="postgresql", database=database or self.admin_url.database)
+        return psycopg.connect(url.render_as_string(hide_password=False), autocommit=True)
 
     def url_of(self, name: str) -> str:
         """The SQLAlchemy URL of the database ``name`` on this server."""
@@ -118,6 +124,29 @@ class PostgresServer:
         with self._connect() as connection:
             _run(connection, "DROP DATABASE IF EXISTS {} WITH (FORCE)", name)
 
+    def lend(self) -> str:
+        """The name of a migrated database that holds nothing."""
+        if self.free:
+            return self.free.pop()
+        name = self.make_database()
+        if self._shape is None:
+            with self._connect(name) as connection:
+                self._shape = _shape(connection)
+        return name
+
+    def take_back(self, name: str) -> None:
+        """Empty the database ``name`` for the next test; one that a test has altered or filled up is dropped."""
+        with self._connect(name) as connection:
+            connection.execute(_SEND_AWAY)
+            (size,) = connection.execute("SELECT pg_database_size(current_database())").fetchone() or (0,)
+            kept = size <= KEPT and _shape(connection) == self._shape
+            if kept:
+                _empty(connection)
+        if kept:
+            self.free.append(name)
+        else:
+            self.drop_database(name)
+
     def clean(self) -> None:
         """Drop all databases of this run."""
         with self._connect() as connection:
@@ -126,6 +155,45 @@ class PostgresServer:
             ).fetchall()
             for (name,) in rows:
                 _run(connection, "DROP DATABASE IF EXISTS {} WITH (FORCE)", name)
+
+
+_SEND_AWAY = """
+    SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity
+    WHERE datname = current_database() AND pid <> pg_backend_pid()"""
+_SHAPE = """
+    SELECT 'column', concat_ws(' ', attrelid, attnum, attname, atttypid, attnotnull, atthasdef) FROM pg_attribute
+        JOIN pg_class ON pg_class.oid = attrelid WHERE relnamespace = 'public'::regnamespace
+    UNION ALL SELECT 'constraint', concat_ws(' ', oid, conname, convalidated) FROM pg_constraint
+    UNION ALL SELECT 'trigger', concat_ws(' ', oid, tgname, tgenabled) FROM pg_trigger
+    UNION ALL SELECT 'index', concat_ws(' ', indexrelid, indisvalid) FROM pg_index
+    UNION ALL SELECT 'function', concat_ws(' ', oid, prosrc) FROM pg_proc WHERE pronamespace = 'public'::regnamespace"""
+_TABLES = """
+    SELECT relname FROM pg_class
+    WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace AND relname <> 'alembic_version'"""
+_RESTART = """
+    SELECT setval(format('%I.%I', schemaname, sequencename)::regclass, start_value, false) FROM pg_sequences
+    WHERE last_value IS NOT NULL"""
+
+
+def _shape(connection: psycopg.Connection[tuple[Any, ...]]) -> object:
+    """What the database can hold, to be compared: a copy of the template has it to the last object's number."""
+    digest = f"SELECT md5(string_agg(kind || ' ' || what, ',' ORDER BY kind, what)) FROM ({_SHAPE}) AS t(kind, what)"
+    return connection.execute(digest.encode()).fetchone()
+
+
+def _empty(connection: psycopg.Connection[tuple[Any, ...]]) -> None:
+    """Take every row out, and number anew from the start."""
+    tables = [name for (name,) in connection.execute(_TABLES)]
+    some = sql.SQL(" UNION ALL ").join(
+        sql.SQL("SELECT {} WHERE EXISTS (SELECT FROM {})").format(sql.Literal(name), sql.Identifier(name))
+        for name in tables
+    )
+    filled = [name for (name,) in connection.execute(some)]
+    with connection.transaction():
+        connection.execute("SET LOCAL session_replication_role = replica")  # in whatever order: all of them go
+        for name in filled:
+            _run(connection, "DELETE FROM {}", name)
+    connection.execute(_RESTART)
 
 
 def _run(connection: psycopg.Connection[tuple[Any, ...]], statement: str, *names: str) -> None:
