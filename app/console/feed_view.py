@@ -16,8 +16,6 @@ from app.services.feeds import Brought
 WIDTH, HEIGHT = 720, 150
 _LEFT, _TOP, _BOTTOM = 44, 14, 26
 PARTS = ("created", "corrected", "rejected")
-LATE_AFTER = 3
-"""A feed that has not been whole for so many of its intervals is shown as late."""
 SKEW_SHOWN = 120
 """Seconds by which an upstream's clock may be off before that is pointed out."""
 
@@ -78,12 +76,6 @@ def skew_text(seconds: int | None, t: Texts) -> str:
         return t("feed.exact")
     said = seconds_text(seconds, t)
     return t("feed.fast", span=said) if seconds > 0 else t("feed.slow", span=said)
-
-
-def is_late(view: Mapping[str, Any]) -> bool:
-    """Whether a feed that is on has not been whole for longer than it should."""
-    lag, every = view["lag_seconds"], view["every_seconds"] or 0
-    return bool(view["active"] and lag is not None and lag > max(120, LATE_AFTER * every))
 
 
 def definition_text(spec: Mapping[str, Any]) -> str:

@@ -20,6 +20,10 @@ from app.store import reference as reference_store
 PULLS_SHOWN, RECONCILIATIONS_SHOWN = 20, 14
 WORKER_SILENT = timedelta(minutes=2)
 """A worker that has not swept for so long is not running."""
+LATE_AFTER, LATE_AT_LEAST = 3, timedelta(minutes=2)
+"""A feed that has not been whole for so many of its intervals, and for so long, is late."""
+SILENT_AFTER = timedelta(hours=1)
+"""One that is late, and has not been whole for so long, is pointed out to whoever watches alerts."""
 NOTED = 3
 """Spans that a sentence names."""
 EVERY_SECONDS = 300
@@ -80,8 +84,44 @@ def is_due(feed: Feed, now: datetime) -> bool:
         return True
     if feed.open_until is not None and feed.open_until > now:
         return False
-    every = timedelta(seconds=int(feed.spec.get("limits", {}).get("every_seconds", EVERY_SECONDS)))
-    return feed.last_started_at is None or feed.last_started_at + every <= now
+    return feed.last_started_at is None or feed.last_started_at + _interval(feed) <= now
+
+
+def _interval(feed: Feed) -> timedelta:
+    return timedelta(seconds=int(feed.spec.get("limits", {}).get("every_seconds", EVERY_SECONDS)))
+
+
+def _whole_at(feed: Feed) -> datetime:
+    """When everything that the upstream had was here; before the first whole pull, when the feed was added."""
+    return feed.last_done_at or feed.added_at
+
+
+def is_late(feed: Feed, now: datetime) -> bool:
+    """Whether a feed that is on has not been whole for longer than it should."""
+    return feed.active and now - _whole_at(feed) > max(LATE_AT_LEAST, LATE_AFTER * _interval(feed))
+
+
+@dataclass(frozen=True, slots=True)
+class Silent:
+    """A feed that brings nothing whole any more: what it is called, and since when."""
+
+    name: str
+    title: str
+    since: datetime
+
+
+def silent(session: Session, now: datetime, lang: str) -> list[Silent]:
+    """The feeds that have been late for long, the longest first."""
+    found = [
+        Silent(feed.name, _title(feed, lang), _whole_at(feed))
+        for feed in store.all_feeds(session)
+        if is_late(feed, now) and now - _whole_at(feed) >= SILENT_AFTER
+    ]
+    return sorted(found, key=lambda one: (one.since, one.name))
+
+
+def _title(feed: Feed, lang: str) -> str:
+    return str(feed.spec.get("title", {}).get("en" if lang == "en" else "zh", feed.name))
 
 
 def asked_days(session: Session) -> list[tuple[str, str]]:
@@ -173,12 +213,11 @@ def state_of(feed: Feed, now: datetime) -> str:
 def feed_view(session: Session, feed: Feed, now: datetime, zone: tzinfo, lang: str) -> dict[str, Any]:
     """A feed as read. ``lag_seconds``: since everything the upstream had was here; none before the first whole pull."""
     source = session.get(Source, feed.source_id)
-    title = feed.spec.get("title", {})
     lag = None if feed.last_done_at is None else max(0, int((now - feed.last_done_at).total_seconds()))
     return {
         "id": feed.id,
         "name": feed.name,
-        "title": title.get("en" if lang == "en" else "zh", feed.name),
+        "title": _title(feed, lang),
         "kind": feed.kind,
         "source": source.code if source else None,
         "state": state_of(feed, now),
@@ -188,6 +227,7 @@ def feed_view(session: Session, feed: Feed, now: datetime, zone: tzinfo, lang: s
         "last_started_at": moment(feed.last_started_at, zone),
         "last_done_at": moment(feed.last_done_at, zone),
         "lag_seconds": lag,
+        "late": is_late(feed, now),
         "newest_at": moment(feed.newest_at, zone),
         "skew_seconds": feed.skew_seconds,
         "failures": feed.failures,

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from datetime import timedelta
 
 from playwright.sync_api import Locator, Page, expect
 
+from app import clock
+from app.services import feeds
 from tests.browser.server import PASSWORD, Site, serving
 
 SignIn = Callable[..., Page]
@@ -192,3 +195,26 @@ def test_without_a_script_the_board_shows_and_acknowledges_the_same(signed_in: S
     page = signed_in("chen", scripts=False)
     alert_named(page, "没有脚本").get_by_role("button").click()
     expect(alert_named(page, "没有脚本")).to_contain_text("陈督办已确认")
+
+
+def test_a_feed_that_brings_nothing_is_named_until_it_is_whole_again(signed_in: SignIn, site: Site) -> None:
+    def whole(**ago: float) -> None:
+        with site.write() as (session, _):
+            feed = feeds.need(session, "hotline12345")
+            feed.last_done_at = clock.now() - timedelta(**ago)
+            session.add(feed)
+
+    site.call("POST", "/feeds", json={"template": "hotline12345", "base_url": "https://12345.example.org/api"})
+    whole(hours=2)
+    page, wall, unit = (signed_in(name) for name in ("sun", "chen", "wang"))
+    wall.goto("/?wall=1")
+    expect(wall.locator(".silent")).to_contain_text("接入源“12345 热线”自")
+    expect(unit.locator(".counters")).to_be_visible()
+    expect(unit.locator(".silent")).to_have_count(0)
+    page.locator(".silent a").click()
+    expect(page.get_by_role("heading", level=1)).to_contain_text("12345 热线")
+    whole(minutes=59)
+    overdue(site, "接入源恢复之后")
+    site.sweep()
+    expect(alert_named(wall, "接入源恢复之后")).to_have_count(1)
+    expect(wall.locator(".silent")).to_have_count(0)

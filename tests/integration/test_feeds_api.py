@@ -195,3 +195,26 @@ def test_a_span_that_the_upstream_never_held_still_for_stands_in_the_log_and_on_
     assert "(+2)" in row["note"]
     headers, _ = service.person("leader")
     assert row["note"] in unescape(service.client.get("/feeds/hotline12345", headers=headers).text)
+
+
+def test_a_feed_is_late_after_three_intervals_and_pointed_out_after_an_hour(service: Service) -> None:
+    every = add(service)["every_seconds"]
+    added = now = clock.now()
+
+    def judged(seconds: float) -> tuple[bool, list[str]]:
+        with service.runtime.database.read() as session:
+            later, feed = now + timedelta(seconds=seconds), feeds.need(session, "hotline12345")
+            return feeds.is_late(feed, later), [one.name for one in feeds.silent(session, later, "en")]
+
+    assert 120 < 3 * every < 3600
+    assert [judged(3 * every - 5), judged(3 * every + 5)] == [(False, []), (True, [])], "since it was added"
+    assert [judged(3595), judged(3605)] == [(True, []), (True, ["hotline12345"])]
+    with service.runtime.database.write() as session:
+        feed = feeds.need(session, "hotline12345")
+        feed.last_done_at = now = added + timedelta(hours=1)
+        feed.spec = {**feed.spec, "limits": {**feed.spec["limits"], "every_seconds": 7200}}
+        session.add(feed)
+    assert [judged(6 * 3600), judged(6 * 3600 + 1)] == [(False, []), (True, ["hotline12345"])], "since it was whole"
+    assert service.get("/feeds")["items"][0]["late"] is False
+    service.call("PATCH", "/feeds/hotline12345", json={"active": False})
+    assert judged(86_400) == (False, [])

@@ -31,6 +31,7 @@ FEED_EXAMPLE: dict[str, Any] = {
     "name": "hotline12345", "title": "12345 热线", "kind": "rest", "source": "hotline12345", "state": "ok", "active": True,
     "base_url": "https://12345.example.gov.cn/api", "every_seconds": 60,
     "last_started_at": "2026-03-15T09:00:00+08:00", "last_done_at": "2026-03-15T09:00:02+08:00", "lag_seconds": 41,
+    "late": False,
     "newest_at": "2026-03-15T08:58:12+08:00", "skew_seconds": -3, "failures": 0, "open_until": None, "error": None,
     "created": 4120, "corrected": 2877, "unchanged": 91034, "rejected": 12, "open_rejects": 3, "can_reconcile": True,
     "pull_asked": False, "reconcile_asked": None,

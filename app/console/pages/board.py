@@ -17,13 +17,15 @@ from app.domain.words import TARGET
 from app.models import Alert, Ticket
 from app.security.permissions import may
 from app.security.principal import Principal
-from app.services import accounts, alerts, board, calendars
+from app.services import accounts, alerts, board, calendars, feeds
 from app.services.board import COLUMNS, BoardFilter
 from app.services.reference import Reference
 
 router = APIRouter(route_class=PageRoute)
 SHOWN = 30
 """Alerts that a column of the board shows; its counter opens them all."""
+SILENT_NAMED = 3
+"""Feeds that the board names when they bring nothing."""
 SHOWN_ALONE = 100
 """Of one that stands alone, and on the wall, which turns through them."""
 
@@ -101,10 +103,12 @@ def show_board(
         values = _content(session, ref, looking.who, f, card, before, lang, wall=wall)
         units = unit_choices(ref, looking.who, lang)
         unpublished = calendars.unpublished_warning(ref, clock.now())
+        silent = feeds.silent(session, clock.now(), lang) if may(looking.who, "feeds.see") else []
     template = "board_columns.html" if wants_fragment(request) else "board.html"
     return page(
         request, template, units=units, asked={"unit": node.code if node else None, "target": target, "state": f.state},
         card=card, wall=wall, targets=list(TARGET), refusal=None, unpublished=unpublished,
+        silent=silent, silent_named=SILENT_NAMED,
         can_acknowledge=may(looking.who, "alerts.acknowledge"), **values,
     )  # fmt: skip
 

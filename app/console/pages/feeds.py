@@ -65,7 +65,6 @@ def _helpers(request: Request) -> dict[str, Any]:
         "at": datetime.fromisoformat,
         "seconds": lambda n: feed_view.seconds_text(n, t),
         "skew": lambda n: feed_view.skew_text(n, t),
-        "is_late": feed_view.is_late,
         "skew_shown": feed_view.SKEW_SHOWN,
     }
 
