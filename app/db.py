@@ -50,6 +50,7 @@ def _prepare_sqlite(engine: Engine) -> None:
             "foreign_keys=ON",
             f"busy_timeout={PATIENCE * 1000:.0f}",
             "cache_size=-32000",
+            "wal_autocheckpoint=4000",  # 16 MiB: what is written again and again is copied once
             "temp_store=MEMORY",
         ):
             cursor.execute(f"PRAGMA {pragma}")

@@ -7,30 +7,26 @@ read a chunk of rows at a time.
 from __future__ import annotations
 
 import asyncio
-import json
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-import orjson
-
-from app.domain.errors import Busy, DubanError, FieldProblem, Invalid
+from app.domain.errors import Busy
 from app.runtime import Runtime
 from app.services.rejects import Place
 from ingest.ahead import ahead
-from ingest.chunks import Door, Fate, Line, Tally, take_in
+from ingest.chunks import Tally, made_ready, take_in
 from ingest.garbage import held_off
-from ingest.schema import TICKET_BYTES, validate_ticket
-from ingest.splitting import Body, Span, array_elements, split_lines
+from ingest.lines import batch_chunks
+from ingest.part import Door, Fate
+from ingest.splitting import Body, array_elements, split_lines
 
 MOST_ROWS = 10_000
 MOST_BYTES = 32 * 1024 * 1024
 NDJSON = "application/x-ndjson"
 JSON = "application/json"
-CHUNK = 2_500
-"""Rows of one transaction: a push that comes meanwhile waits for one of them, not for the whole batch."""
 AT_ONCE, IN_LINE = 2, 30
 """Batches of one process that are taken in at a time, and that may wait; beyond, 503. Waiting ones are on disk."""
 
@@ -95,49 +91,9 @@ def take_batch(
     tally = Tally()
     fates: list[Fate] = []
     spans = (split_lines if kind == NDJSON else array_elements)(body, MOST_ROWS)
-    with held_off(), ahead(_chunks(body, spans, now)) as chunks:
-        for chunk in chunks:
-            for _, done in take_in(runtime, door, chunk, now):
+    with held_off(), ahead(made_ready(runtime, door, batch_chunks(body, spans, now), now)) as parts:
+        for part, _ in parts:
+            for _, done in take_in(runtime, part):
                 tally = tally.count(done)
                 fates += done
     return Batch(tally, fates)
-
-
-def _chunks(body: Body, spans: Sequence[Span], now: datetime) -> Iterator[list[Line]]:
-    for start in range(0, len(spans), CHUNK):
-        part = enumerate(spans[start : start + CHUNK], start + 1)
-        yield [_line(number, body, span, now) for number, span in part]
-
-
-def _line(number: int, body: Body, span: Span, now: datetime) -> Line:
-    begin, end = span
-    if end - begin > TICKET_BYTES:
-        longest = f"{TICKET_BYTES // 1024} KiB"
-        too_long = FieldProblem("", f"一行最多 {longest}", f"a row has at most {longest}", "record_too_long")
-        kept, left_out = body[begin : begin + TICKET_BYTES], end - begin - TICKET_BYTES
-        return Line(number, None, (too_long,), lambda: f"{raw_of(kept)}… (+{left_out})")
-    raw = body[begin:end]
-    try:
-        return Line(number, validate_ticket(raw, now=now), (), lambda: raw_of(raw))
-    except Invalid as error:
-        return Line(number, None, error.problems, lambda: raw_of(raw))
-    except DubanError as error:
-        unreadable = FieldProblem("", error.zh, error.en, "json_invalid")
-        return Line(number, None, (unreadable,), lambda: raw_of(raw))
-
-
-def raw_of(raw: Any) -> str:
-    """A row (bytes, or an object already read) as text that any database can keep: what is no text stands escaped."""
-    if isinstance(raw, bytes):
-        return raw.strip().decode("utf-8", "backslashreplace").replace("\0", "\\u0000")
-    try:
-        return orjson.dumps(raw).decode()
-    except (orjson.JSONEncodeError, TypeError):
-        return _patiently(raw)  # lone surrogates, numbers of more than 64 bits, deep nesting
-
-
-def _patiently(raw: Any) -> str:
-    try:
-        return json.dumps(raw)
-    except (ValueError, TypeError, RecursionError):
-        return str(raw).encode("utf-8", "backslashreplace").decode()

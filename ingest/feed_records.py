@@ -12,9 +12,8 @@ from zoneinfo import ZoneInfo
 from app.domain.errors import FieldProblem
 from app.models import FeedRecord
 from app.services.rejects import digest_of
-from ingest.batch import raw_of
-from ingest.chunks import Line
 from ingest.feed_spec import FeedSpec
+from ingest.lines import Line, raw_of
 from ingest.mapping import Mapper
 from ingest.problems import problem
 from ingest.schema import HistoricalTicket, future_problem
@@ -42,7 +41,7 @@ class Said:
     errors: Sequence[FieldProblem]
 
     def line(self) -> Line:
-        """As a line of ``ingest.chunks``."""
+        """As a line."""
         return Line(self.number, self.ticket, self.errors, lambda: self.raw, self.external_id)
 
 

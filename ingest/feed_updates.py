@@ -26,8 +26,8 @@ from app.services.lifecycle import ACTIONS
 from app.services.reference import Reference
 from app.store import tickets as store
 from ingest import stored
-from ingest.chunks import Fate, Follow
 from ingest.feed_spec import FeedSpec, spec_of
+from ingest.part import Fate, Follow
 from ingest.profile import Profile
 from ingest.schema import HistoricalTicket, TicketIn, canonical, differing_fields, fingerprint
 

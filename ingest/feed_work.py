@@ -23,10 +23,12 @@ from app.runtime import Runtime
 from app.services import feeds
 from app.services.rejects import Place, reason_of
 from app.store import feeds as store
-from ingest.chunks import Door, Fate, Line, Tally, take_in
+from ingest.chunks import Tally, ready, take_in
 from ingest.feed_records import OLDEST, Reader, Said, is_known
 from ingest.feed_spec import FeedSpec
 from ingest.feed_updates import FEED, feed_spec, following
+from ingest.lines import Line
+from ingest.part import Door, Fate
 from ingest.sources.http import Pace
 from ingest.sources.rest import Position, Record
 
@@ -205,7 +207,7 @@ class Work:
             return
         place = Place("feed", self.source_id, None, self.actor)
         door = Door(place, self.spec.source.code, self.actor, history=True, live=True, follow=following(self.actor))
-        for part, fates in take_in(self.runtime, door, lines, now, at_end):
+        for part, fates in take_in(self.runtime, ready(self.runtime, door, lines, now), at_end):
             self.done.tally = self.done.tally.count(counted(part, fates))
 
     def note_unsettled(self, since: datetime, until: datetime) -> None:

@@ -8,9 +8,10 @@ its beginning: every ticket is there (`unchanged`), and its rejects are the same
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -18,24 +19,26 @@ from typing import Any
 from sqlalchemy import select, update
 from sqlmodel import Session, col
 
-from app.domain.errors import BadRequest, Conflict, TooLarge
+from app.domain.errors import Conflict
 from app.models import ImportRun, Reject, Source
 from app.runtime import Runtime
 from app.services import rejects
 from app.services.reference import touch
 from app.store import reference as reference_store
 from ingest.ahead import ahead
-from ingest.chunks import Door, Fate, Follow, Line, Tally, take_in
+from ingest.chunks import Tally, made_ready, take_in
 from ingest.garbage import held_off, sweep_young
-from ingest.pipeline import Mapped, MappedFile, Rejected, map_rows, open_mapped
+from ingest.lines import CHUNK, Chunk, Line, file_chunks
+from ingest.part import Door, Fate, Follow
+from ingest.pipeline import MappedFile, open_mapped
 from ingest.profile import Profile
-from ingest.sources.base import Limits, raw_text, weight_of
+from ingest.second_reader import FileTask, Gone, SecondReader, can_help
+from ingest.sources.base import Limits
 
-CHUNK = 2_500
-"""Rows of one transaction: enough that a commit costs nothing, few enough that a push waits for a tenth of a second."""
-WEIGHT = 5 * 2**20
-"""About how many bytes of rows one transaction takes at most: a file of fat rows needs no more memory than others. Three
-chunks are held at a time (``ingest.ahead``)."""
+log = logging.getLogger("duban.intake")
+
+APART_FROM = 2**20
+"""Bytes of a file from which on a second process reads it: what is shorter is read before one is ready."""
 _PAGE = 1_000
 _READ = 1 << 20
 
@@ -84,9 +87,8 @@ def import_file(
     has a turn that does not come.
     """
     with ExitStack() as stack:
-        file = stack.enter_context(
-            open_mapped(path, profile, limits=limits)
-        )  # what is no file of this profile is refused first
+        # What is no file of this profile is refused before anything is begun.
+        file = stack.enter_context(open_mapped(path, profile, limits=limits))
         code = source_code or profile.source.code
         run, earlier = _begin(
             runtime, path, profile, code, live, now, name=name or path.name, by=by or f"import:{profile.name}",
@@ -97,14 +99,16 @@ def import_file(
         door = Door(place, code, f"import:{profile.name}", history=True, live=live, follow=follow)
         state = _State(run.id, run.position, Tally(run.created, run.unchanged, run.rejected))
         stack.enter_context(held_off())
-        for lines in stack.enter_context(ahead(_chunks(_lines(file, now, after=run.position), chunk))):
-            for part, fates in take_in(runtime, door, lines, now, state.advance):
-                state.committed(part, fates)
+        chunks = stack.enter_context(_chunks(file, path, profile, now, run.position, chunk))
+        parts = stack.enter_context(ahead(made_ready(runtime, door, chunks, now)))
+        for count, (part, (_, consumed, total)) in enumerate(parts, 1):
+            rejected = state.tally.rejected
+            for lines, fates in take_in(runtime, part, state.advance):
+                state.committed(lines, fates)
                 if on_progress is not None:
-                    on_progress(
-                        Progress(state.run_id, file.file.consumed, file.file.total, state.position, state.tally)
-                    )
-            sweep_young()
+                    on_progress(Progress(state.run_id, consumed, total, state.position, state.tally))
+            if state.tally.rejected > rejected or count % 10 == 0:  # most of what leaves cycles behind is an error
+                sweep_young()
         with runtime.database.write() as session:
             session.execute(update(ImportRun).where(col(ImportRun.id) == run.id).values(state="done", finished_at=now))
     return Imported(run.id, state.tally, run.position)
@@ -155,51 +159,44 @@ class _State:
         self.tally = self.tally.count(fates)
 
 
-_Weighed = tuple[Line, int]
+@contextmanager
+def _chunks(
+    file: MappedFile, path: Path, profile: Profile, now: datetime, after: int, size: int
+) -> Iterator[Iterator[Chunk]]:
+    """The rows below number ``after``, read in a second process where the file is long enough to be worth one."""
+    if not _is_worth_a_process(file, path):
+        yield file_chunks(file, now, after=after, size=size)
+        return
+    known = {"encoding": file.file.encoding, "delimiter": file.file.delimiter}
+    told = profile.model_copy(update={"file": profile.file.model_copy(update=known)})
+    task = FileTask(path.absolute(), told, replace(file.file.limits, turns=None), now, after, size)
+    with closing(SecondReader()) as reader:
+        yield _from_there_or_here(reader, task, file)
 
 
-def _lines(source: MappedFile, now: datetime, *, after: int) -> Iterator[_Weighed]:
-    columns = source.file.columns
-    for result in map_rows(source, now=now, after=after):
-        if isinstance(result, Mapped):
-            line = Line(result.row.number, result.ticket, (), _raw_of(result, columns))
-        else:
-            line = Line(result.row.number, None, result.errors, _said(result))
-        yield line, weight_of(result.row)
-
-
-def _raw_of(result: Mapped, columns: Sequence[str]) -> Callable[[], str]:
-    row = (
-        result.row if result.row.line is None else result.row._replace(cells=())
-    )  # what it was parsed to is much larger
-    return lambda: raw_text(row, columns)
-
-
-def _said(result: Rejected) -> Callable[[], str]:
-    raw = result.raw
-    return lambda: raw
-
-
-def _chunks(lines: Iterator[_Weighed], size: int) -> Iterator[list[Line]]:
-    """Chunks of ``size``, or of less where they weigh more. Where the file breaks off, what stands before comes first,
-    and then the error."""
-    chunk: list[Line] = []
-    held = 0
-    broken: BadRequest | TooLarge | None = None
-    while broken is None:
-        try:
-            line, weight = next(lines, (None, 0))
-        except (BadRequest, TooLarge) as error:
-            line, weight, broken = None, 0, error
-        if line is not None:
-            chunk.append(line)
-            held += weight
-        if chunk and (line is None or len(chunk) == size or held > WEIGHT):
-            yield chunk
-            chunk, held = [], 0
-        if line is None and broken is None:
+def _from_there_or_here(reader: SecondReader, task: FileTask, file: MappedFile) -> Iterator[Chunk]:
+    """What the second process reads; should it die, the rest from here."""
+    here = file_chunks(file, task.now, after=task.after, size=task.size)
+    after = task.after
+    while not reader.is_ready():
+        if (first := next(here, None)) is None:
             return
-    raise broken
+        after = first.lines[-1].number
+        yield first
+        del first  # before the next is made
+    try:
+        for chunk in reader.chunks(replace(task, after=after)):
+            after = chunk.lines[-1].number
+            yield chunk
+            del chunk  # before the next is made
+    except Gone:
+        log.warning("the second process that read a file is gone", extra={"after_row": after})
+        yield from replace(task, after=after).chunks()
+
+
+def _is_worth_a_process(file: MappedFile, path: Path) -> bool:
+    """A spreadsheet has a process of its own already (``ingest.sources.sheets``)."""
+    return can_help() and file.file.format != "xlsx" and path.stat().st_size >= APART_FROM
 
 
 def file_digest(path: Path) -> str:

@@ -16,10 +16,10 @@ from app import clock
 from app.domain.errors import Busy, Conflict, DubanError
 from app.runtime import Runtime
 from app.turns import Turns
-from ingest.chunks import Fate
 from ingest.feed_updates import following
 from ingest.feed_work import Lost, Pulled, Stopped, Work, begin
 from ingest.importer import import_file
+from ingest.part import Fate
 from ingest.profile import load_profile
 from ingest.retry import own_profiles
 from ingest.sources.base import Limits

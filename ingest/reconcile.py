@@ -13,8 +13,8 @@ from app.domain.errors import Conflict, Invalid
 from app.runtime import Runtime
 from app.services.rejects import digest_of
 from app.store import feeds as store
-from ingest.batch import raw_of
 from ingest.feed_work import Pulled, Work, begin
+from ingest.lines import raw_of
 from ingest.pull import source_of, upstream_of
 from ingest.sources.http import Pace
 from ingest.sources.open311 import Open311Feed

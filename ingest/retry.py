@@ -19,9 +19,11 @@ from app.security.principal import Principal
 from app.services import rejects
 from app.services.reference import Reference
 from app.store import trouble
-from ingest.chunks import Door, Fate, Line, write_lines
+from ingest.chunks import write_lines
 from ingest.feed_updates import FEED, feed_profile, following
+from ingest.lines import Line
 from ingest.mapping import Mapper
+from ingest.part import Door, Fate
 from ingest.profile import Profile, load_profile
 from ingest.schema import HistoricalTicket, TicketIn, future_problem, parse_json, validate_ticket
 from ingest.sources.base import Row

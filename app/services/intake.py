@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, tzinfo
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 from sqlalchemy import update
 from sqlmodel import Session
@@ -97,8 +97,7 @@ class Prepared:
             ticket["changed_at"] = at
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(NamedTuple):
     """What became of one prepared ticket: its id, whether it is new, and, where it is not, whether the stored one has
     the same content."""
 

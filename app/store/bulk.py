@@ -126,7 +126,7 @@ def _columns(shape: _Shape, rows: Sequence[Row], few: int = 0) -> tuple[list[str
     kept = [
         (name, values)
         for name, values in zip(shape.names, taken, strict=True)
-        if name in shape.required or values.count(None) < len(values)
+        if values[0] is not None or name in shape.required or values.count(None) < len(values)
     ]
     return [name for name, _ in kept], [values for _, values in kept]
 

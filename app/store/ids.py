@@ -22,6 +22,10 @@ def take(connection: Connection | Session, name: str, n: int = 1) -> int:
     return int(connection.execute(_TAKE, {"name": name, "n": n}).scalar_one())
 
 
+_CHUNKS = 8
+"""Whoever wants more than a block at once comes again: a file is taken in chunk by chunk."""
+
+
 class IdBlocks:
     """Ticket ids for this process, fetched in blocks in a transaction of their own, so that taking one locks nobody.
 
@@ -41,7 +45,8 @@ class IdBlocks:
             found: list[int] = []
             while len(found) < n:
                 if self._next >= self._end:
-                    size = max(self._block, n - len(found))
+                    lacking = n - len(found)
+                    size = self._block if lacking <= self._block else _CHUNKS * lacking
                     with self._database.turn(), self._database.writer.begin() as connection:
                         top = take(connection, self._name, size)
                     self._next, self._end = top - size + 1, top + 1

@@ -9,8 +9,8 @@ from datetime import datetime
 from pathlib import Path
 
 from app.domain.errors import BadRequest, DubanError, FieldProblem, TooLarge
-from ingest.chunks import past_fingerprint
 from ingest.drafting.vocabulary import CODES
+from ingest.lines import past_fingerprint
 from ingest.pipeline import Mapped, Rejected, map_rows, open_mapped
 from ingest.profile import Profile, column_key
 from ingest.schema import HistoricalTicket

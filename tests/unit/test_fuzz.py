@@ -20,10 +20,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from app.domain.errors import BadRequest, DubanError, Invalid, TooLarge
-from ingest.batch import MOST_ROWS, raw_of
+from ingest.batch import MOST_ROWS
 from ingest.drafting.preview import preview
 from ingest.drafting.proposal import propose
 from ingest.drafting.sampling import look
+from ingest.lines import raw_of
 from ingest.profile import load_profile
 from ingest.receiving import receive
 from ingest.schema import validate_ticket
