@@ -513,7 +513,6 @@ def _lost_connection() -> Exception:
 def _away(database: Database) -> Iterator[None]:
     """SQLite is kept busy by another writer; PostgreSQL's connections are cut."""
     if not database.is_postgresql:
-        event.listen(database.engine, "checkout", lambda connection, *_: connection.execute("PRAGMA busy_timeout=50"))
         with database.writer.begin():
             yield
         return
@@ -526,6 +525,13 @@ def _away(database: Database) -> Iterator[None]:
     event.remove(database.engine, "before_cursor_execute", cut)
 
 
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A writer waits for SQLite as long as a test may take, not half a minute."""
+    monkeypatch.setattr("app.db.PATIENCE", 0.5)
+
+
+@pytest.mark.usefixtures("impatient")
 def test_a_database_that_is_locked_or_away_answers_503_to_all_who_wait_and_recovers_by_itself(
     service: Service,
 ) -> None:
