@@ -177,7 +177,7 @@ def test_each_page_can_be_told_by_ear_stands_out_from_its_ground_and_fits_the_sc
         open_all(page)
         wrong[f"{address} by ear"] = page.evaluate(CHECKS)
         for scheme in ("light", "dark"):
-            page.emulate_media(color_scheme=scheme, reduced_motion="reduce")  # type: ignore[arg-type]
+            page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
             wrong[f"{address} {scheme}"] = page.evaluate(CONTRAST)
         for width, height in WIDTHS:
             page.set_viewport_size({"width": width, "height": height})
