@@ -164,14 +164,27 @@ def _chunks(
     file: MappedFile, path: Path, profile: Profile, now: datetime, after: int, size: int
 ) -> Iterator[Iterator[Chunk]]:
     """The rows below number ``after``, read in a second process where the file is long enough to be worth one."""
-    if not _is_worth_a_process(file, path):
+    reader = _second_reader(file, path)
+    if reader is None:
         yield file_chunks(file, now, after=after, size=size)
         return
     known = {"encoding": file.file.encoding, "delimiter": file.file.delimiter}
     told = profile.model_copy(update={"file": profile.file.model_copy(update=known)})
     task = FileTask(path.absolute(), told, replace(file.file.limits, turns=None), now, after, size)
-    with closing(SecondReader()) as reader:
+    with closing(reader):
         yield _from_there_or_here(reader, task, file)
+
+
+def _second_reader(file: MappedFile, path: Path) -> SecondReader | None:
+    """One, where the file is worth it and the machine can. A spreadsheet has a process of its own already
+    (``ingest.sources.sheets``)."""
+    if not can_help() or file.file.format == "xlsx" or path.stat().st_size < APART_FROM:
+        return None
+    try:
+        return SecondReader()
+    except Gone:
+        log.warning("no second process can be started to read a file")
+        return None
 
 
 def _from_there_or_here(reader: SecondReader, task: FileTask, file: MappedFile) -> Iterator[Chunk]:
@@ -192,11 +205,6 @@ def _from_there_or_here(reader: SecondReader, task: FileTask, file: MappedFile) 
     except Gone:
         log.warning("the second process that read a file is gone", extra={"after_row": after})
         yield from replace(task, after=after).chunks()
-
-
-def _is_worth_a_process(file: MappedFile, path: Path) -> bool:
-    """A spreadsheet has a process of its own already (``ingest.sources.sheets``)."""
-    return can_help() and file.file.format != "xlsx" and path.stat().st_size >= APART_FROM
 
 
 def file_digest(path: Path) -> str:

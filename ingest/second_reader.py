@@ -61,7 +61,7 @@ def can_help() -> bool:
 
 
 class SecondReader:
-    """A second process, which reads one file at a time; for one thread at a time."""
+    """A second process, which reads one file at a time; for one thread at a time. Raises Gone where none can be started."""
 
     def __init__(self) -> None:
         ours, theirs = socket.socketpair()
@@ -73,6 +73,9 @@ class SecondReader:
                 stdin=subprocess.DEVNULL,
                 start_new_session=True,  # a Ctrl-C is for the first process, which then closes the pipe
             )
+        except OSError as error:
+            self._pipe.close()
+            raise Gone from error
         finally:
             theirs.close()
         self._ready = False

@@ -115,12 +115,18 @@ def test_should_it_die_the_rest_is_read_here(runtime: Runtime, tmp_path: Path, r
     assert len(readers) == 1
 
 
+@pytest.mark.parametrize(("program", "started"), [("/bin/false", 1), ("/no/such/program", 0)])
 def test_one_that_does_not_come_up_is_done_without(
-    runtime: Runtime, tmp_path: Path, readers: list[SecondReader], monkeypatch: pytest.MonkeyPatch
+    runtime: Runtime,
+    tmp_path: Path,
+    readers: list[SecondReader],
+    monkeypatch: pytest.MonkeyPatch,
+    program: str,
+    started: int,
 ) -> None:
-    monkeypatch.setattr(sys, "executable", "/bin/false")
+    monkeypatch.setattr(sys, "executable", program)
     assert counts(take(runtime, table(tmp_path, rows(100)), chunk=30)) == (86, 0, 14)
-    assert len(readers) == 1
+    assert len(readers) == started
 
 
 def test_what_stands_before_a_break_is_taken_in_and_the_break_is_told(
