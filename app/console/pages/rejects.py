@@ -160,6 +160,7 @@ def _show(
         typed=typed or {}, refusal=refusal.text(lang) if refusal and not isinstance(refusal, Invalid) else None,
         again=refusal is not None, following=following, actor=lambda actor: actor_name(actor, names, t),
         taken=int(taken) if taken.isdecimal() and len(taken) < 19 else None,
+        discarded=request.query_params.get("discarded") == "1",
     )  # fmt: skip
 
 
