@@ -272,19 +272,17 @@ def unpacked(kind: type[TicketIn], said: dict[str, Any]) -> TicketIn:
 
 
 _Model = TypeVar("_Model", bound=BaseModel)
+_UNSAID: Mapping[Any, Any] = {
+    "__pydantic_fields_set__": set(),  # one for all: these models are frozen
+    "__pydantic_extra__": None,
+    "__pydantic_private__": None,
+}
 
 
 def _again(kind: type[_Model], said: dict[str, Any]) -> _Model:
     model = kind.__new__(kind)
     model.__setstate__({"__dict__": said, **_UNSAID})
     return model
-
-
-_UNSAID: Mapping[Any, Any] = {
-    "__pydantic_fields_set__": set(),
-    "__pydantic_extra__": None,
-    "__pydantic_private__": None,
-}
 
 
 def validate_ticket(raw: bytes | str | Mapping[str, Any], *, now: datetime | None = None) -> TicketIn:
