@@ -7,13 +7,14 @@ import mmap
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Annotated, Any
 
 from fastapi import Request
-from pydantic import BaseModel, ConfigDict, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, field_validator
 from pydantic_core import PydanticCustomError
 
-from app.domain.errors import TooLarge, UnsupportedMedia
+from app.domain.errors import Invalid, TooLarge, UnsupportedMedia
+from ingest.problems import pointer
 
 
 class JsonBody(BaseModel):
@@ -31,21 +32,46 @@ class JsonBody(BaseModel):
 
 def storable(value: Any) -> bool:
     """Whether every text in ``value``, however deep, can be kept: no NUL, no lone surrogate."""
-    todo = [value]
+    return unstorable_at(value) is None
+
+
+def unstorable_at(value: Any) -> tuple[str | int, ...] | None:
+    """Where in ``value``, however deep, a text stands that cannot be kept (of a name that cannot, in what); none where all
+    can."""
+    todo: list[tuple[tuple[str | int, ...], Any]] = [((), value)]
     while todo:
-        one = todo.pop()
+        where, one = todo.pop()
         if isinstance(one, str):
-            if "\0" in one:
-                return False
-            try:
-                one.encode()
-            except UnicodeEncodeError:
-                return False
+            if not _is_kept(one):
+                return where
         elif isinstance(one, dict):
-            todo += [*one.keys(), *one.values()]
+            if not all(_is_kept(key) for key in one if isinstance(key, str)):
+                return where
+            todo += [((*where, key), inner) for key, inner in one.items()]
         elif isinstance(one, list):
-            todo += one
+            todo += [((*where, index), inner) for index, inner in enumerate(one)]
+    return None
+
+
+def _is_kept(text: str) -> bool:
+    if "\0" in text:
+        return False
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
     return True
+
+
+def _kept(document: dict[str, Any]) -> dict[str, Any]:
+    where = unstorable_at(document)
+    if where is not None:
+        raise Invalid.at(pointer(where), "含有无法保存的字符", "holds text that cannot be stored")
+    return document
+
+
+Document = Annotated[dict[str, Any], AfterValidator(_kept)]
+"""A JSON body that is read by a rule of its own: what no database keeps is refused before, with its place."""
 
 
 def check_content_type(request: Request, *allowed: str) -> str:

@@ -4,6 +4,7 @@ half obeyed; the same on both databases."""
 from __future__ import annotations
 
 import base64
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -236,3 +237,16 @@ def test_a_page_says_that_the_database_is_away_and_is_there_again_when_it_is(pos
         assert "the database is away" in answer.text
         event.remove(engine, "do_connect", refuse)
         assert service.client.get("/tickets", headers=cookie, follow_redirects=False).status_code == 303
+
+
+def test_text_that_no_database_keeps_is_refused_in_rules_too_with_its_place(service: Service) -> None:
+    rungs = service.get("/ladders")["items"][0]["rungs"]
+    for path, body, where in (
+        ("/ladders/default", {"rungs": [{**rungs[0], "name": "到\ud800期"}, *rungs[1:]]}, "/rungs/0/name"),
+        ("/ladders/default", {"rungs": [{**rungs[0], "na\0me": "到期"}, *rungs[1:]]}, "/rungs/0"),
+        ("/policies/default", {"name": "默认\0"}, "/name"),
+    ):
+        headers = {"Content-Type": "application/json"}
+        answer = service.call("PATCH", path, content=json.dumps(body), headers=headers)
+        assert pointers(answer) == [where]
+    assert service.get("/ladders")["items"][0]["rungs"] == rungs

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Body, Path, Query, Response
 
 from app import clock
+from app.api.body import Document
 from app.api.deps import Run, Who
 from app.domain.errors import Invalid
 from app.domain.timeline import FIRST_YEAR, LAST_YEAR
@@ -57,7 +58,7 @@ def list_versions(run: Run, who: Who, code: CalendarCode) -> dict[str, Any]:
 
 @router.put("/calendars/{code}")
 def put_calendar(
-    run: Run, who: Who, response: Response, code: CalendarCode, body: Annotated[dict[str, Any], Body()]
+    run: Run, who: Who, response: Response, code: CalendarCode, body: Annotated[Document, Body()]
 ) -> dict[str, Any]:
     """Make a calendar, or replace its time zone and week; ``days``, ``published`` and ``names`` stay where they are left
     out. Answers with the deadlines moved."""
@@ -85,7 +86,7 @@ def put_year(
     who: Who,
     code: CalendarCode,
     year: Annotated[int, Path(ge=FIRST_YEAR, le=LAST_YEAR)],
-    body: Annotated[dict[str, Any], Body(examples=YEAR_EXAMPLES)],
+    body: Annotated[Document, Body(examples=YEAR_EXAMPLES)],
 ) -> dict[str, Any]:
     """Publish the days off and make-up workdays of a year: ``days`` as a map of the contract, or as a list of the
     holiday-cn shape (``holiday_cn`` takes that shape beside a map, which is laid over it). What the year had before is

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Body, Depends, Path, Query, Request, Response
 from pydantic import ConfigDict, Field
 
 from app import clock
-from app.api.body import JsonBody, check_content_type, read_body
+from app.api.body import Document, JsonBody, check_content_type, read_body
 from app.api.deps import Run, Who
 from app.domain.errors import Invalid
 from app.domain.receipts import limit_words
@@ -83,7 +83,7 @@ def preview(run: Run, who: Who, body: Described) -> dict[str, Any]:
 
 @router.post("/policies", status_code=201)
 def create_policy(
-    run: Run, who: Who, body: Annotated[dict[str, Any], Body(examples=POLICY_EXAMPLES)], apply: Apply = "new"
+    run: Run, who: Who, body: Annotated[Document, Body(examples=POLICY_EXAMPLES)], apply: Apply = "new"
 ) -> dict[str, Any]:
     """Make a policy."""
     now = clock.now()
@@ -97,7 +97,7 @@ def change_policy(
     run: Run,
     who: Who,
     code: Code,
-    body: Annotated[dict[str, Any], Body(examples=[{"limits": {"complete": {"unit": "working_days", "amount": 7}}}])],
+    body: Annotated[Document, Body(examples=[{"limits": {"complete": {"unit": "working_days", "amount": 7}}}])],
     apply: Apply = "new",
 ) -> dict[str, Any]:
     """The next version of a policy: what is given takes the place of what it said; ``{"retired": true}`` ends it."""
@@ -127,7 +127,7 @@ def list_ladders(run: Run, who: Who) -> dict[str, Any]:
 
 
 @router.post("/ladders", status_code=201)
-def create_ladder(run: Run, who: Who, body: Annotated[dict[str, Any], Body()]) -> dict[str, Any]:
+def create_ladder(run: Run, who: Who, body: Annotated[Document, Body()]) -> dict[str, Any]:
     """Make a ladder."""
     require(who, "deadlines.edit")
     with run.database.write() as session:
@@ -136,7 +136,7 @@ def create_ladder(run: Run, who: Who, body: Annotated[dict[str, Any], Body()]) -
 
 
 @router.patch("/ladders/{code}")
-def change_ladder(run: Run, who: Who, code: Code, body: Annotated[dict[str, Any], Body()]) -> dict[str, Any]:
+def change_ladder(run: Run, who: Who, code: Code, body: Annotated[Document, Body()]) -> dict[str, Any]:
     """The next version of a ladder. Tickets are looked at by it from their next check on."""
     require(who, "deadlines.edit")
     with run.database.write() as session:
