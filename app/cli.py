@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from sqlalchemy.exc import OperationalError
 
 from app.config import get_settings
-from app.domain.errors import DubanError, Invalid
+from app.errors import DubanError, Invalid
 
 MODULES = {
     "serve": "service",

@@ -17,9 +17,9 @@ from app.api.v1 import router as v1
 from app.config import Settings, get_settings
 from app.runtime import Runtime
 from app.workers.background import Background
-from ingest.batch import Batches
-from ingest.commit import Intake
-from ingest.jobs import ImportJobs
+from ingest.batch.service import Batches
+from ingest.files.jobs import ImportJobs
+from ingest.push.queue import Intake
 
 DESCRIPTION = """\
 督办 Duban supervises citizens' work orders to completion: intake, deadlines in working days, alerts, supervision orders,

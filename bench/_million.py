@@ -28,11 +28,11 @@ from sqlalchemy import select as query
 
 from app import clock
 from app.config import Settings
+from app.demo.matters import MATTERS, fill
+from app.demo.people import citizen
+from app.demo.places import place
 from app.models import Reject, Ticket, TicketEvent
 from app.runtime import Runtime
-from app.services.demo.matters import MATTERS, fill
-from app.services.demo.people import citizen
-from app.services.demo.places import place
 
 _EVERY_BAD = 100
 """One row of so many has no title."""

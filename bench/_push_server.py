@@ -21,11 +21,12 @@ from app import clock
 from app.config import Settings
 from app.models import Category, Unit
 from app.runtime import Runtime
-from app.services import accounts, catalogue
-from ingest import commit
-from ingest.commit import Intake
-from ingest.garbage import settle
-from ingest.group import Answer, Push
+from app.services.access import accounts
+from app.services.core import catalogue
+from ingest.push import queue as commit
+from ingest.push.queue import Intake
+from ingest.push.transaction import Answer, Push
+from ingest.rows.garbage import settle
 
 BODY = b'{"id":1,"title":"' + b"x" * 2400 + b'"}'
 """As long as the answer to the ticket that the load pushes."""

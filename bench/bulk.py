@@ -26,11 +26,11 @@ from pydantic import SecretStr
 from app.config import Settings
 from app.models import Category, Deadline, Ticket, TicketEvent, Unit
 from app.runtime import Runtime
-from app.services import catalogue
+from app.services.core import catalogue
 from bench.measure import Row, seconds_in_turn
-from ingest.batch import JSON, MOST_ROWS, take_batch
-from ingest.importer import import_file
-from ingest.profile import load_profile
+from ingest.batch.service import JSON, MOST_ROWS, take_batch
+from ingest.files.importer import import_file
+from ingest.rows.profile import load_profile
 
 NOW = datetime(2026, 3, 31, 2, 0, tzinfo=UTC)
 TABLES: tuple[Any, ...] = (Ticket, TicketEvent, Deadline)

@@ -10,8 +10,8 @@ from zoneinfo import ZoneInfo
 import businesstimedelta
 import pytz
 
-from app.domain.limits import Limit, due
-from app.domain.workcalendar import WorkCalendar
+from app.domain.time.due import Limit, due
+from app.domain.time.workcalendar import WorkCalendar
 from bench.measure import Row, seconds_in_turn
 
 ZONE = ZoneInfo("Asia/Shanghai")

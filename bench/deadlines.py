@@ -17,10 +17,10 @@ import numpy as np
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from app.domain.limits import Limit, due
-from app.domain.workcalendar import WorkCalendar
-from app.services.bulk_deadlines import due_many
-from app.services.china_calendar import china_spec
+from app.domain.time.due import Limit, due
+from app.domain.time.workcalendar import WorkCalendar
+from app.services.deadlines.bulk_due import due_many
+from app.services.rules.china_calendar import china_spec
 from bench import deadline_alone
 from bench.measure import Row, seconds_in_turn
 

@@ -22,8 +22,8 @@ from app.config import Settings
 from app.models import Alert, AlertFeed, Deadline, Source, SupervisionOrder, Ticket, TicketEvent, Unit
 from app.runtime import Runtime
 from app.security.hash_chain import link
-from app.services.sweep import sweep
-from app.store import oversight
+from app.services.supervision.sweep import sweep
+from app.store import supervision
 from bench.measure import Row, seconds_in_turn
 
 START = datetime(2026, 3, 2, 2, 0, tzinfo=UTC)
@@ -63,7 +63,7 @@ def fill(runtime: Runtime, n_open: int, n_due: int) -> None:
 def probe(runtime: Runtime, now: datetime) -> None:
     """The bare index probe."""
     with runtime.database.read() as session:
-        oversight.is_due(session, now)
+        supervision.is_due(session, now)
 
 
 def repeat(work: Callable[..., object], *given: object) -> None:

@@ -1,7 +1,7 @@
 """THE registry: what every figure is called, counts and means. No figure is computed from anything else.
 
-A definition names two conditions over the facts (``reports.facts_schema``), in the small language of ``reports.expr``;
-``reports.figures`` answers them over a frame, and ``as_sql`` writes the same definition for a database. R, "received",
+A definition names two conditions over the facts (``reports.facts.frame``), in the small language of ``reports.expr``;
+``reports.figures.body`` answers them over a frame, and ``as_sql`` writes the same definition for a database. R, "received",
 are the tickets received in the period, void ones left out. Longer than a sitting because it is one table.
 
 The documentation (docs/metrics.md), the API (GET /metrics/definitions), the console and the spreadsheets read it here.

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from app.domain.errors import Invalid
+from app.errors import Invalid
 
 KINDS = ("daily", "weekly", "monthly", "clear-out", "range")
 SERIES_LENGTH = {"daily": 31, "weekly": 12, "monthly": 13, "clear-out": 13, "range": 31}

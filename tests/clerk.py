@@ -1,5 +1,5 @@
 """A clerk with a wall calendar, a clock and all the time in the world: deadlines counted out day by day and moment by
-moment, by the tables of ``docs/deadlines.md`` and by nothing of ``app.domain.timeline`` or ``app.domain.course``.
+moment, by the tables of ``docs/deadlines.md`` and by nothing of ``app.domain.time.timeline`` or ``app.domain.time.deadline_run``.
 
 Slow and plain on purpose: it lists the working spans of each day, walks through them, and looks at the clock. What it
 shares with the code under test is the calendar as data (``WorkCalendar.hours``) and the limit (``Limit``).
@@ -11,8 +11,8 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
-from app.domain.limit import Limit
-from app.domain.workcalendar import WorkCalendar
+from app.domain.time.limit import Limit
+from app.domain.time.workcalendar import WorkCalendar
 
 Span = tuple[datetime, datetime]
 DAY = timedelta(days=1)

@@ -25,9 +25,9 @@ from sqlalchemy import select
 from sqlmodel import Session
 
 from app.config import Settings
-from app.domain.errors import DubanError
-from app.domain.lifecycle import TABLE, TAKES, allowed_actions
-from app.domain.replay import Event, as_known, life_until
+from app.domain.tickets.life import Event, as_known, life_until
+from app.domain.tickets.lifecycle import TABLE, TAKES, allowed_actions
+from app.errors import DubanError
 from app.models import (
     CalendarVersion,
     Deadline,
@@ -42,24 +42,20 @@ from app.models import (
 )
 from app.runtime import Runtime
 from app.security.principal import Principal
-from app.services import (
-    callbacks,
-    catalogue,
-    change,
-    deadlines,
-    extensions,
-    intake,
-    lifecycle,
-    orders,
-    recompute,
-    seals,
-    verify,
-)
-from app.services.reference import Reference, touch
-from app.services.sweep import sweep
-from ingest.schema import TicketIn, fingerprint
-from ingest.stored import correct
-from reports.facts import gather
+from app.services.audit import seals
+from app.services.core import catalogue
+from app.services.core.reference import Reference, touch
+from app.services.deadlines import book as deadlines
+from app.services.deadlines import verify
+from app.services.intake import create as intake
+from app.services.orders import actions as orders
+from app.services.recompute import run as recompute
+from app.services.supervision.sweep import sweep
+from app.services.tickets import actions as lifecycle
+from app.services.tickets import callbacks, change, extensions
+from ingest.rows.compare import correct
+from ingest.rows.ticket_in import TicketIn, fingerprint
+from reports.facts.gather import gather
 from reports.period import parse_period
 
 BEGIN = datetime(2026, 1, 26, 0, 0, tzinfo=UTC)

@@ -1,10 +1,10 @@
 """Random deadlines by the million: asked alone and all at once, to the second; a sample of them counted out by hand.
 
-The suite takes some thousands (``tests/unit/test_many.py``); ``python -m tests.many 1000000`` as many as asked for. A case is
-a calendar (zone, weekly hours, dated days, published years), a limit, and a start, which is as often as not at an edge of
-working time or a second beside it. For each, ``due`` and ``due_many`` must agree on the second and on *provisional*, and the
-two ways of ``due_many`` (a search for a few, a table for many) with each other; ``elapsed`` and ``working_many`` on the
-working time between two starts.
+The suite takes some thousands (``tests/unit/domain/time/test_many.py``); ``python -m tests.many 1000000`` as many as asked
+for. A case is a calendar (zone, weekly hours, dated days, published years), a limit, and a start, which is as often as not
+at an edge of working time or a second beside it. For each, ``due`` and ``due_many`` must agree on the second and on
+*provisional*, and the two ways of ``due_many`` (a search for a few, a table for many) with each other; ``elapsed`` and
+``working_many`` on the working time between two starts.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from typing import Any
 
 import numpy as np
 
-from app.domain.errors import Invalid
-from app.domain.limits import ENDS, Limit, LimitUnit, due, elapsed
-from app.domain.timeline import from_us, to_us
-from app.domain.workcalendar import WEEKDAYS, WorkCalendar
-from app.services.bulk_deadlines import due_many, working_many
+from app.domain.time.due import ENDS, Limit, LimitUnit, due, elapsed
+from app.domain.time.timeline import from_us, to_us
+from app.domain.time.workcalendar import WEEKDAYS, WorkCalendar
+from app.errors import Invalid
+from app.services.deadlines.bulk_due import due_many, working_many
 from tests.clerk import Clerk
 
 ZONES = (

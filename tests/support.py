@@ -19,8 +19,9 @@ from app.main import create_app
 from app.models import Unit
 from app.runtime import Runtime
 from app.security.sessions import SESSION_COOKIE
-from app.services import accounts, catalogue
-from app.services.sweep import SweepResult, sweep
+from app.services.access import accounts
+from app.services.core import catalogue
+from app.services.supervision.sweep import SweepResult, sweep
 
 BEIJING = "+08:00"
 

@@ -13,8 +13,8 @@ from fastapi import Request
 from pydantic import AfterValidator, BaseModel, ConfigDict, field_validator
 from pydantic_core import PydanticCustomError
 
-from app.domain.errors import Invalid, TooLarge, UnsupportedMedia
-from ingest.problems import pointer
+from app.errors import Invalid, TooLarge, UnsupportedMedia
+from ingest.rows.messages import pointer
 
 
 class JsonBody(BaseModel):

@@ -14,10 +14,10 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.routing import Match
 
-from app.domain.errors import BadRequest, Busy, Conflict, DubanError, FieldProblem, Invalid, NotAllowed
-from app.store import trouble
-from ingest.problems import pointer
-from ingest.problems import problem as told
+from app.errors import BadRequest, Busy, Conflict, DubanError, FieldProblem, Invalid, NotAllowed
+from app.store import db_errors
+from ingest.rows.messages import pointer
+from ingest.rows.messages import problem as told
 
 log = logging.getLogger("duban.api")
 MEDIA_TYPE = "application/problem+json"
@@ -119,7 +119,7 @@ def install(app: FastAPI, page_of: PageOf | None = None) -> None:
 
     @app.exception_handler(DBAPIError)
     async def _on_database(request: Request, error: DBAPIError) -> JSONResponse:
-        refusal = trouble.refusal_of(error)
+        refusal = db_errors.refusal_of(error)
         if refusal is not None:
             log.warning("the database refuses", extra={"error": type(error.orig).__name__})
             return of_error(request, refusal)

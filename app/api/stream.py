@@ -22,12 +22,12 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from app.api.deps import Who
-from app.domain.errors import BadRequest
+from app.errors import BadRequest
 from app.runtime import Runtime
 from app.security.permissions import require
 from app.security.principal import Principal
-from app.services.alerts import alert_view
-from app.store import oversight as store
+from app.services.alerts.book import alert_view
+from app.store import supervision as store
 
 T = TypeVar("T")
 logger = logging.getLogger("duban.stream")

@@ -9,7 +9,7 @@ import typer
 from app import clock
 from app.commands.common import JsonFlag, opened, print_json, say
 from app.security.principal import RoleName
-from app.services import accounts
+from app.services.access import accounts
 
 Role = Annotated[RoleName, typer.Option("--role", help="what the account may do")]
 UnitCode = Annotated[str | None, typer.Option("--unit", help="code of its unit, for role `unit`")]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from app.commands.common import JsonFlag, opened, print_json, say
-from app.services import seals
+from app.services.audit import seals
 
 audit = typer.Typer(help="the event log's chain of hashes", no_args_is_help=True)
 

@@ -13,7 +13,7 @@ import typer
 
 from app import clock
 from app.config import get_settings
-from app.domain.errors import Invalid
+from app.errors import Invalid
 from app.runtime import Runtime
 
 JsonFlag = Annotated[bool, typer.Option("--json", help="one JSON document on stdout, nothing else there")]

@@ -13,15 +13,16 @@ from app import clock
 from app.commands.common import JsonFlag, opened, parse_time, print_json, say
 from app.commands.deadlines import replay_file
 from app.config import get_settings
-from app.domain.errors import Invalid, NotFound
-from app.domain.limit import ENDS, Limit
-from app.domain.receipts import receipt
-from app.domain.timeline import FIRST_YEAR, LAST_YEAR
-from app.domain.workcalendar import WorkCalendar, spans_to_spec
+from app.domain.time.limit import ENDS, Limit
+from app.domain.time.receipt import receipt
+from app.domain.time.timeline import FIRST_YEAR, LAST_YEAR
+from app.domain.time.workcalendar import WorkCalendar, spans_to_spec
+from app.errors import Invalid, NotFound
 from app.security.principal import SYSTEM
-from app.services import calendars, policies, recompute
-from app.services.reference import DEFAULT_CALENDAR
-from ingest.calendar_files import apply_edit, read_calendar_file
+from app.services.core.reference import DEFAULT_CALENDAR
+from app.services.recompute import run as recompute
+from app.services.rules import calendars, policies
+from ingest.formats.holidays import apply_edit, read_calendar_file
 
 calendar = typer.Typer(help="working-day calendars", no_args_is_help=True)
 policy = typer.Typer(help="deadline policies", no_args_is_help=True)

@@ -18,10 +18,10 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from app import clock
 from app.commands.common import JsonFlag, opened, parse_time, print_json
 from app.config import get_settings
-from app.services.differences import Difference
-from app.services.policy_replay import Proposal, proposal_in, replay
-from app.services.reference import DEFAULT_CALENDAR
-from app.services.verify import Checked, verify
+from app.services.core.reference import DEFAULT_CALENDAR
+from app.services.deadlines.differences import Difference
+from app.services.deadlines.verify import Checked, verify
+from app.services.recompute.policy_replay import Proposal, proposal_in, replay
 
 ACTOR = "system:verify"
 _EVERY = 2.0

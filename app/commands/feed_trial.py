@@ -15,11 +15,11 @@ from app import clock
 from app.commands.common import JsonFlag, opened, print_json, say
 from app.commands.feed_words import counts
 from app.config import get_settings
-from app.domain.errors import Conflict
-from ingest.feed_work import Pulled
-from ingest.simulator import trial
-from ingest.simulator.trial import Trial
-from ingest.sources.http import Pace
+from app.errors import Conflict
+from ingest.connectors.http import Pace
+from ingest.devtools.simulator import trial
+from ingest.devtools.simulator.trial import Trial
+from ingest.feeds.run import Pulled
 
 
 def simulate(

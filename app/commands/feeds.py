@@ -18,13 +18,13 @@ from app.commands.common import JsonFlag, opened, print_json, say
 from app.commands.feed_trial import simulate
 from app.commands.feed_words import counts
 from app.config import get_settings
-from app.domain.errors import Invalid
-from app.services import feeds
-from ingest import feed_book
-from ingest.feed_spec import Changes
-from ingest.feed_work import Pulled
-from ingest.pull import pull
-from ingest.reconcile import reconcile
+from app.errors import Invalid
+from app.services.intake import feeds
+from ingest.connectors.spec import Changes
+from ingest.feeds import registry as feed_book
+from ingest.feeds.pull import pull
+from ingest.feeds.reconcile import reconcile
+from ingest.feeds.run import Pulled
 
 ACTOR = "system:cli"
 _EVERY = 2.0

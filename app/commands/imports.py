@@ -18,9 +18,10 @@ from app import clock
 from app.commands.common import JsonFlag, opened, say
 from app.config import get_settings
 from app.runtime import Runtime
-from app.services.rejects import errors_view
-from ingest import importer, retry
-from ingest.profile import load_profile
+from app.services.intake.rejects import errors_view
+from ingest.files import importer
+from ingest.rejects import retry
+from ingest.rows.profile import load_profile
 
 SHOWN = 20
 """Rejects that are printed for a person; all of them are kept, and all are in ``--json``."""

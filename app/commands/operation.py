@@ -8,13 +8,12 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from app import clock
+from app import clock, demo
 from app.commands.common import JsonFlag, opened, parse_time, print_json
-from app.domain.errors import Conflict
+from app.errors import Conflict
 from app.runtime import Runtime
-from app.services import demo
-from app.services.sweep import sweep
-from ingest.sample import tell_feeds
+from app.services.supervision.sweep import sweep
+from ingest.devtools.sample import tell_feeds
 
 
 def register(app: typer.Typer) -> None:

@@ -11,13 +11,13 @@ import typer
 from app import clock
 from app.commands.common import JsonFlag, print_json, say
 from app.config import get_settings
-from app.domain.errors import Conflict
-from ingest.drafting.preview import ROWS, Preview, preview
-from ingest.drafting.proposal import Proposal, propose
-from ingest.drafting.sampling import look
-from ingest.drafting.saved import saved_profiles
-from ingest.drafting.views import identity, preview_view, proposal_view, sample_view, slug, unknown_words
-from ingest.profile import load_profile
+from app.errors import Conflict
+from ingest.profile_wizard.preview import ROWS, Preview, preview
+from ingest.profile_wizard.proposal import Proposal, propose
+from ingest.profile_wizard.sampling import look
+from ingest.profile_wizard.saved import saved_profiles
+from ingest.profile_wizard.views import identity, preview_view, proposal_view, sample_view, slug, unknown_words
+from ingest.rows.profile import load_profile
 
 Sheet = Annotated[
     str | None, typer.Option("--sheet", help="sheet of a spreadsheet; default: the first that holds rows")

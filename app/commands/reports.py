@@ -10,9 +10,9 @@ import typer
 from app import clock
 from app.commands.common import JsonFlag, opened, parse_time, print_json, say
 from app.config import get_settings
-from app.domain.errors import Invalid
+from app.errors import Invalid
 from app.security.principal import SYSTEM
-from reports import service
+from reports.editions import service
 from reports.render import FORMATS, file_name
 
 LATER = ("docx", "pdf")

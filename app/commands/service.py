@@ -13,16 +13,16 @@ import uvicorn
 from sqlalchemy import select
 from sqlmodel import col
 
-from app import clock
+from app import clock, demo
 from app.commands.common import opened, print_json, say
 from app.commands.operation import fill_shown
 from app.config import get_settings
-from app.domain.errors import Conflict
+from app.errors import Conflict
 from app.main import create_app
 from app.models import User
 from app.runtime import Runtime
-from app.services import accounts, demo
-from ingest.garbage import settle
+from app.services.access import accounts
+from ingest.rows.garbage import settle
 
 ADMINISTRATOR = "admin"
 GRACE_SECONDS = 5

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from app.console.pages import missing_page, router
-from app.console.web import STATIC
+from app.console.base.web import STATIC
+from app.console.routes import missing_page, router
 
 __all__ = ["STATIC", "missing_page", "router"]

@@ -6,18 +6,9 @@ from app.models.access import ApiKey, Disclosure, User, UserSession
 from app.models.feed import Feed, FeedPull, FeedRecord
 from app.models.intake import IdempotentAnswer, ImportRun, Reject
 from app.models.operation import JobRun, Lease, Seal, SealEntry, SweepRun
-from app.models.oversight import Alert, AlertFeed, SupervisionOrder
-from app.models.reference import (
-    CalendarVersion,
-    Category,
-    Counter,
-    Grid,
-    LadderVersion,
-    PolicyVersion,
-    Source,
-    Unit,
-)
+from app.models.reference import CalendarVersion, Category, Counter, Grid, LadderVersion, PolicyVersion, Source, Unit
 from app.models.report import ClearOutEntry, ClearOutList, Report
+from app.models.supervision import Alert, AlertFeed, SupervisionOrder
 from app.models.ticket import Callback, Deadline, Extension, Suspension, Ticket, TicketEvent
 
 metadata = SQLModel.metadata

@@ -18,7 +18,7 @@ class Feed(SQLModel, table=True):
     name: str = Field(unique=True, max_length=64)
     source_id: int = Field(foreign_key="source.id")
     kind: str = Field(max_length=16, description="rest, open311, folder")
-    spec: dict[str, Any] = document(description="the feed as ingest.feed_spec.FeedSpec")
+    spec: dict[str, Any] = document(description="the feed as ingest.connectors.spec.FeedSpec")
     active: bool = True
     position: dict[str, Any] = document(description="the cursor: how far everything is committed")
     lease_holder: str | None = Field(default=None, max_length=128)

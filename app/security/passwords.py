@@ -9,7 +9,7 @@ from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
 from app.config import get_settings
-from app.domain.errors import Invalid
+from app.errors import Invalid
 
 SHORTEST = 10
 LONGEST = 200

@@ -2,11 +2,11 @@
 
 Three tables answer them together:
 
-* steps of a ticket's life: ``app.domain.lifecycle.TABLE`` (a role for each step);
+* steps of a ticket's life: ``app.domain.tickets.lifecycle.TABLE`` (a role for each step);
 * everything else: ``MAY`` below;
 * the reporter's name, phone and id number: ``sees_reporter`` below.
 
-Which tickets exist for a caller at all is a matter of scope, not of role: ``app.services.change.may_see``.
+Which tickets exist for a caller at all is a matter of scope, not of role: ``app.services.tickets.change.may_see``.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from typing import Protocol
 
 from sqlmodel import Session
 
-from app.domain.errors import Forbidden
 from app.domain.words import ROLE, say
+from app.errors import Forbidden
 from app.models import Disclosure, Ticket
 from app.security.principal import ROLES, Principal
 

@@ -14,14 +14,14 @@ from threading import Event, Lock, Thread
 from zoneinfo import ZoneInfo
 
 from app import clock
-from app.domain.errors import Conflict, DubanError
+from app.errors import Conflict, DubanError
 from app.runtime import Runtime
-from app.services import feeds
+from app.services.intake import feeds
 from app.store import feeds as store
 from app.workers.scheduler import Job, register
-from ingest.pull import pull
-from ingest.reconcile import reconcile
-from ingest.sources.http import Pace
+from ingest.connectors.http import Pace
+from ingest.feeds.pull import pull
+from ingest.feeds.reconcile import reconcile
 
 logger = logging.getLogger("duban.feeds")
 LOOK_SECONDS = 2.0

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from app.runtime import Runtime
 from app.security.principal import SYSTEM
-from app.services.recompute import catch_up
+from app.services.recompute.run import catch_up
 from app.workers.scheduler import Job, register
 
 EVERY_SECONDS = 3600

@@ -16,8 +16,8 @@ from app.models import JobRun, Report, Ticket
 from app.runtime import Runtime
 from app.security.principal import SYSTEM
 from app.workers.scheduler import Job, register
-from reports import service
-from reports.editions import RUNNING
+from reports.editions import service
+from reports.editions.store import RUNNING
 from reports.period import last_ended
 
 EVERY_SECONDS = 60

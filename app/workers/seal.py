@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from app.runtime import Runtime
-from app.services.seals import seal_all
+from app.services.audit.seals import seal_all
 from app.workers.scheduler import Job, register
 
 EVERY_SECONDS = 60

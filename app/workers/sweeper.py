@@ -1,4 +1,7 @@
-"""The sweeper's loop: looks, sleeps until the next look, ends when told. It needs no leader: see ``app.services.sweep``."""
+"""The sweeper's loop: looks, sleeps until the next look, ends when told.
+
+It needs no leader: see ``app.services.supervision.sweep``.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from threading import Event, Thread
 
 from app import clock
 from app.runtime import Runtime
-from app.services.sweep import SweepResult, record_run, sweep
+from app.services.supervision.sweep import SweepResult, record_run, sweep
 
 logger = logging.getLogger("duban.sweeper")
 RECORD_EVERY = timedelta(seconds=15)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from app.domain.errors import Invalid
+from app.errors import Invalid
 from reports.render import csv, json, xlsx, xlsx_clear_out
 from reports.render.xlsx import Behind as Behind
 

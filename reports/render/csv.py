@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from reports.counting import DIMENSIONS
+from reports.figures.counting import DIMENSIONS
 from reports.metrics import BY_KEY
 from reports.render.words import name_of, word
 

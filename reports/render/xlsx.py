@@ -17,7 +17,7 @@ from zoneinfo import ZoneInfo
 import pandas as pd
 
 from app.domain.words import SATISFACTION, STATUS, say
-from reports.counting import DIMENSIONS, columns_of
+from reports.figures.counting import DIMENSIONS, columns_of
 from reports.metrics import BALANCE_LEFT, BALANCE_RIGHT, BY_KEY, GROUPS, REGISTRY, Definition
 from reports.period import Period
 from reports.render.book import BLUE, GREEN, GREY, NAVY, ORANGE, PALE, RED, ROWS_PER_SHEET, Book, Cell, Column

@@ -21,8 +21,9 @@ from app.config import Settings
 from app.main import create_app
 from app.models import Category, Unit
 from app.runtime import Runtime
-from app.services import accounts, catalogue
-from app.services.sweep import sweep
+from app.services.access import accounts
+from app.services.core import catalogue
+from app.services.supervision.sweep import sweep
 
 PATIENCE = 30
 """Seconds that a test waits for an answer or for a page, on a machine that may be busy."""

@@ -9,7 +9,7 @@ from datetime import timedelta
 from playwright.sync_api import Locator, Page, expect
 
 from app import clock
-from app.services import feeds
+from app.services.intake import feeds
 from tests.browser.server import PASSWORD, Site, serving
 
 SignIn = Callable[..., Page]

@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import expect
 
 from app import clock
-from app.domain.workcalendar import WorkCalendar
+from app.domain.time.workcalendar import WorkCalendar
 from tests.browser.conftest import SignIn
 from tests.browser.server import Site
 

@@ -12,11 +12,11 @@ from playwright.sync_api import Page, expect
 from app import clock
 from app.models import FeedPull
 from app.security.principal import Principal
-from app.services import feeds
-from ingest.importer import import_file
-from ingest.jobs import uploads_of
-from ingest.profile import load_profile
-from reports import service
+from app.services.intake import feeds
+from ingest.files.importer import import_file
+from ingest.files.jobs import uploads_of
+from ingest.rows.profile import load_profile
+from reports.editions import service
 from reports.period import last_ended
 from tests.browser.server import Site
 

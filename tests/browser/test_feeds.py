@@ -11,10 +11,10 @@ import pytest
 from playwright.sync_api import expect
 
 from app import clock
-from app.services import feeds
+from app.services.intake import feeds
 from app.workers.feeds import Puller
-from ingest.simulator.server import SECRET, SECRET_VARIABLES, serving
-from ingest.simulator.world import Faults, World
+from ingest.devtools.simulator.server import SECRET, SECRET_VARIABLES, serving
+from ingest.devtools.simulator.world import Faults, World
 from tests.browser.conftest import SignIn
 from tests.browser.server import Site
 from tests.integration.upstream import simulated

@@ -11,9 +11,9 @@ import xlsxwriter
 from playwright.sync_api import expect
 
 from app import clock
-from ingest.drafting.saved import named_profile
-from ingest.importer import import_file
-from ingest.profile import load_profile
+from ingest.files.importer import import_file
+from ingest.profile_wizard.saved import named_profile
+from ingest.rows.profile import load_profile
 from tests.browser.conftest import SignIn
 from tests.browser.server import Site
 

@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from app import clock
-from app.services import accounts
+from app.services.access import accounts
 from tests.browser.server import PASSWORD, Site
 
 SignIn = Callable[..., Page]

@@ -11,7 +11,7 @@ from pydantic import SecretStr
 from app import clock
 from app.config import Settings
 from app.runtime import Runtime
-from ingest.simulator.server import SECRET, SECRET_VARIABLES
+from ingest.devtools.simulator.server import SECRET, SECRET_VARIABLES
 from tests.integration.upstream import Moving
 from tests.support import Service, running
 

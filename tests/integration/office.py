@@ -16,9 +16,11 @@ from app.config import Settings
 from app.models import Alert, Deadline, Source, SupervisionOrder, Ticket, TicketEvent, Unit
 from app.runtime import Runtime
 from app.security.principal import SYSTEM, Principal
-from app.services import callbacks, lifecycle, log
-from app.services.reference import touch
-from app.services.sweep import SweepResult, sweep
+from app.services.core import events as log
+from app.services.core.reference import touch
+from app.services.supervision.sweep import SweepResult, sweep
+from app.services.tickets import actions as lifecycle
+from app.services.tickets import callbacks
 
 START = datetime.fromisoformat("2026-03-02T10:00:00+08:00")
 """A Monday; five working days from it end on Monday the 9th at 17:30."""

@@ -10,11 +10,11 @@ from sqlmodel import col
 from app import clock
 from app.models import Deadline, Feed, FeedPull, Reject, Ticket, TicketEvent
 from app.runtime import Runtime
-from ingest import feed_book
-from ingest.feed_spec import Changes, FeedSpec, load_spec
-from ingest.simulator.server import BASES
-from ingest.simulator.world import World
-from ingest.sources.http import Pace
+from ingest.connectors.http import Pace
+from ingest.connectors.spec import Changes, FeedSpec, load_spec
+from ingest.devtools.simulator.server import BASES
+from ingest.devtools.simulator.world import World
+from ingest.feeds import registry as feed_book
 
 
 class Moving:

@@ -15,14 +15,14 @@ from pydantic import SecretStr
 
 from app import clock
 from app.config import Settings
-from app.domain.errors import DubanError
+from app.errors import DubanError
 from app.runtime import Runtime
-from ingest.drafting.preview import preview
-from ingest.drafting.proposal import propose
-from ingest.drafting.sampling import look
-from ingest.importer import import_file
-from ingest.profile import load_profile
-from ingest.uploads import LIMITS
+from ingest.files.importer import import_file
+from ingest.files.uploads import LIMITS
+from ingest.profile_wizard.preview import preview
+from ingest.profile_wizard.proposal import propose
+from ingest.profile_wizard.sampling import look
+from ingest.rows.profile import load_profile
 from tests.monsters import making
 
 SPACE = 2 * 2**30

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from app.domain.limits import Limit, due
-from app.domain.workcalendar import WorkCalendar
-from app.services.china_calendar import china_spec
-from ingest.calendar_files import apply_edit, read_calendar_file
+from app.domain.time.due import Limit, due
+from app.domain.time.workcalendar import WorkCalendar
+from app.services.rules.china_calendar import china_spec
+from ingest.formats.holidays import apply_edit, read_calendar_file
 
 pytestmark = pytest.mark.real
 

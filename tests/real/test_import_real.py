@@ -16,9 +16,9 @@ from sqlmodel import col
 from app.config import Settings
 from app.models import Deadline, Ticket, TicketEvent, Unit
 from app.runtime import Runtime
-from app.services import seals
-from ingest.importer import import_file
-from ingest.profile import load_profile
+from app.services.audit import seals
+from ingest.files.importer import import_file
+from ingest.rows.profile import load_profile
 
 pytestmark = pytest.mark.real
 NOW = datetime(2026, 3, 2, 2, tzinfo=UTC)

@@ -18,11 +18,11 @@ from sqlalchemy import select
 from app.config import Settings
 from app.models import Ticket
 from app.runtime import Runtime
-from ingest import feed_book
-from ingest.feed_spec import Changes, FeedSpec, load_spec
-from ingest.pull import pull
-from ingest.sources.http import Pace, Upstream, UpstreamError
-from ingest.sources.open311 import Open311Feed, explained, read_document, read_errors, read_requests
+from ingest.connectors.http import Pace, Upstream, UpstreamError
+from ingest.connectors.open311 import Open311Feed, explained, read_document, read_errors, read_requests
+from ingest.connectors.spec import Changes, FeedSpec, load_spec
+from ingest.feeds import registry as feed_book
+from ingest.feeds.pull import pull
 from tests.answering import answering, send
 
 pytestmark = pytest.mark.real

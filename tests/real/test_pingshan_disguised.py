@@ -18,10 +18,10 @@ from sqlmodel import col
 from app.config import Settings
 from app.models import Reject, Ticket
 from app.runtime import Runtime
-from ingest.chunks import Tally
-from ingest.importer import import_file
-from ingest.pipeline import open_mapped
-from ingest.profile import load_profile
+from ingest.batch.rows import Tally
+from ingest.files.importer import import_file
+from ingest.rows.profile import load_profile
+from ingest.rows.validate import open_mapped
 from tests.damage import damaged, expected
 
 pytestmark = pytest.mark.real

@@ -9,9 +9,9 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from ingest.pipeline import Mapped, map_rows, open_mapped
-from ingest.profile import load_profile
-from ingest.schema import HistoricalTicket
+from ingest.rows.profile import load_profile
+from ingest.rows.ticket_in import HistoricalTicket
+from ingest.rows.validate import Mapped, map_rows, open_mapped
 
 pytestmark = pytest.mark.real
 

@@ -12,10 +12,11 @@ from pydantic import SecretStr
 from app.config import Settings
 from app.runtime import Runtime
 from app.security.principal import SYSTEM
-from ingest.importer import import_file
-from ingest.profile import load_profile
-from reports import editions, service
-from reports.figures import tickets_behind
+from ingest.files.importer import import_file
+from ingest.rows.profile import load_profile
+from reports.editions import service
+from reports.editions import store as editions
+from reports.figures.body import tickets_behind
 
 pytestmark = pytest.mark.real
 

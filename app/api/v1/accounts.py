@@ -11,7 +11,7 @@ from app import clock
 from app.api.body import JsonBody
 from app.api.deps import Cursor, Id, Limit, Run, Who, decode_cursor, encode_cursor, need_role
 from app.security.principal import RoleName
-from app.services import accounts
+from app.services.access import accounts
 
 router = APIRouter(tags=["accounts"])
 

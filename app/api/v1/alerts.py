@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query
 from app import clock
 from app.api.deps import Cursor, Id, Limit, Run, TicketQuery, Who, decode_cursor, encode_cursor
 from app.models import Ticket
-from app.services import alerts
+from app.services.alerts import book as alerts
 
 router = APIRouter(tags=["supervision"])
 Target = Literal["accept", "contact", "complete", "callback", "supervise"]

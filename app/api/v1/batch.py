@@ -12,12 +12,12 @@ from app.api.body import body_on_disk, check_content_type
 from app.api.deps import principal, runtime
 from app.api.problems import language
 from app.api.v1.intake import EXAMPLE, PARAMETERS, source_of
-from app.domain.errors import Busy
+from app.errors import Busy
 from app.runtime import Runtime
 from app.security.principal import Principal
-from app.store import trouble
-from ingest.batch import JSON, MOST_BYTES, NDJSON, Batches, take_batch
-from ingest.splitting import Body
+from app.store import db_errors
+from ingest.batch.service import JSON, MOST_BYTES, NDJSON, Batches, take_batch
+from ingest.batch.split import Body
 
 router = APIRouter(tags=["intake"])
 _ROW = {"type": "object", "description": "a ticket as pushed, see POST /tickets", "example": EXAMPLE}
@@ -67,7 +67,7 @@ def _take(run: Runtime, who: Principal, asked: str | None, body: Body, kind: str
     try:
         batch = take_batch(run, body, kind, code, source.id, who.actor, clock.now())
     except DBAPIError as error:
-        if trouble.is_away(error):
+        if db_errors.is_away(error):
             raise Busy(
                 "数据库暂不可用，请稍后重试；已接收的行重推时会答为 unchanged",
                 "the database is away, try again; rows that were taken in will be answered unchanged",

@@ -11,15 +11,16 @@ from fastapi import APIRouter, Body, Path, Query, Response
 from app import clock
 from app.api.body import Document
 from app.api.deps import Run, Who
-from app.domain.errors import Invalid
-from app.domain.timeline import FIRST_YEAR, LAST_YEAR
-from app.domain.workcalendar import WorkCalendar
+from app.domain.time.timeline import FIRST_YEAR, LAST_YEAR
+from app.domain.time.workcalendar import WorkCalendar
+from app.errors import Invalid
 from app.runtime import Runtime
 from app.security.permissions import require
 from app.security.principal import Principal
-from app.services import calendars, recompute
-from app.services.calendars import Saved
-from ingest.calendar_files import CalendarEdit, apply_edit, read_calendar_file
+from app.services.recompute import run as recompute
+from app.services.rules import calendars
+from app.services.rules.calendars import Saved
+from ingest.formats.holidays import CalendarEdit, apply_edit, read_calendar_file
 
 router = APIRouter(tags=["deadlines"])
 CalendarCode = Annotated[str, Path(min_length=1, max_length=64)]

@@ -12,8 +12,10 @@ from app import clock
 from app.api.body import JsonBody
 from app.api.deps import Cursor, Limit, Run, Who, decode_cursor, encode_cursor, need_role
 from app.models import Category, Grid, Unit
-from app.services import calendars, catalogue, recompute
-from app.services.reference import Node
+from app.services.core import catalogue
+from app.services.core.reference import Node
+from app.services.recompute import run as recompute
+from app.services.rules import calendars
 
 router = APIRouter(tags=["reference data"])
 Code = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^\S+$")]

@@ -12,13 +12,14 @@ from pydantic import ConfigDict, Field
 from app import clock
 from app.api.body import JsonBody
 from app.api.deps import Run, Who
-from app.domain.errors import Invalid
-from app.domain.limits import Limit, elapsed
-from app.domain.receipts import receipt
-from app.domain.workcalendar import WorkCalendar
-from app.services import explained, tickets
-from app.services.reference import Reference
-from ingest.schema import Moment
+from app.domain.time.due import Limit, elapsed
+from app.domain.time.receipt import receipt
+from app.domain.time.workcalendar import WorkCalendar
+from app.errors import Invalid
+from app.services.core.reference import Reference
+from app.services.deadlines import explain as explained
+from app.services.tickets import query as tickets
+from ingest.rows.ticket_in import Moment
 
 router = APIRouter(tags=["deadlines"])
 MOST_SUSPENSIONS = 1000

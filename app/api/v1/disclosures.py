@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query
 
 from app.api.deps import Cursor, Limit, QueryMoment, Run, TicketQuery, Who, decode_cursor, encode_cursor
 from app.security.permissions import require
-from app.services.disclosures import Asked, disclosure_views, list_disclosures
+from app.services.access.disclosures import Asked, disclosure_views, list_disclosures
 
 router = APIRouter(tags=["access"])
 

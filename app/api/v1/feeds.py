@@ -16,13 +16,13 @@ from app import clock
 from app.api.body import JsonBody
 from app.api.deps import Cursor, Limit, Run, Who, decode_cursor, encode_cursor
 from app.api.problems import language
-from app.domain.errors import Invalid
+from app.errors import Invalid
 from app.runtime import Runtime
 from app.security.permissions import may, require
 from app.security.principal import Principal
-from app.services import feeds
-from ingest import feed_book
-from ingest.feed_spec import Changes, FeedSpec, parse_spec, spec_of, template_names, template_text
+from app.services.intake import feeds
+from ingest.connectors.spec import Changes, FeedSpec, parse_spec, spec_of, template_names, template_text
+from ingest.feeds import registry as feed_book
 
 router = APIRouter(tags=["feeds"])
 FeedName = Annotated[str, Path(max_length=64, description="name of the feed")]

@@ -13,16 +13,16 @@ from fastapi.responses import JSONResponse
 from app import clock
 from app.api.body import check_content_type, read_body
 from app.api.deps import IfMatch, Run, Who, bearer_token, need_role, runtime
-from app.domain.errors import BadRequest, Conflict, Forbidden, Invalid
+from app.errors import BadRequest, Conflict, Forbidden, Invalid
 from app.runtime import Runtime
 from app.security.principal import Principal
-from app.services.catalogue import ensure_source
-from app.services.views import ticket_view
+from app.services.core.catalogue import ensure_source
+from app.services.core.views import ticket_view
 from app.store import tickets as store
-from ingest import stored
-from ingest.commit import Intake
-from ingest.group import Push
-from ingest.schema import TICKET_BYTES, TicketIn, parse_json, validate_ticket
+from ingest.push.queue import Intake
+from ingest.push.transaction import Push
+from ingest.rows import compare
+from ingest.rows.ticket_in import TICKET_BYTES, TicketIn, parse_json, validate_ticket
 
 router = APIRouter(tags=["intake"])
 MANUAL = "manual"
@@ -189,7 +189,7 @@ def _correct(
 ) -> Response:
     now = clock.now()
     with run.writing() as (session, ref):
-        ticket = stored.correct(session, ref, who, source, external_id, patch, now=now, if_match=version)
+        ticket = compare.correct(session, ref, who, source, external_id, patch, now=now, if_match=version)
         rows = store.deadlines_of(session, [ticket.id])[ticket.id]
         view = ticket_view(ticket, rows, ref, now, run.settings.zone)
     return Response(orjson.dumps(view), 200, {"ETag": f'"{view["version"]}"'}, JSON)

@@ -10,12 +10,13 @@ from pydantic import ConfigDict, Field
 from app import clock
 from app.api.body import Document, JsonBody, check_content_type, read_body
 from app.api.deps import Run, Who
-from app.domain.errors import Invalid
-from app.domain.receipts import limit_words
+from app.domain.time.receipt import limit_words
+from app.errors import Invalid
 from app.security.permissions import require
-from app.services import calendars, ladders, policies, recompute
-from app.services.recompute import Tally
-from ingest.schema import Moment
+from app.services.recompute import run as recompute
+from app.services.recompute.run import Tally
+from app.services.rules import calendars, ladders, policies
+from ingest.rows.ticket_in import Moment
 
 router = APIRouter(tags=["deadlines"])
 Code = Annotated[str, Path(min_length=1, max_length=64)]

@@ -13,20 +13,20 @@ from app import clock
 from app.api.body import check_content_type, read_body
 from app.api.deps import Run, Who
 from app.api.problems import language
-from app.domain.errors import BadRequest, Invalid
+from app.errors import BadRequest, Invalid
 from app.runtime import Runtime
 from app.security.permissions import require
 from app.security.principal import Principal
-from ingest.drafting.draft import document_of
-from ingest.drafting.preview import ROWS, preview
-from ingest.drafting.proposal import propose
-from ingest.drafting.sampling import look
-from ingest.drafting.saved import is_bundled, named_profile, save_profile, saved_profiles, toml_of
-from ingest.drafting.views import identity, preview_view, proposal_view, sample_view, slug
-from ingest.jobs import uploads_of
-from ingest.profile import LONGEST, Profile, check_profile, parse_profile
-from ingest.receiving import Received, receive
-from ingest.uploads import LIMITS
+from ingest.files.jobs import uploads_of
+from ingest.files.multipart import Received, receive
+from ingest.files.uploads import LIMITS
+from ingest.profile_wizard.draft import document_of
+from ingest.profile_wizard.preview import ROWS, preview
+from ingest.profile_wizard.proposal import propose
+from ingest.profile_wizard.sampling import look
+from ingest.profile_wizard.saved import is_bundled, named_profile, save_profile, saved_profiles, toml_of
+from ingest.profile_wizard.views import identity, preview_view, proposal_view, sample_view, slug
+from ingest.rows.profile import LONGEST, Profile, check_profile, parse_profile
 
 router = APIRouter(tags=["intake"])
 JSON, TOML = "application/json", "application/toml"

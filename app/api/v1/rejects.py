@@ -11,12 +11,12 @@ from app import clock
 from app.api.body import JsonBody
 from app.api.deps import Cursor, Limit, Run, Who, decode_cursor, encode_cursor
 from app.api.problems import language
-from app.domain.errors import Invalid
+from app.errors import Invalid
 from app.runtime import Runtime
 from app.security.permissions import require
 from app.security.principal import Principal
-from app.services import rejects
-from ingest import raw_rows, retry
+from app.services.intake import rejects
+from ingest.rejects import raw_rows, retry
 
 router = APIRouter(tags=["intake"])
 RejectId = Annotated[int, Path(ge=1, le=2**62)]

@@ -11,10 +11,11 @@ from app import clock
 from app.api.body import JsonBody
 from app.api.deps import Run, Who
 from app.security.permissions import require
-from app.services import clocks, tickets
-from app.services.policy_replay import Proposal, replay
-from app.services.views import moment
-from ingest.schema import Moment
+from app.services.core.views import moment
+from app.services.recompute.policy_replay import Proposal, replay
+from app.services.tickets import clocks
+from app.services.tickets import query as tickets
+from ingest.rows.ticket_in import Moment
 
 router = APIRouter(tags=["deadlines"])
 TicketId = Annotated[int, Path(ge=1, le=2**62)]

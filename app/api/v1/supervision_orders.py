@@ -14,8 +14,8 @@ from app.api.body import JsonBody
 from app.api.deps import Cursor, Id, Limit, Run, TicketQuery, Who, decode_cursor, encode_cursor
 from app.models import SupervisionOrder, Ticket
 from app.runtime import Runtime
-from app.services import orders
-from app.services.reference import Reference
+from app.services.core.reference import Reference
+from app.services.orders import actions as orders
 
 router = APIRouter(tags=["supervision"])
 Text = Annotated[str, Field(min_length=1, max_length=2000, pattern=r"\S")]

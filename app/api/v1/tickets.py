@@ -16,11 +16,13 @@ from app.models import Ticket
 from app.runtime import Runtime
 from app.security.permissions import record_disclosure, sees_reporter
 from app.security.principal import Principal
-from app.services import callbacks, extensions, lifecycle, tickets
-from app.services.reference import Reference
-from app.services.views import callback_view, deadline_view, event_view, extension_view, ticket_view
+from app.services.core.reference import Reference
+from app.services.core.views import callback_view, deadline_view, event_view, extension_view, ticket_view
+from app.services.tickets import actions as lifecycle
+from app.services.tickets import callbacks, extensions
+from app.services.tickets import query as tickets
 from app.store import tickets as store
-from ingest.schema import Moment
+from ingest.rows.ticket_in import Moment
 
 router = APIRouter(tags=["tickets"])
 Action = Literal["dispatch", "accept", "return", "reassign", "contact", "suspend", "resume", "extend", "complete",

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
-from ingest.simulator.world import World
-from ingest.uploads import Upload, Uploads
+from ingest.devtools.simulator.world import World
+from ingest.files.uploads import Upload, Uploads
 from tests.integration.killing.ledger import FileTaken, Ledger
 from tests.integration.killing.machines import DUBAN, ROOT
 

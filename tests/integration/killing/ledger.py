@@ -8,7 +8,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ingest.simulator.world import World
+from ingest.devtools.simulator.world import World
 
 
 @dataclass

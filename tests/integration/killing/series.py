@@ -17,11 +17,11 @@ from sqlmodel import Session
 from app import clock
 from app.config import Settings
 from app.runtime import Runtime
-from app.services import accounts
-from ingest import feed_book
-from ingest.pull import pull
-from ingest.simulator.server import SECRET, SECRET_VARIABLES, serving
-from ingest.simulator.world import ROUGH, World
+from app.services.access import accounts
+from ingest.devtools.simulator.server import SECRET, SECRET_VARIABLES, serving
+from ingest.devtools.simulator.world import ROUGH, World
+from ingest.feeds import registry as feed_book
+from ingest.feeds.pull import pull
 from tests.integration.killing import doors
 from tests.integration.killing.ledger import Ledger, keep, recall
 from tests.integration.killing.machines import Duban, Postgres, kill, until

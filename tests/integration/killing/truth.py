@@ -11,8 +11,9 @@ from sqlmodel import Session, col
 from app import clock
 from app.models import FeedPull, ImportRun, Reject, Source, Ticket, TicketEvent
 from app.runtime import Runtime
-from app.services import seals, verify
-from ingest.simulator.world import World
+from app.services.audit import seals
+from app.services.deadlines import verify
+from ingest.devtools.simulator.world import World
 from tests.integration.killing.doors import COMMAND, PAGE, PUSHED
 from tests.integration.killing.ledger import Ledger
 from tests.integration.upstream import accounted

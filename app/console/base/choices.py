@@ -1,0 +1,53 @@
+"""Trees as lists to choose from: units, categories, grids, sources."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from app.security.principal import Principal
+from app.services.core.reference import Node, Reference
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One line of a list: its code, its name, and how deep it stands."""
+
+    code: str
+    name: str
+    depth: int = 0
+
+
+def _walk(nodes: Iterable[Node], lang: str) -> list[Choice]:
+    listed = list(nodes)
+    present = {node.id for node in listed}
+    below: dict[int | None, list[Node]] = {}
+    for node in sorted(listed, key=lambda n: n.id):
+        below.setdefault(node.parent_id if node.parent_id in present else None, []).append(node)
+    found: list[Choice] = []
+    waiting = [(node, 0) for node in reversed(below.get(None, []))]
+    while waiting:
+        node, depth = waiting.pop()
+        found.append(Choice(node.code, node.called(lang), depth))
+        waiting.extend((child, depth + 1) for child in reversed(below.get(node.id, [])))
+    return found
+
+
+def unit_choices(ref: Reference, who: Principal, lang: str) -> list[Choice]:
+    """The units in use that ``who`` may ask about, each below its parent."""
+    path = who.unit_path if who.role == "unit" else None
+    return _walk((n for n in ref.units.values() if n.active and (path is None or n.path.startswith(path))), lang)
+
+
+def tree_choices(nodes: Mapping[int, Node], lang: str) -> list[Choice]:
+    """The nodes in use of any tree, each below its parent."""
+    return _walk((n for n in nodes.values() if n.active), lang)
+
+
+def source_choices(ref: Reference, lang: str) -> list[Choice]:
+    """The sources in use."""
+    return [
+        Choice(s.code, (s.name_en or s.name) if lang == "en" else s.name)
+        for s in sorted(ref.sources.values(), key=lambda s: s.id)
+        if s.active
+    ]

@@ -1,0 +1,260 @@
+"""What the mapping page shows: the fields in their groups with what was chosen and why, the words of coded columns, the
+ways of writing times, and the first rows."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Lock
+
+from app.console.imports.mapping_form import JOINABLE, choice_of
+from app.security.masking import MASKS
+from ingest.files.uploads import LIMITS
+from ingest.profile_wizard.draft import JOINED, Draft, used_columns
+from ingest.profile_wizard.proposal import Guess, Proposal, propose
+from ingest.profile_wizard.sampling import Sample, look
+from ingest.profile_wizard.sniffing import FORMATS, formats_of
+from ingest.profile_wizard.views import level
+from ingest.profile_wizard.vocabulary import CODES, TREES
+from ingest.rows.profile import MOMENT_FIELDS, REPORTER_FIELDS, Profile
+from ingest.rows.values import text_of
+
+GROUPS: Mapping[str, tuple[str, ...]] = {
+    "needed": ("external_id", "title", "parent_external_id"),
+    "matter": ("content", "kind", "category", "priority", "severity"),
+    "times": ("received_at", "source_due_at", "dispatched_at", "accepted_at", "completed_at", "closed_at", "voided_at"),
+    "handling": ("unit", "status", "result", "satisfaction"),
+    "reporter": ("reporter.name", "reporter.phone", "reporter.id_number"),
+    "place": ("address", "grid", "latitude", "longitude"),
+}
+"""The fields, in the order in which a person thinks of them; a tree stands for its levels."""
+SELDOM = frozenset({
+    "severity", "priority", "source_due_at", "dispatched_at", "accepted_at", "closed_at", "voided_at", "satisfaction",
+    "reporter.id_number", "latitude", "longitude", "parent_external_id",
+})  # fmt: skip
+"""Fields that many files have not; folded away where nothing is proposed for them."""
+ENCODINGS = ("utf-8", "gb18030", "big5hkscs", "utf-16", "cp1252")
+_EXAMPLE = {"Y": "2026", "y": "26", "m": "3", "d": "15", "I": "2", "M": "05", "S": "09", "f": "000", "z": "+08:00"}
+_CELL, _HINT = 60, 22
+ROWS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Select:
+    """One select: its name in the form, what is chosen, and, of a tree, whether it is for a level's code."""
+
+    name: str
+    chosen: str
+    code: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One field, or one level of a tree: its selects, and the proposal behind it."""
+
+    field: str
+    level: int
+    selects: tuple[Select, ...]
+    joined: tuple[Select, ...]
+    codes: tuple[str, ...]
+    guess: Guess | None
+    level_of_guess: str
+    folded: bool
+
+
+def lines_of(draft: Draft, proposal: Proposal, *, proposed: bool) -> dict[str, list[Line]]:
+    """The lines of each group. ``proposed``: the draft is the proposal, so that its reasons are worth showing."""
+    guesses = proposal.guesses if proposed else {}
+    found: dict[str, list[Line]] = {}
+    for group, names in GROUPS.items():
+        lines: list[Line] = []
+        for name in names:
+            lines += _tree(name, draft, guesses) if name in TREES else [_field(name, draft, guesses)]
+        found[group] = lines
+    return found
+
+
+def _field(name: str, draft: Draft, guesses: Mapping[str, Guess]) -> Line:
+    chosen = choice_of(draft, name)
+    joined = tuple(Select(f"col.{name}.{part}", choice_of(draft, name, part)) for part in range(2, JOINED + 1))
+    guess = guesses.get(name)
+    return Line(
+        name, 0, (Select(f"col.{name}", chosen),), joined if name in JOINABLE else (), tuple(CODES.get(name, ())),
+        guess, level(guess.confidence) if guess else "", not chosen and name in SELDOM,
+    )  # fmt: skip
+
+
+def _tree(tree: str, draft: Draft, guesses: Mapping[str, Guess]) -> list[Line]:
+    lines: list[Line] = []
+    for number in range(1, TREES[tree] + 1):
+        targets = (f"{tree}.{number}.name", f"{tree}.{number}.code")
+        selects = tuple(Select(f"col.{each}", choice_of(draft, each), each.endswith("code")) for each in targets)
+        guess = next((guesses[each] for each in targets if each in guesses), None)
+        nothing = not any(select.chosen for select in selects)
+        certain = level(guess.confidence) if guess else ""
+        lines.append(Line(tree, number, selects, (), (), guess, certain, nothing and number > 1))
+    return lines
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """A coded field with the words of its column: each with how often it comes, and its code (none: not placed)."""
+
+    field: str
+    column: str
+    rows: tuple[tuple[str, int, str | None], ...]
+    others: str | None
+    codes: tuple[str, ...]
+    key: str
+
+
+def words_of(draft: Draft, words: Mapping[str, Counter[str]]) -> list[Words]:
+    """The words that the person is asked about."""
+    found: list[Words] = []
+    for field, codes in CODES.items():
+        columns = draft.columns.get(field)
+        if not columns or field not in words:
+            continue
+        table = draft.words.get(field, {})
+        rows = tuple((word, count, table.get(word)) for word, count in words[field].most_common())
+        key = f"{field}:{columns[0]}:{len(rows)}"
+        found.append(Words(field, columns[0], rows, table.get("*"), tuple(codes), key))
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A way of writing times: its format, what a moment looks like in it (empty: see the format), and whether it is
+    read."""
+
+    format: str
+    example: str
+    chosen: bool
+
+
+def times_of(draft: Draft) -> list[Written]:
+    """The ways of writing times that can be ticked, those that are read first."""
+    every = [*draft.times, *(each for each in FORMATS if each not in draft.times)]
+    return [Written(each, _example(each), each in draft.times) for each in every]
+
+
+def _example(written: str) -> str:
+    """15 March 2026, 14:05:09, so written; nothing for serial numbers, which look like no date."""
+    if written == "iso":
+        return "2026-03-15 14:05:09 · 2026/3/15"
+    if written == "excel":
+        return ""
+    parts = {**_EXAMPLE, "p": "PM" if "/" in written else "下午", "H": "2" if "%p" in written else "14"}
+    return re.sub(r"%([A-Za-z])", lambda found: parts.get(found[1], found[0]), written)
+
+
+def formats_for(draft: Draft, sample: Sample) -> tuple[str, ...]:
+    """The formats that it takes to read the columns that the draft reads times from."""
+    places = {name: place for place, name in enumerate(sample.columns)}
+    missing = {"", *draft.missing}
+    found: set[str] = set()
+    for field in MOMENT_FIELDS:
+        for column in draft.columns.get(field, ()):
+            cells = [row.cells[places[column]] for row in sample.rows]
+            found.update(formats_of([cell for cell in cells if text_of(cell) not in missing])[1])
+    return tuple(sorted(found, key=FORMATS.index)) or ("iso",)
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of the file as an option of a select: its name, and something that stands in it."""
+
+    name: str
+    example: str
+
+
+def columns_of(sample: Sample, draft: Draft) -> list[Column]:
+    """The columns of the file, in its order."""
+    found: list[Column] = []
+    hidden = _hidden(draft)
+    missing = {"", *draft.missing}
+    for place, name in enumerate(sample.columns):
+        texts = (text_of(row.cells[place]) for row in sample.rows[:200])
+        example = next((text for text in texts if text not in missing), "")
+        found.append(Column(name, cut(hidden.get(name, str)(example) or "", _HINT)))
+    return found
+
+
+def _hidden(draft: Draft) -> dict[str, Callable[[str], str | None]]:
+    """Column → what hides the part of a reporter that it holds."""
+    return {
+        column: MASKS[field.partition(".")[2]]
+        for field in REPORTER_FIELDS
+        for column in draft.columns.get(field, ())
+    }  # fmt: skip
+
+
+def first_rows(sample: Sample, draft: Draft) -> list[tuple[int, list[str]]]:
+    """The first rows, each with its number and its cells as text, the reporter masked, cut to what fits a table."""
+    hidden = _hidden(draft)
+    hides = [hidden.get(name, str) for name in sample.columns]
+    return [
+        (row.number, [cut(hide(text_of(cell)) or "", _CELL) for hide, cell in zip(hides, row.cells, strict=False)])
+        for row in sample.rows[:ROWS]
+    ]
+
+
+def cut(text: str, length: int) -> str:
+    """``text`` on one line, of ``length`` characters at most."""
+    line = " ".join(text.split())
+    return line if len(line) <= length else line[: length - 1] + "…"
+
+
+def unused_columns(sample: Sample, draft: Draft, base: Profile | None) -> list[str]:
+    """Columns that nothing reads: they become attributes, or are left out."""
+    used = used_columns(draft)
+    if base is not None:  # for its verdict, or as attributes under names of their own
+        used |= {name for place in base.attributes.values() for name in place.all_names}
+        flags = (base.verdict.on_time, base.verdict.late) if base.verdict else ()
+        used |= {name for flag in flags for name in flag.column.all_names}
+    return [name for name in sample.columns if name not in used]
+
+
+def fitting(profiles: Sequence[Profile], sample: Sample) -> Profile | None:
+    """The saved profile that this file was made for, where one reads nearly all that it knows here; the one that reads
+    most."""
+    best: tuple[float, Profile] | None = None
+    for profile in profiles:
+        known = profile.known_columns(sample.columns)
+        places = list(profile.places())
+        there = sum(any(name in sample.columns for name in place.all_names) for place in places)
+        if (
+            known
+            and there >= 0.9 * len(places)
+            and known >= 0.4 * len(sample.columns)
+            and (best is None or known > best[0])
+        ):
+            best = (known, profile)
+    return best[1] if best else None
+
+
+class Looked:
+    """Files looked at lately, so that a live preview does not look at its file with each change. Holds a few."""
+
+    def __init__(self, most: int = 4) -> None:
+        self._most = most
+        self._lock = Lock()
+        self._held: dict[tuple[str, str | None, str | None, str], tuple[Sample, Proposal]] = {}
+
+    def at(self, path: Path, sheet: str | None, encoding: str | None, time_zone: str) -> tuple[Sample, Proposal]:
+        """The sample of a file and what is proposed for it. Raises what ``look`` raises."""
+        key = (str(path), sheet, encoding, time_zone)
+        with self._lock:
+            if key in self._held:
+                self._held[key] = self._held.pop(key)
+                return self._held[key]
+        sample = look(path, sheet=sheet, encoding=encoding, limits=LIMITS)
+        found = (sample, propose(sample, time_zone))
+        with self._lock:
+            self._held[key] = found
+            while len(self._held) > self._most:
+                del self._held[next(iter(self._held))]
+        return found

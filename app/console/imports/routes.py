@@ -1,0 +1,122 @@
+"""Files: brought by the browser; what was taken in lately; the mapping profiles there are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Path, Request, Response
+from fastapi.concurrency import run_in_threadpool
+
+from app import clock
+from app.console.base.i18n import texts
+from app.console.base.web import HEADERS, Looking, PageRoute, Run, Visitor, checked, go, language, page
+from app.console.base.wording import actor_name
+from app.errors import BadRequest, Busy, DubanError, Forbidden, TooLarge
+from app.runtime import Runtime
+from app.security.permissions import require
+from app.services.access import accounts
+from app.services.intake import import_runs
+from ingest.files.jobs import uploads_of
+from ingest.files.multipart import MOST_TEXT, Received, receive
+from ingest.files.uploads import LIMITS
+from ingest.formats.base import MIB
+from ingest.profile_wizard.sampling import look
+from ingest.profile_wizard.saved import is_bundled, named_profile, saved_profiles, toml_of
+
+router = APIRouter(route_class=PageRoute)
+SHOWN = 20
+
+
+def clerk(looking: Looking) -> Visitor:
+    """A person who may take files in; raises Forbidden."""
+    require(looking.who, "files.import")
+    return looking
+
+
+Clerk = Annotated[Visitor, Depends(clerk)]
+
+
+@router.get("/imports")
+def show_imports(request: Request, run: Run, looking: Clerk) -> Response:
+    """The form for a file, the last runs, the profiles."""
+    return _show(request, run)
+
+
+def _show(request: Request, run: Runtime, refusal: DubanError | None = None) -> Response:
+    lang = language(request)
+    t = texts(lang)
+    with run.reading() as (session, ref):
+        taken = import_runs.recent(session, SHOWN)
+        names = accounts.display_names(session, {each.run.actor for each in taken})
+        sources = {key: (s.name_en or s.name) if lang == "en" else s.name for key, s in ref.sources.items()}
+    return page(
+        request, "imports/imports.html", status=refusal.status if refusal else 200, taken=taken, sources=sources,
+        refusal=refusal.text(lang) if refusal else None, most=uploads_of(run).limit // MIB, own=lambda n: not is_bundled(n),
+        profiles=saved_profiles(run.settings.data_dir / "profiles"), actor=lambda actor: actor_name(actor, names, t),
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Brought:
+    """What the form with the file came to: the form, or why it was refused."""
+
+    form: Received | None
+    refusal: DubanError | None = None
+
+
+async def brought(request: Request, run: Run, looking: Clerk) -> Brought:
+    """The form with its file, streamed to the data directory. One that comes from another site is not read."""
+    if request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
+        raise Forbidden("表单来自其他网站，已拒绝", "the form comes from another site")
+    uploads = uploads_of(run)
+    length = request.headers.get("content-length", "")
+    try:
+        if length.isdecimal() and int(length) > uploads.limit + MOST_TEXT + 64 * 1024:
+            raise TooLarge(
+                f"文件超过 {uploads.limit // MIB} MiB；请压缩成 gz 或 zip，或用命令 duban import 导入",
+                f"the file is over {uploads.limit // MIB} MiB; pack it as gz or zip, or take it in with duban import",
+            )
+        form = await receive(
+            request.headers.get("content-type", ""), request.stream(), lambda: uploads.begin(clock.now())
+        )
+    except DubanError as error:
+        return Brought(None, error)
+    try:
+        checked(looking, form.fields)
+    except Forbidden:
+        if form.file is not None:
+            await run_in_threadpool(form.file.drop)
+        raise
+    return Brought(form)
+
+
+@router.post("/imports")
+def bring(request: Request, run: Run, looking: Clerk, came: Annotated[Brought, Depends(brought)]) -> Response:
+    """Keep the file and go to its mapping; one that is no table is refused here and now."""
+    if came.refusal is not None or came.form is None:
+        return _show(request, run, came.refusal)
+    incoming = came.form.file
+    if incoming is None or not came.form.file_name:
+        if incoming is not None:
+            incoming.drop()
+        return _show(request, run, BadRequest("请选择文件", "choose a file"))
+    undo: Callable[[], None] = incoming.drop
+    try:
+        upload = incoming.keep(came.form.file_name, looking.who.actor, clock.now())
+        with suppress(Busy):  # the file is there, and is looked at again by its own page
+            look(incoming.path, limits=LIMITS, most=1)
+    except DubanError as error:
+        undo()
+        return _show(request, run, error)
+    return go(f"/imports/{upload.token}")
+
+
+@router.get("/imports/profiles/{name}")
+def download_profile(run: Run, looking: Clerk, name: Annotated[str, Path(max_length=64)]) -> Response:
+    """A profile as TOML: to keep, to edit, or to take in by ``duban import --profile``."""
+    profile = named_profile(name, run.settings.data_dir / "profiles")
+    disposition = {"Content-Disposition": f'attachment; filename="{profile.name}.toml"'}
+    return Response(toml_of(profile), media_type="application/toml; charset=utf-8", headers={**HEADERS, **disposition})

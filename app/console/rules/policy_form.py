@@ -1,0 +1,129 @@
+"""A deadline policy as the fields of a form, and back; and what it says, in words.
+
+A field is called by the place in the policy's object, with points: ``limits.complete.amount``; a problem at
+``/limits/complete/amount`` is therefore the field's. What is typed wrong goes on as it was typed, for the policy's own
+reader to refuse.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, tzinfo
+from typing import Any, Final
+
+from app.console.base.choices import Choice, source_choices, tree_choices
+from app.console.base.i18n import Texts
+from app.domain.tickets.policies import CRITERIA, TARGETS, Policy
+from app.domain.time.limit import Limit
+from app.domain.time.receipt import limit_words
+from app.domain.words import KIND, PRIORITY, SEVERITY
+from app.services.core.reference import Reference
+
+COUNTS: Final = ("extension_days", "extensions", "return_days", "max_returns")
+MOMENTS: Final = ("valid_from", "valid_to")
+_CODED: Final[Mapping[str, Mapping[str, Any]]] = {"kind": KIND, "priority": PRIORITY, "severity": SEVERITY}
+
+
+def choices(ref: Reference, match: Mapping[str, Sequence[str]], t: Texts) -> dict[str, list[Choice]]:
+    """What may be chosen for each criterion; a code that is named by ``match`` and is out of use is offered still."""
+    found = {key: [Choice(code, t.word(key, code)) for code in words] for key, words in _CODED.items()}
+    found["source"] = source_choices(ref, t.lang)
+    found["unit"] = tree_choices(ref.units, t.lang)
+    found["category"] = tree_choices(ref.categories, t.lang)
+    for key, codes in match.items():
+        listed = {choice.code for choice in found[key]}
+        found[key] += [Choice(code, code) for code in codes if code not in listed]
+    return {key: found[key] for key in CRITERIA}
+
+
+def fields_of(spec: Mapping[str, Any], zone: tzinfo) -> dict[str, str]:
+    """A policy's object (``Policy.to_spec``) as fields."""
+    found = {key: str(spec[key]) for key in ("code", "name_zh", "name_en", "calendar", *COUNTS) if key in spec}
+    for key, codes in spec.get("match", {}).items():
+        found |= {f"match.{key}.{code}": "1" for code in codes}
+    for target, limit in spec.get("limits", {}).items():
+        found[f"limits.{target}.amount"] = f"{limit['amount']:g}"
+        found |= {f"limits.{target}.{key}": str(limit[key]) for key in ("unit", "ends")}
+        if limit.get("count_first_day"):
+            found[f"limits.{target}.count_first_day"] = "1"
+    for key in MOMENTS:
+        if spec.get(key):
+            found[key] = datetime.fromisoformat(spec[key]).astimezone(zone).strftime("%Y-%m-%dT%H:%M")
+    return found
+
+
+def spec_of(fields: Mapping[str, str], zone: tzinfo) -> dict[str, Any]:
+    """The policy's object that fields say; what is left empty is None, or left out of ``match`` and ``limits``."""
+    said = {key: value.strip() for key, value in fields.items() if value.strip()}
+    spec: dict[str, Any] = {key: said.get(key) for key in ("name_zh", "name_en", "calendar")}
+    spec |= {key: _number(said.get(key, "")) for key in COUNTS}
+    spec |= {key: _moment(said.get(key), zone) for key in MOMENTS}
+    match: dict[str, list[str]] = {}
+    for name in said:
+        if name.startswith("match."):
+            _, key, code = name.split(".", 2)
+            match.setdefault(key, []).append(code)
+    limits: dict[str, Any] = {}
+    for target in TARGETS:
+        amount = said.get(f"limits.{target}.amount")
+        if amount is not None:
+            limits[target] = {
+                "unit": said.get(f"limits.{target}.unit", ""), "amount": _number(amount),
+                "ends": said.get(f"limits.{target}.ends", "close"),
+                "count_first_day": f"limits.{target}.count_first_day" in said,
+            }  # fmt: skip
+    return {**spec, "match": match, "limits": limits}
+
+
+def _number(text: str) -> int | float | str:
+    """A number as typed; the text itself where it is none."""
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
+
+
+def _moment(text: str | None, zone: tzinfo) -> str | None:
+    """A local time as a form gives it, with its offset."""
+    if text is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return text
+    return (moment if moment.tzinfo else moment.replace(tzinfo=zone)).isoformat()
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What a policy says, in words: for which tickets, its limit for each target (None: none), and its validity."""
+
+    conditions: tuple[tuple[str, str], ...]
+    limits: Mapping[str, str | None]
+    valid_from: datetime | None
+    valid_to: datetime | None
+
+
+def told(policy: Policy, ref: Reference, t: Texts) -> Told:
+    """``policy`` in words."""
+    named: dict[str, dict[str, str]] = {
+        key: {choice.code: choice.name for choice in listed} for key, listed in choices(ref, policy.match, t).items()
+    }
+    conditions = tuple(
+        (t.word("field", key), t("policy.or").join(named[key].get(code, code) for code in policy.match[key]))
+        for key in CRITERIA
+        if key in policy.match
+    )
+    limits = {target: _short(policy.limits.get(target), t) for target in TARGETS}
+    return Told(conditions, limits, policy.valid_from, policy.valid_to)
+
+
+def _short(limit: Limit | None, t: Texts) -> str | None:
+    """A limit; with its form of end only where that is not the usual one."""
+    if limit is None:
+        return None
+    usual = limit.ends == "close" and not limit.count_first_day
+    return limit_words(limit, ends=not usual)[t.lang == "en"]

@@ -1,0 +1,66 @@
+"""A replay as a page shows it: overdue by unit, before and after, in pairs of bars; and the quarter it is asked for first."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import Any, Final
+
+from app.domain.time.workcalendar import WorkCalendar, spans_to_spec
+
+MOST_BARS: Final = 15
+"""Units in the chart; the table below it has all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """One unit in the chart: overdue before and after, and how long its bars are, of the longest, in percent."""
+
+    name: str
+    before: int
+    after: int
+    before_width: str
+    after_width: str
+
+
+def pairs(rows: Sequence[Mapping[str, Any]], named: Any) -> list[Pair]:
+    """The units that have anything overdue, the greatest change first; ``named`` gives what a row's unit is called."""
+    shown = [row for row in rows if row["overdue_before"] or row["overdue_after"]][:MOST_BARS]
+    most = max((max(row["overdue_before"], row["overdue_after"]) for row in shown), default=0)
+
+    def width(count: int) -> str:
+        return f"{100 * count / most:.1f}%" if most else "0%"
+
+    return [
+        Pair(named(row), row["overdue_before"], row["overdue_after"],
+             width(row["overdue_before"]), width(row["overdue_after"]))
+        for row in shown
+    ]  # fmt: skip
+
+
+def last_quarter(today: date) -> tuple[date, date]:
+    """The first day of the quarter before this one, and the first of this one."""
+    until = date(today.year, (today.month - 1) // 3 * 3 + 1, 1)
+    before = until - timedelta(days=1)
+    return date(before.year, (before.month - 1) // 3 * 3 + 1, 1), until
+
+
+def calendar_text(found: WorkCalendar, since: int) -> str:
+    """A calendar as JSON to be edited and proposed, a line for each day; dated days from the year ``since`` on."""
+    spec = found.to_spec()
+    days = {day.isoformat(): spans_to_spec(spans) for day, spans in found.days.items() if day.year >= since}
+    lines = {
+        "time_zone": json.dumps(spec["time_zone"]),
+        "week": _lined(spec["week"]),
+        "days": _lined(days),
+    }
+    if "published" in spec:
+        lines["published"] = json.dumps(spec["published"])
+    inner = ",\n".join(f'  "{key}": {text}' for key, text in lines.items())
+    return f'{{"calendar": {{\n{inner}\n}}}}\n'
+
+
+def _lined(values: Mapping[str, Any]) -> str:
+    return "{\n" + ",\n".join(f'    "{key}": {json.dumps(value)}' for key, value in values.items()) + "\n  }"

@@ -1,0 +1,181 @@
+"""What is done to a ticket by the forms of its page. A refusal shows the page again, with the reason beside the form and
+everything that had been typed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Path, Request, Response
+from sqlmodel import Session
+
+from app import clock
+from app.console.base.web import Checked, Looking, PageRoute, Run, go, language
+from app.console.tickets.form import ACTION_FIELDS, TOLD_LATER, version_of
+from app.console.tickets.page import TicketId, refused_by, show
+from app.errors import DubanError, Invalid, NotFound, Stale, Unauthorized
+from app.models import Extension
+from app.services.core.reference import Reference
+from app.services.orders import actions as orders
+from app.services.tickets import actions as lifecycle
+from app.services.tickets import callbacks, extensions
+from app.services.tickets import query as tickets
+from ingest.rows.compare import correct
+
+router = APIRouter(route_class=PageRoute)
+RowId = Annotated[int, Path(ge=1, le=2**62)]
+
+
+def _attempt(
+    request: Request,
+    run: Run,
+    looking: Looking,
+    ticket_id: int,
+    form: str,
+    fields: Mapping[str, str],
+    work: Callable[[Session, Reference, datetime], object],
+) -> Response:
+    """Do ``work`` in one transaction, and go back to the ticket; show the page with the refusal where it is refused."""
+    try:
+        with run.writing() as (session, ref):
+            tickets.get(session, ref, looking.who, ticket_id)
+            work(session, ref, clock.now())
+    except (NotFound, Unauthorized):
+        raise
+    except DubanError as error:
+        return show(request, run, looking, ticket_id, refused=refused_by(form, error, fields, language(request)))
+    return go(f"/tickets/{ticket_id}")
+
+
+def params_of(action: str, fields: Mapping[str, str], zone: Any) -> dict[str, Any]:
+    """The fields of an action's form as its service takes them; what was left empty is left out. Raises Invalid."""
+    found: dict[str, Any] = {}
+    for field in ACTION_FIELDS[action]:
+        text = fields.get(field.name, "").strip()
+        if not text:
+            continue
+        if field.kind in ("days", "score"):
+            found[field.name] = int(text) if text.isdecimal() and len(text) < 10 else text
+        elif field.kind == "moment":
+            found[field.name] = _moment(text, field.name, zone)
+        elif field.name == "resolved":
+            found[field.name] = {"true": True, "false": False}.get(text, text)
+        else:
+            found[field.name] = text
+    return found
+
+
+def _moment(text: str, name: str, zone: Any) -> datetime:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise Invalid.at(f"/{name}", "时间无法识别", "this is not a time") from error
+    return moment if moment.tzinfo else moment.replace(tzinfo=zone)
+
+
+@router.post("/tickets/{ticket_id}/act/{action}")
+def act(request: Request, run: Run, looking: Looking, fields: Checked, ticket_id: TicketId, action: str) -> Response:
+    """One action of the life cycle, a callback, or the office's correction of what a deadline hangs on."""
+    if action not in ACTION_FIELDS:
+        raise NotFound(f"没有操作 {action!r}", f"there is no action {action!r}")
+
+    def work(session: Session, ref: Reference, now: datetime) -> object:
+        version = version_of(fields)
+        params = params_of(action, fields, run.settings.zone)
+        if action == "correct":
+            ticket = tickets.get(session, ref, looking.who, ticket_id)
+            source = ref.sources[ticket.source_id].code
+            return correct(
+                session, ref, looking.who, source, ticket.external_id, params, now=now, if_match=version
+            )  # fmt: skip
+        if action == "callback":
+            return callbacks.record(session, ref, looking.who, ticket_id, params, at=None, now=now, if_match=version)
+        told = fields.get("at", "").strip() if action in TOLD_LATER else ""
+        at = _moment(told, "at", run.settings.zone) if told else None
+        return lifecycle.act(session, ref, looking.who, ticket_id, action, params, at=at, now=now, if_match=version)
+
+    return _attempt(request, run, looking, ticket_id, action, fields, work)
+
+
+@router.post("/tickets/{ticket_id}/extensions/{extension_id}/{ruling}")
+def rule_on_extension(
+    request: Request,
+    run: Run,
+    looking: Looking,
+    fields: Checked,
+    ticket_id: TicketId,
+    extension_id: RowId,
+    ruling: Literal["approve", "refuse"],
+) -> Response:
+    """Approve or refuse a request for extension."""
+
+    def work(session: Session, ref: Reference, now: datetime) -> object:
+        request_row = session.get(Extension, extension_id)
+        if request_row is None or request_row.ticket_id != ticket_id:
+            raise NotFound(f"没有编号为 {extension_id} 的延期申请", f"no extension has the id {extension_id}")
+        params = {"note": fields.get("note", "").strip() or None}
+        return extensions.rule(
+            session, ref, looking.who, extension_id, approve=ruling == "approve", params=params, now=now
+        )
+
+    return _attempt(request, run, looking, ticket_id, f"extension-{ruling}", fields, work)
+
+
+@router.post("/tickets/{ticket_id}/orders")
+def issue_order(request: Request, run: Run, looking: Looking, fields: Checked, ticket_id: TicketId) -> Response:
+    """Issue a supervision order, or advance the live one."""
+
+    def work(session: Session, ref: Reference, now: datetime) -> object:
+        _same_version(session, ref, looking, ticket_id, version_of(fields))
+        demand = _needed(fields, "demand")
+        return orders.issue(
+            session, ref, looking.who, ticket_id, trigger_code=fields.get("trigger", ""), demand=demand,
+            signatory=fields.get("signatory", "").strip()[:100] or None, now=now,
+        )  # fmt: skip
+
+    return _attempt(request, run, looking, ticket_id, "order-issue", fields, work)
+
+
+@router.post("/tickets/{ticket_id}/orders/{order_id}/{step}")
+def answer_order(
+    request: Request,
+    run: Run,
+    looking: Looking,
+    fields: Checked,
+    ticket_id: TicketId,
+    order_id: RowId,
+    step: Literal["reply", "accept-reply", "refuse-reply"],
+) -> Response:
+    """The unit's reply to a supervision order, and the ruling on it."""
+    form = {"reply": "order-reply", "accept-reply": "order-accept", "refuse-reply": "order-refuse"}[step]
+
+    def work(session: Session, ref: Reference, now: datetime) -> object:
+        _same_version(session, ref, looking, ticket_id, version_of(fields))
+        if step == "reply":
+            return orders.reply(session, ref, looking.who, order_id, _needed(fields, "reply", 10_000), now=now)
+        if step == "refuse-reply":
+            return orders.refuse_reply(session, ref, looking.who, order_id, _needed(fields, "ruling"), now=now)
+        ruling = fields.get("ruling", "").strip()[:2000] or None
+        return orders.accept_reply(session, ref, looking.who, order_id, ruling, now=now)
+
+    return _attempt(request, run, looking, ticket_id, form, fields, work)
+
+
+def _needed(fields: Mapping[str, str], name: str, longest: int = 2000) -> str:
+    text = fields.get(name, "").strip()
+    if not text:
+        raise Invalid.at(f"/{name}", "必填", "required")
+    if len(text) > longest:
+        raise Invalid.at(f"/{name}", f"最多 {longest} 字", f"at most {longest} characters")
+    return text
+
+
+def _same_version(session: Session, ref: Reference, looking: Looking, ticket_id: int, version: int) -> None:
+    """Refuse where the ticket has moved on since the form was made; the services of orders know no version."""
+    ticket = tickets.get(session, ref, looking.who, ticket_id)
+    if ticket.version != version:
+        raise Stale(
+            f"工单已更新到版本 {ticket.version}，本页依据的是版本 {version}；以下已是最新内容，请核对后重新提交",
+            f"the ticket is at version {ticket.version}, this page was made from version {version}; it now shows the latest",
+        )

@@ -1,0 +1,229 @@
+"""Telling the lives to the services, in the order of time, as those days would have.
+
+Between two steps, the sweep runs at every moment at which a sweeper that never sleeps would have found something: each
+service leaves on a ticket when it is next to be looked at, and ``_Watch`` keeps those moments. What happens between two
+sweeps is one transaction.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+from typing import Any, Final, Protocol
+
+from sqlalchemy import select
+from sqlmodel import Session, col
+
+from app.config import Settings
+from app.db import Database
+from app.demo.life import Life, Step
+from app.models import Alert, Ticket
+from app.security.principal import Principal, RoleName
+from app.services.alerts import book as alerts
+from app.services.core.reference import Reference, ReferenceCache
+from app.services.intake import create as intake
+from app.services.orders import actions as orders
+from app.services.supervision.sweep import sweep
+from app.services.tickets import actions as lifecycle
+from app.services.tickets import callbacks, extensions
+from app.store import tickets as store
+from app.store.ids import IdBlocks
+
+Progress = Callable[[int, int], None]
+"""Called with how many steps are told, of how many."""
+
+LAG: Final = timedelta(seconds=1)
+"""How long after the moment of a rung the sweeper of those days came round."""
+AHEAD: Final = timedelta(days=1)
+"""Tickets are taken in this far ahead of the telling, many in one statement."""
+PEOPLE: Final[dict[str, tuple[RoleName, str, int]]] = {
+    "dispatcher": ("dispatcher", "派单员", 5),
+    "supervisor": ("supervisor", "督办员", 3),
+    "caller": ("caller", "回访员", 4),
+    "leader": ("leader", "分管领导", 1),
+}
+"""Role, what they are called, how many there are."""
+
+
+class Host(Protocol):
+    """What the demo needs of ``app.runtime.Runtime``."""
+
+    settings: Settings
+    database: Database
+    reference: ReferenceCache
+    ids: IdBlocks
+
+
+class _Watch:
+    """When each ticket is next to be looked at."""
+
+    def __init__(self) -> None:
+        self._queue: list[tuple[datetime, int]] = []
+        self._moment: dict[int, datetime] = {}
+
+    def put(self, ticket_id: int, moment: datetime | None) -> None:
+        if moment is None:
+            self._moment.pop(ticket_id, None)
+        elif self._moment.get(ticket_id) != moment:
+            self._moment[ticket_id] = moment
+            heapq.heappush(self._queue, (moment, ticket_id))
+
+    def first(self) -> datetime | None:
+        """When a sweep next finds something."""
+        while self._queue and self._moment.get(self._queue[0][1]) != self._queue[0][0]:
+            heapq.heappop(self._queue)
+        return self._queue[0][0] + LAG if self._queue else None
+
+    def take(self, until: datetime) -> list[int]:
+        """The tickets that a sweep at ``until`` looks at."""
+        found = []
+        while self.first() is not None and self._queue[0][0] <= until:
+            ticket_id = heapq.heappop(self._queue)[1]
+            del self._moment[ticket_id]
+            found.append(ticket_id)
+        return found
+
+
+class Teller:
+    """The lives being told: ticket ids in order of receipt, steps in order of time."""
+
+    def __init__(self, host: Host, lives: Sequence[Life], now: datetime, progress: Progress | None) -> None:
+        self.host, self.lives, self.now, self.progress = host, lives, now, progress
+        self.ids = host.ids.take(len(lives))  # in a transaction of its own, so before ours
+        self.watch = _Watch()
+        self.holder: dict[int, int] = {}
+        self.received = 0
+        steps = [(step.at, n, step) for n, life in enumerate(lives) for step in life.steps]
+        self.steps = sorted(steps, key=lambda entry: entry[:2])
+        self.told = 0
+
+    def tell(self) -> None:
+        """Everything, up to the clock; the last sweep is at the clock itself."""
+        while True:
+            sweep_at = self.watch.first()
+            if sweep_at is not None and sweep_at <= min(self._next_at(), self.now):
+                self._sweep(sweep_at)
+            elif self.told < len(self.steps) or self.received < len(self.lives):
+                self._stretch()
+            else:
+                break
+        self._sweep(self.now)
+
+    def _next_at(self) -> datetime:
+        """When the next thing happens, a receipt or a step."""
+        step = self.steps[self.told][0] if self.told < len(self.steps) else self.now
+        return min(step, self._receipt_at() or self.now)
+
+    def _receipt_at(self) -> datetime | None:
+        return self.lives[self.received].pushed.received_at if self.received < len(self.lives) else None
+
+    def _stretch(self) -> None:
+        """One transaction: what happens until the next sweep has something to do."""
+        with self.host.database.write() as session:
+            ref = self.host.reference.get(session)
+            horizon = self._next_at() + AHEAD
+            horizon = min(horizon, self.watch.first() or horizon)
+            self._receive(session, ref, horizon)
+            while self.told < len(self.steps):
+                at, n, step = self.steps[self.told]
+                if at >= min(self.watch.first() or horizon, horizon):
+                    break
+                self._play(session, ref, n, step)
+                self.told += 1
+        if self.progress is not None:
+            self.progress(self.told, len(self.steps))
+
+    def _receive(self, session: Session, ref: Reference, until: datetime) -> None:
+        batch: list[intake.Prepared] = []
+        zone = self.host.settings.zone
+        while self.received < len(self.lives) and self.lives[self.received].pushed.received_at <= until:
+            life = self.lives[self.received]
+            source = ref.source_by_code(life.source)
+            assert source is not None, f"the source {life.source} was made before"
+            at = life.pushed.received_at
+            prepared = intake.prepare(
+                ref, life.pushed, source, ticket_id=self.ids[self.received], now=at, zone=zone,
+                fingerprint=life.pushed.fingerprint(), actor=f"system:{life.source}",
+            )  # fmt: skip
+            batch.append(prepared)
+            self.received += 1
+        intake.write(session, batch)
+        for prepared in batch:
+            row = prepared.ticket
+            self.watch.put(row["id"], row["next_check_at"])
+            if row["unit_id"] is not None:
+                self.holder[row["id"]] = row["unit_id"]
+
+    def _sweep(self, at: datetime) -> None:
+        looked_at = self.watch.take(at)
+        sweep(self.host.database, self.host.reference, at, batch=self.host.settings.sweep_batch)
+        with self.host.database.read() as session:
+            query = select(col(Ticket.id), col(Ticket.next_check_at)).where(col(Ticket.id).in_(looked_at))
+            for ticket_id, moment in session.execute(query):
+                self.watch.put(ticket_id, moment)
+
+    def _play(self, session: Session, ref: Reference, n: int, step: Step) -> None:
+        """One step, through the service that takes it."""
+        ticket_id, at, params = self.ids[n], step.at, dict(step.params)
+        who = self._who(ref, ticket_id, step.by)
+        if step.action == "ack":
+            _acknowledge(session, who, ticket_id, at)
+            return
+        if step.action == "callback":
+            ticket = callbacks.record(session, ref, who, ticket_id, params, at=None, now=at)
+        elif step.action == "rule":
+            pending = [e for e in store.extensions_of(session, ticket_id) if e.state == "pending"]
+            assert pending[0].id is not None, "it was asked for before"
+            approve = params.pop("approve")
+            _, ticket = extensions.rule(session, ref, who, pending[0].id, approve=approve, params=params, now=at)
+        elif step.action in ("order", "reply", "accept_reply", "refuse_reply"):
+            ticket = _order(session, ref, who, ticket_id, step.action, params, at)
+        else:
+            ticket = lifecycle.act(session, ref, who, ticket_id, step.action, params, at=None, now=at)
+        self.watch.put(ticket_id, ticket.next_check_at)
+        if ticket.unit_id is not None:
+            self.holder[ticket_id] = ticket.unit_id
+
+    def _who(self, ref: Reference, ticket_id: int, role: str) -> Principal:
+        """One of the people of the office, always the same for a ticket; or the unit that has it."""
+        if role == "unit":
+            unit = ref.units[self.holder[ticket_id]]
+            return Principal(f"user:{unit.name}经办人", unit.name, "unit", unit.id, unit.path)
+        code, title, count = PEOPLE[role]
+        name = f"{title}{ticket_id % count + 1:02d}" if count > 1 else title
+        return Principal(f"user:{name}", name, code)
+
+
+def _acknowledge(session: Session, who: Principal, ticket_id: int, at: datetime) -> None:
+    """Take notice of what stands open on a ticket."""
+    query = select(col(Alert.id)).where(col(Alert.ticket_id) == ticket_id, col(Alert.state) == "open")
+    for alert_id in session.execute(query).scalars().all():
+        alerts.acknowledge(session, who, alert_id, at)
+
+
+def _order(
+    session: Session, ref: Reference, who: Principal, ticket_id: int, action: str, params: dict[str, Any], at: datetime
+) -> Ticket:
+    """Issue, answer or rule on the supervision order of a ticket."""
+    if action == "order":
+        orders.issue(session, ref, who, ticket_id, trigger_code=params["trigger"], demand=params["demand"],
+                     signatory=params["signatory"], now=at)  # fmt: skip
+    else:
+        live = orders.find_live(session, ticket_id)
+        assert live is not None, f"ticket {ticket_id} has a live order"
+        assert live.id is not None, "it was written before"
+        if action == "reply":
+            orders.reply(session, ref, who, live.id, params["text"], now=at)
+        elif action == "accept_reply":
+            orders.accept_reply(session, ref, who, live.id, params["ruling"], now=at)
+        else:
+            orders.refuse_reply(session, ref, who, live.id, params["ruling"], now=at)
+    ticket = session.get(Ticket, ticket_id)
+    assert ticket is not None, "it was there before"
+    return ticket
+
+
+def tell(host: Host, lives: Sequence[Life], now: datetime, progress: Progress | None = None) -> None:
+    """Tell ``lives``, in order of receipt, up to ``now``; ``progress`` is told how far it is."""
+    Teller(host, lives, now, progress).tell()

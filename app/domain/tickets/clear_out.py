@@ -1,0 +1,146 @@
+"""The clear-out list (清零): which open tickets stand on a month's list, why, and what became of the last list.
+
+On the first day of a month the list for the month before is frozen (domain.md, Clear-out ledger). A ticket stands on it
+for any of the reasons below; one that stood on the last list and is still open stays on it whatever else, so that
+nothing leaves the ledger but by being cleared.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from app.errors import FieldProblem, Invalid
+
+REASON: dict[str, tuple[str, str]] = {
+    "overdue": ("超期较久", "Long overdue"),
+    "repeated": ("多次反映", "Reported repeatedly"),
+    "dissatisfied": ("两次不满意", "Twice dissatisfied"),
+    "supervision": ("督办进入第二期", "Supervision in its second term"),
+    "suspended": ("长期挂起", "Suspended for long"),
+    "relapsed": ("观察期内再次反映", "Reported again within the relapse window"),
+    "carried_over": ("上期未清", "Not cleared last time"),
+}
+"""Every reason, in the order in which a list names them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """The office's thresholds: N and M of domain.md, and the three that it fixes at two.
+
+    Raises Invalid for a negative number of days, or a count below 1 that every ticket would meet.
+    """
+
+    overdue_working_days: int = 5
+    suspended_days: int = 30
+    reports: int = 2
+    dissatisfied: int = 2
+    order_term: int = 2
+
+    def __post_init__(self) -> None:
+        problems = [
+            FieldProblem(f"/{name}", f"应不小于 {least}，现为 {value}", f"{least} or more is needed, not {value}")
+            for name, least, value in (
+                ("overdue_working_days", 0, self.overdue_working_days),
+                ("suspended_days", 0, self.suspended_days),
+                ("reports", 2, self.reports),
+                ("dissatisfied", 1, self.dissatisfied),
+                ("order_term", 1, self.order_term),
+            )
+            if value < least
+        ]
+        if problems:
+            raise Invalid(problems)
+
+
+@dataclass(frozen=True, slots=True)
+class OpenTicket:
+    """What the list asks of one open ticket, as it stood at the month's end.
+
+    ``overdue_working_days``: whole working days since its complete-deadline, 0 before it. ``reports``: how often the
+    matter was reported, itself included. ``order_term``: of its live supervision order, 0 without one.
+    ``suspended_days``: whole natural days of the suspension it is in, 0 when it is in none. ``stood_on``: on how many
+    earlier lists; ``on_last``: whether on the last one.
+    """
+
+    overdue_working_days: int = 0
+    reports: int = 1
+    dissatisfied: int = 0
+    order_term: int = 0
+    suspended_days: int = 0
+    relapsed: bool = False
+    stood_on: int = 0
+    on_last: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """Why a ticket stands on the list: a code, and the sentence with its number."""
+
+    code: str
+    zh: str
+    en: str
+
+    def as_json(self) -> dict[str, str]:
+        """As it is stored with the list."""
+        return {"code": self.code, "zh": self.zh, "en": self.en}
+
+
+def reasons(ticket: OpenTicket, rules: Rules) -> tuple[Reason, ...]:
+    """Why ``ticket`` stands on the list, in the order of REASON; nothing when it does not."""
+    overdue, suspended = ticket.overdue_working_days, ticket.suspended_days
+    found = []
+    if overdue > rules.overdue_working_days:
+        found.append(Reason("overdue", f"超期 {overdue} 个工作日", f"overdue by {overdue} working days"))
+    if ticket.reports >= rules.reports:
+        found.append(Reason("repeated", f"反映 {ticket.reports} 次", f"reported {ticket.reports} times"))
+    if ticket.dissatisfied >= rules.dissatisfied:
+        found.append(
+            Reason("dissatisfied", f"{ticket.dissatisfied} 次不满意", f"dissatisfied {ticket.dissatisfied} times")
+        )
+    if ticket.order_term >= rules.order_term:
+        found.append(
+            Reason("supervision", f"督办第 {ticket.order_term} 期", f"supervision order in term {ticket.order_term}")
+        )
+    if suspended > rules.suspended_days:
+        found.append(Reason("suspended", f"挂起 {suspended} 天", f"suspended for {suspended} days"))
+    if ticket.relapsed:
+        found.append(Reason("relapsed", *REASON["relapsed"]))
+    if ticket.on_last and not found:
+        found.append(Reason("carried_over", *REASON["carried_over"]))
+    return tuple(found)
+
+
+def lists_stood_on(ticket: OpenTicket) -> int:
+    """On how many lists the ticket has stood, this one included."""
+    return ticket.stood_on + 1
+
+
+def outcome(*, completed: bool, reported_again: bool) -> str:
+    """What became of a row of a list: ``cleared``, ``put_back`` or ``carried_over``.
+
+    A ticket that was completed clears its row, until the same matter is reported again: then it is put back by itself.
+    """
+    if not completed:
+        return "carried_over"
+    return "put_back" if reported_again else "cleared"
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """How much of a list was cleared when the next one was frozen; ``listed`` is the sum of the others."""
+
+    listed: int
+    cleared: int
+    carried_over: int
+    put_back: int
+
+
+def settle(outcomes: Iterable[str]) -> Settlement:
+    """The account of a list, given what became of each of its rows."""
+    rows = list(outcomes)
+    counts = {each: rows.count(each) for each in ("cleared", "carried_over", "put_back")}
+    unknown = sorted(set(rows) - set(counts))
+    if unknown:
+        raise ValueError(f"{', '.join(unknown)} is no outcome; known are {', '.join(counts)}")
+    return Settlement(len(rows), counts["cleared"], counts["carried_over"], counts["put_back"])

@@ -1,0 +1,1 @@
+"""People, sessions, keys, and the record of who looked at personal data."""

@@ -1,0 +1,65 @@
+"""Who looked at a citizen's name, phone or id number in full: read by whoever audits.
+
+A look is kept by ``app.security.permissions.record_disclosure`` and ``record_raw_looks``, before it is answered.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, tzinfo
+from typing import Any
+
+from sqlalchemy import select
+from sqlmodel import Session, col
+
+from app.models import Disclosure
+from app.services.access.accounts import display_names
+from app.services.core.views import moment
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a list of looks is narrowed to. ``actor``: ``user:NAME`` or ``key:ID``; ``since`` counts, ``until`` not."""
+
+    actor: str | None = None
+    ticket_id: int | None = None
+    reject_id: int | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+
+def list_disclosures(session: Session, asked: Asked, *, before: int | None, limit: int) -> list[Disclosure]:
+    """Looks, the newest first, below the id ``before``."""
+    query = select(Disclosure)
+    for column, wanted in (
+        (col(Disclosure.actor), asked.actor),
+        (col(Disclosure.ticket_id), asked.ticket_id),
+        (col(Disclosure.reject_id), asked.reject_id),
+    ):
+        if wanted is not None:
+            query = query.where(column == wanted)
+    if asked.since is not None:
+        query = query.where(col(Disclosure.at) >= asked.since)
+    if asked.until is not None:
+        query = query.where(col(Disclosure.at) < asked.until)
+    if before is not None:
+        query = query.where(col(Disclosure.id) < before)
+    return list(session.execute(query.order_by(col(Disclosure.id).desc()).limit(limit)).scalars())
+
+
+def disclosure_views(session: Session, rows: Sequence[Disclosure], zone: tzinfo) -> list[dict[str, Any]]:
+    """Looks as they are read."""
+    names: Mapping[str, str] = display_names(session, {row.actor for row in rows})
+    return [
+        {
+            "id": row.id,
+            "at": moment(row.at, zone),
+            "who": row.actor,
+            "who_name": names.get(row.actor),
+            "ticket_id": row.ticket_id,
+            "reject_id": row.reject_id,
+            "fields": row.fields.split(","),
+        }
+        for row in rows
+    ]

@@ -1,0 +1,77 @@
+"""Who the bearer of an API key is, remembered for two seconds, so that a push does not ask the database first.
+
+What that costs: a key that is revoked in another process, or in this one, is honoured for up to ``STALE`` more.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from app.errors import Busy, DubanError
+from app.security import tokens
+from app.security.principal import Principal
+
+FRESH = 1.0
+"""Seconds for which an answer is given without a second thought; after them it is looked up again beside the work."""
+STALE = 2.0
+"""Seconds after which an answer is not given any more: a revoked key is refused by then."""
+MOST = 4096
+"""Keys remembered; beyond them all are forgotten, and asked for again."""
+
+
+@dataclass(slots=True)
+class _Held:
+    who: Principal
+    since: float
+
+
+class KeyCache:
+    """The keys that one process has seen lately. To be used from one event loop.
+
+    ``look_up`` reads the database, and may block: it is called in a thread. What it refuses is not remembered, so a key
+    works from the moment it is made; when it raises Busy, what is held is given until it is stale.
+    """
+
+    def __init__(self, look_up: Callable[[str], Principal]) -> None:
+        self._look_up = look_up
+        self._held: dict[str, _Held] = {}
+        self._asking: dict[str, asyncio.Task[Principal]] = {}
+
+    async def get(self, token: str) -> Principal:
+        """Who the bearer of ``token`` is; raises what ``look_up`` raises."""
+        if not token.startswith(tokens.KEY_PREFIX):
+            return await asyncio.to_thread(self._look_up, token)  # a session: it must end the moment it is ended
+        name = tokens.digest(token)
+        held = self._held.get(name)
+        if held is not None:
+            age = asyncio.get_running_loop().time() - held.since
+            if age <= FRESH:
+                return held.who
+            if age <= STALE:
+                if name not in self._asking:
+                    self._ask(name, token)
+                return held.who
+        task = self._asking.get(name) or self._ask(name, token)
+        return await asyncio.shield(task)  # one caller that goes away must not take the answer from the others
+
+    def _ask(self, name: str, token: str) -> asyncio.Task[Principal]:
+        task = asyncio.create_task(self._refresh(name, token))
+        self._asking[name] = task
+        task.add_done_callback(lambda done: self._answered(name, done))
+        return task
+
+    async def _refresh(self, name: str, token: str) -> Principal:
+        since = asyncio.get_running_loop().time()  # of the question: the answer is no younger than that
+        who = await asyncio.to_thread(self._look_up, token)
+        if len(self._held) >= MOST:
+            self._held.clear()
+        self._held[name] = _Held(who, since)
+        return who
+
+    def _answered(self, name: str, task: asyncio.Task[Principal]) -> None:
+        self._asking.pop(name, None)
+        refused = None if task.cancelled() else task.exception()
+        if isinstance(refused, DubanError) and not isinstance(refused, Busy):
+            self._held.pop(name, None)  # at once, and not only when the old answer has gone stale

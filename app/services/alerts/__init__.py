@@ -1,0 +1,1 @@
+"""Alerts as stored, and the board that shows them."""

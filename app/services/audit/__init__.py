@@ -1,0 +1,1 @@
+"""Seals over the event log, and the walk that verifies it."""

@@ -1,0 +1,173 @@
+"""How things look from outside: the ticket as read, its events, deadlines and extensions, as JSON-ready objects.
+
+Citizens' names, phones and id numbers come masked to whoever may not see them (``app.security.permissions``)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, tzinfo
+from functools import lru_cache
+from typing import Any
+
+from app.models import Callback, Deadline, Extension, Ticket, TicketEvent
+from app.security.masking import mask_id_number, mask_name, mask_phone
+from app.services.core.reference import Node, Reference
+from app.services.deadlines.book import state_of
+
+
+def moment(value: datetime | None, zone: tzinfo) -> str | None:
+    """A moment in RFC 3339, in ``zone``, with its offset."""
+    return None if value is None else _written(value, zone)
+
+
+@lru_cache(maxsize=8192)
+def _written(value: datetime, zone: tzinfo) -> str:
+    """Kept, since one ticket tells the same few moments many times, and a day's tickets share their deadlines."""
+    return value.astimezone(zone).isoformat()
+
+
+def _code(nodes: Any, key: int | None) -> str | None:
+    node: Node | None = nodes.get(key) if key is not None else None
+    return node.code if node else None
+
+
+def deadline_view(row: Deadline, now: datetime, zone: tzinfo, *, suspended: bool) -> dict[str, Any]:
+    """One deadline as read."""
+    return {
+        "target": row.target,
+        "round": row.round,
+        "started_at": moment(row.started_at, zone),
+        "due_at": moment(row.due_at, zone),
+        "met_at": moment(row.met_at, zone),
+        "provisional": row.provisional,
+        "state": state_of(row, now, suspended=suspended),
+        "basis": row.basis,
+        "extended_days": row.extended_days,
+    }
+
+
+def current(rows: Sequence[Deadline]) -> list[Deadline]:
+    """Of each target the latest deadline that was not cancelled, in the order of a ticket's life."""
+    latest: dict[str, Deadline] = {}
+    for row in rows:
+        if row.cancelled_at is None and (row.target not in latest or latest[row.target].round < row.round):
+            latest[row.target] = row
+    order = ("accept", "contact", "complete", "callback", "supervise")
+    return [latest[target] for target in order if target in latest]
+
+
+def reporter_view(ticket: Ticket, *, full: bool) -> dict[str, Any] | None:
+    """The reporter, masked unless ``full``; None where nothing is known."""
+    if not (ticket.reporter_name or ticket.reporter_phone or ticket.reporter_id_number):
+        return None
+    if full:
+        return {"name": ticket.reporter_name, "phone": ticket.reporter_phone, "id_number": ticket.reporter_id_number}
+    return {
+        "name": mask_name(ticket.reporter_name),
+        "phone": mask_phone(ticket.reporter_phone),
+        "id_number": mask_id_number(ticket.reporter_id_number),
+    }
+
+
+def ticket_view(
+    ticket: Ticket, deadlines: Sequence[Deadline], ref: Reference, now: datetime, zone: tzinfo, *, full: bool = False
+) -> dict[str, Any]:
+    """The ticket as read (contract: "A ticket as pushed … As read it has besides")."""
+    unit = ref.units.get(ticket.unit_id) if ticket.unit_id is not None else None
+    suspended = ticket.status == "suspended"
+    return {
+        "id": ticket.id,
+        "number": ticket.number,
+        "source": ref.sources[ticket.source_id].code,
+        "external_id": ticket.external_id,
+        "title": ticket.title,
+        "content": ticket.content,
+        "kind": ticket.kind,
+        "category": _code(ref.categories, ticket.category_id),
+        "priority": ticket.priority,
+        "severity": ticket.severity,
+        "status": ticket.status,
+        "stage": ticket.stage,
+        "card": ticket.card,
+        "unit": unit.code if unit else None,
+        "unit_name": unit.name if unit else None,
+        "first_unit": _code(ref.units, ticket.first_unit_id),
+        "grid": _code(ref.grids, ticket.grid_id),
+        "reporter": reporter_view(ticket, full=full),
+        "address": ticket.address,
+        "latitude": ticket.latitude,
+        "longitude": ticket.longitude,
+        "parent_id": ticket.parent_id,
+        "parent_external_id": ticket.parent_external_id,
+        "attributes": ticket.attributes or {},
+        "received_at": moment(ticket.received_at, zone),
+        "source_due_at": moment(ticket.source_due_at, zone),
+        "dispatched_at": moment(ticket.dispatched_at, zone),
+        "accepted_at": moment(ticket.accepted_at, zone),
+        "contacted_at": moment(ticket.contacted_at, zone),
+        "suspended_at": moment(ticket.suspended_at, zone),
+        "completed_at": moment(ticket.completed_at, zone),
+        "closed_at": moment(ticket.closed_at, zone),
+        "voided_at": moment(ticket.voided_at, zone),
+        "due_at": moment(ticket.due_at, zone),
+        "provisional": ticket.provisional,
+        "deadlines": [deadline_view(row, now, zone, suspended=suspended) for row in current(deadlines)],
+        "result": ticket.result,
+        "satisfaction": ticket.satisfaction,
+        "resolved": ticket.resolved,
+        "source_verdict": ticket.source_verdict,
+        "returns": ticket.returns,
+        "reopens": ticket.reopens,
+        "urges": ticket.urges,
+        "extensions": ticket.extensions,
+        "repeats": ticket.repeats,
+        "supervised": ticket.supervised,
+        "historical": ticket.historical,
+        "version": ticket.version,
+    }
+
+
+def event_view(row: TicketEvent, zone: tzinfo) -> dict[str, Any]:
+    """One event of the log as read."""
+    return {
+        "seq": row.seq,
+        "type": row.type,
+        "at": moment(row.at, zone),
+        "recorded_at": moment(row.recorded_at, zone),
+        "actor": row.actor,
+        "data": row.data,
+        "hash": row.hash,
+    }
+
+
+def extension_view(row: Extension, zone: tzinfo) -> dict[str, Any]:
+    """One request for extension as read."""
+    return {
+        "id": row.id,
+        "ticket_id": row.ticket_id,
+        "days": row.days,
+        "reason": row.reason,
+        "state": row.state,
+        "asked_by": row.asked_by,
+        "asked_at": moment(row.asked_at, zone),
+        "ruled_by": row.ruled_by,
+        "ruled_at": moment(row.ruled_at, zone),
+        "note": row.note,
+    }
+
+
+def callback_view(row: Callback, zone: tzinfo) -> dict[str, Any]:
+    """One callback as read."""
+    return {
+        "id": row.id,
+        "round": row.round,
+        "at": moment(row.at, zone),
+        "outcome": row.outcome,
+        "satisfaction": row.satisfaction,
+        "resolved": row.resolved,
+        "speed": row.speed,
+        "attitude": row.attitude,
+        "result_score": row.result_score,
+        "remark": row.remark,
+        "actor": row.actor,
+    }

@@ -1,0 +1,1 @@
+"""The deadlines of a ticket: kept, explained, computed in bulk, and verified against the event log."""

@@ -1,0 +1,229 @@
+"""Deadlines as stored, held against the event log: what is not as ``app.domain.tickets.rebuild`` tells it from the events.
+
+Read by ``app.services.deadlines.verify``, a batch of tickets at a time; nothing is written here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from itertools import zip_longest
+from typing import Any, Final, Literal
+
+from sqlalchemy import select
+from sqlmodel import Session
+
+from app.domain.tickets.life import Event
+from app.domain.tickets.policies import Policy
+from app.domain.tickets.rebuild import Retold, Told
+from app.domain.time.due import Due, Limit
+from app.domain.time.workcalendar import WorkCalendar
+from app.models import CalendarVersion, Deadline, PolicyVersion, SupervisionOrder, Suspension, TicketEvent
+from app.services.core.events import stamp
+from app.services.orders.book import DEFAULT_LIMIT
+from app.store import supervision
+
+SILENT: Final = ("alert_raised", "alert_acked", "stage_raised", "urged")
+"""Events that say nothing of deadlines, and are many."""
+Span = tuple[datetime, datetime | None]
+"""A suspension; one without an end is open."""
+
+What = Literal[
+    "due_at", "met_at", "cancelled_at", "started_at", "extended_days", "limit", "provisional", "calendar", "missing",
+    "unknown", "suspension", "ticket.due_at", "ticket.provisional", "order.due_at",
+]  # fmt: skip
+
+
+Found = tuple[What, Any, Any]
+"""What may differ, as stored and as it ought to be."""
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One deadline that is not what the log says. ``what`` differs: a moment of the row, what it is computed from (its
+    start, limit, extension, version of the calendar), a suspension, the copy on the ticket or on its order, or the row
+    itself (``missing``: the log tells of it; ``unknown``: the log does not). ``stored`` and ``recomputed``: a moment, or
+    another value of JSON."""
+
+    ticket_id: int
+    number: str
+    target: str
+    round: int | None
+    what: What
+    stored: Any
+    recomputed: Any
+
+    def to_json(self) -> dict[str, Any]:
+        """The difference as JSON, its moments in UTC."""
+        stored, recomputed = (stamp(v) if isinstance(v, datetime) else v for v in (self.stored, self.recomputed))
+        return {
+            "ticket": self.ticket_id, "number": self.number, "target": self.target, "round": self.round,
+            "what": self.what, "stored": stored, "recomputed": recomputed,
+        }  # fmt: skip
+
+
+@dataclass
+class Versions:
+    """The versions of policies and calendars that the log names, each read once; they never change."""
+
+    policies: dict[int, Policy] = field(default_factory=dict)
+    calendars: dict[int, WorkCalendar] = field(default_factory=dict)
+
+    def load(self, session: Session) -> None:
+        """Read those that are not held yet."""
+        for policy in session.execute(select(PolicyVersion)).scalars():
+            if policy.id is not None and policy.id not in self.policies:
+                spec = {**policy.spec, "code": policy.code, "version": policy.version}
+                self.policies[policy.id] = Policy.from_spec(spec)
+        for calendar in session.execute(select(CalendarVersion)).scalars():
+            if calendar.id is not None and calendar.id not in self.calendars:
+                made = WorkCalendar.from_spec(calendar.spec, code=calendar.code, version=calendar.version)
+                self.calendars[calendar.id] = made
+
+    def limit(self, policy_id: int, target: str) -> Limit | None:
+        """The limit that a version of a policy sets for ``target``; for supervision orders there always is one."""
+        found = self.policies[policy_id].limits.get(target)
+        return DEFAULT_LIMIT if found is None and target == "supervise" else found
+
+    def due(self, told: Told) -> Due | None:
+        """When a deadline is due as the log has it."""
+        return told.compute(self.limit, self.calendars.__getitem__)
+
+
+@dataclass(slots=True)
+class Case:
+    """One ticket: the row's few columns that matter, its deadline rows, and what its events tell."""
+
+    id: int
+    number: str
+    status: str
+    due_at: datetime | None
+    provisional: bool
+    rows: Sequence[Any]
+    retold: Retold
+    spans: Sequence[Span] = ()
+    order: SupervisionOrder | None = None
+    """The live one."""
+
+
+def cases(session: Session, tickets: Sequence[Any]) -> list[Case]:
+    """The cases of ``tickets``: rows or objects with id, number, status, due_at and provisional."""
+    ids = [row.id for row in tickets]
+    rows = _rows(session, ids)
+    events = _events(session, ids)
+    spans, orders = _spans(session, ids), supervision.live_orders(session, ids)
+    return [
+        Case(row.id, row.number, row.status, row.due_at, row.provisional, rows.get(row.id, []),
+              Retold.of(events.get(row.id, [])), spans.get(row.id, []), orders.get(row.id))
+        for row in tickets
+    ]  # fmt: skip
+
+
+def _spans(session: Session, ids: Sequence[int]) -> Mapping[int, list[Span]]:
+    s: Any = Suspension
+    query = select(s.ticket_id, s.from_at, s.to_at).where(s.ticket_id.in_(ids)).order_by(s.ticket_id, s.from_at, s.id)
+    found: dict[int, list[Span]] = {}
+    for ticket_id, begun, ended in session.execute(query):
+        found.setdefault(ticket_id, []).append((begun, ended))
+    return found
+
+
+def _rows(session: Session, ids: Sequence[int]) -> Mapping[int, list[Any]]:
+    d: Any = Deadline
+    query = select(
+        d.ticket_id, d.target, d.round, d.due_at, d.met_at, d.cancelled_at, d.started_at, d.extended_days, d.limit,
+        d.provisional, d.calendar_id,
+    ).where(d.ticket_id.in_(ids))  # fmt: skip
+    found: dict[int, list[Any]] = {}
+    for row in session.execute(query.order_by(d.ticket_id, d.target, d.round)):
+        found.setdefault(row.ticket_id, []).append(row)
+    return found
+
+
+def _events(session: Session, ids: Sequence[int]) -> Mapping[int, list[Event]]:
+    e: Any = TicketEvent
+    query = select(e.ticket_id, e.type, e.at, e.data).where(e.ticket_id.in_(ids), e.type.not_in(SILENT))
+    found: dict[int, list[Event]] = {}
+    for ticket_id, event_type, at, data in session.execute(query.order_by(e.ticket_id, e.seq)):
+        found.setdefault(ticket_id, []).append((event_type, at, data))
+    return found
+
+
+def pairs(rows: Sequence[Any], retold: Retold) -> Iterator[tuple[str, Any | None, Told | None]]:
+    """Each target's rows beside what the log tells, in the order in which they were opened: rounds only grow."""
+    by_target: dict[str, list[Any]] = {}
+    for row in sorted(rows, key=lambda row: row.round):
+        by_target.setdefault(row.target, []).append(row)
+    for target in sorted(by_target.keys() | retold.deadlines.keys()):
+        for row, told in zip_longest(by_target.get(target, []), retold.deadlines.get(target, [])):
+            yield target, row, told
+
+
+def differences(case: Case, versions: Versions) -> Iterator[Difference]:
+    """What of one ticket's deadlines is not as the log has it; of those that were cancelled, only whether they were."""
+
+    def named(target: str, round_: int | None, found: Iterable[Found]) -> Iterator[Difference]:
+        for what, stored, right in found:
+            if stored != right:
+                yield Difference(case.id, case.number, target, round_, what, stored, right)
+
+    for n, (span, said) in enumerate(zip_longest(case.spans, case.retold.all_suspensions), 1):
+        yield from named("complete", n, [("suspension", _shown(span), _shown(said))])
+    for target, row, told in pairs(case.rows, case.retold):
+        yield from named(target, None if row is None else row.round, _of_row(row, told, versions))
+    yield from named("complete", None, _of_ticket(case, versions))
+    supervise = _due(case.retold.in_force("supervise"), versions)
+    if case.order is not None and supervise is not None:
+        yield from named("supervise", None, [("order.due_at", case.order.due_at, supervise.due_at)])
+
+
+def _due(told: Told | None, versions: Versions) -> Due | None:
+    return None if told is None or told.cancelled_at is not None else versions.due(told)
+
+
+def _of_row(row: Any | None, told: Told | None, versions: Versions) -> Iterator[Found]:
+    answer = _due(told, versions)
+    if row is None:
+        yield "missing", None, None if answer is None else answer.due_at
+    elif told is None:
+        yield "unknown", None if row.cancelled_at is not None else row.due_at, None
+    else:
+        yield "met_at", row.met_at, told.met_at
+        yield "cancelled_at", row.cancelled_at, told.cancelled_at
+        if answer is not None:
+            yield "due_at", row.due_at, answer.due_at
+            yield from _grounds(row, told, answer, versions)
+
+
+def _of_ticket(case: Case, versions: Versions) -> Iterator[Found]:
+    """The copies of the complete-deadline that lists filter on; those of a void ticket are nobody's matter."""
+    if case.status != "void":
+        answer = _due(case.retold.in_force("complete"), versions)
+        yield "ticket.due_at", case.due_at, None if answer is None else answer.due_at
+        yield "ticket.provisional", case.provisional, answer is not None and answer.provisional
+
+
+def _shown(span: Span | None) -> list[str | None] | None:
+    return None if span is None else [stamp(span[0]), stamp(span[1])]
+
+
+def _grounds(row: Any, told: Told, answer: Due, versions: Versions) -> Iterator[Found]:
+    """What a row was computed from, as stored and as the log has it: else the next move would start from something wrong."""
+    limit = versions.limit(told.policy_id, told.target) if told.policy_id is not None else None
+    yield "started_at", row.started_at, told.start
+    yield "extended_days", row.extended_days, told.extended_days
+    yield "limit", row.limit, None if limit is None else limit.to_spec()
+    yield "provisional", row.provisional, answer.provisional
+    if limit is not None and not _alike(row.calendar_id, told, answer, versions):
+        yield "calendar", row.calendar_id, told.calendar_id
+
+
+def _alike(calendar_id: int | None, told: Told, answer: Due, versions: Versions) -> bool:
+    """Whether the version of the calendar that a row pins is the log's, or says the same of it: a recompute that looks at
+    a deadline and moves nothing pins the version in force, and writes no event."""
+    if calendar_id == told.calendar_id:
+        return True
+    if calendar_id not in versions.calendars:
+        return False
+    return versions.due(replace(told, calendar_id=calendar_id)) == answer

@@ -1,0 +1,1 @@
+"""How tickets get in: pushed or imported, with their first deadlines; rejects, import runs and feeds as stored."""

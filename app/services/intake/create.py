@@ -1,0 +1,375 @@
+"""Taking tickets in: what a pushed ticket becomes (ticket, events, deadlines, next look), and writing many at once.
+
+``prepare`` is pure but for the reference data it is given, so that a group or a file is prepared before its
+transaction begins; ``write`` stores a group of prepared tickets, each once, and says of every one what became of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, tzinfo
+from typing import Any, Literal, NamedTuple, Protocol
+
+from sqlalchemy import update
+from sqlmodel import Session
+
+from app.errors import FieldProblem, Invalid
+from app.models import Ticket
+from app.security.hash_chain import GENESIS, link
+from app.services.core.events import stamp
+from app.services.core.reference import Node, Reference, SourceInfo
+from app.services.intake.opening import openings
+from app.store import bulk
+
+
+class Incoming(Protocol):
+    """A ticket as pushed, validated: ``ingest.rows.ticket_in.TicketIn`` is one. Moments are aware."""
+
+    @property
+    def external_id(self) -> str: ...
+    @property
+    def title(self) -> str: ...
+    @property
+    def content(self) -> str | None: ...
+    @property
+    def kind(self) -> str | None: ...
+    @property
+    def category(self) -> str | None: ...
+    @property
+    def priority(self) -> str: ...
+    @property
+    def severity(self) -> str | None: ...
+    @property
+    def received_at(self) -> datetime | None: ...
+    @property
+    def source_due_at(self) -> datetime | None: ...
+    @property
+    def reporter(self) -> Any: ...
+    @property
+    def address(self) -> str | None: ...
+    @property
+    def latitude(self) -> float | None: ...
+    @property
+    def longitude(self) -> float | None: ...
+    @property
+    def grid(self) -> str | None: ...
+    @property
+    def unit(self) -> str | None: ...
+    @property
+    def parent_external_id(self) -> str | None: ...
+    @property
+    def attributes(self) -> dict[str, Any] | None: ...
+
+
+@dataclass
+class Prepared:
+    """The rows one ticket will become."""
+
+    ticket: dict[str, Any]
+    events: list[dict[str, Any]]
+    deadlines: list[dict[str, Any]] = field(default_factory=list)
+    callbacks: list[dict[str, Any]] = field(default_factory=list)
+
+    def log(self, event_type: str, at: datetime, now: datetime, actor: str, data: Mapping[str, Any]) -> None:
+        """Add one event to the chain of this new ticket."""
+        ticket = self.ticket
+        payload = {key: value for key, value in data.items() if value is not None}
+        seq = ticket["head_seq"] + 1
+        before = ticket["head_hash"]
+        digest = link(before, ticket["id"], seq, event_type, at, now, actor, payload)
+        self.events.append(
+            {
+                "ticket_id": ticket["id"],
+                "seq": seq,
+                "type": event_type,
+                "at": at,
+                "recorded_at": now,
+                "actor": actor,
+                "data": payload,
+                "prev_hash": before,
+                "hash": digest,
+            }
+        )
+        ticket["head_seq"] = ticket["version"] = seq
+        ticket["head_hash"] = digest
+        if at > ticket["changed_at"]:
+            ticket["changed_at"] = at
+
+
+class Outcome(NamedTuple):
+    """What became of one prepared ticket: its id, whether it is new, and, where it is not, whether the stored one has
+    the same content."""
+
+    status: Literal["created", "unchanged", "differs"]
+    ticket_id: int
+
+
+Nodes = tuple[Node | None, Node | None, Node | None]
+"""Unit, category and grid of a ticket."""
+
+
+def resolve_codes(ref: Reference, incoming: Incoming) -> Nodes:
+    """Unit, category and grid of a pushed ticket; raises Invalid naming every code that is not known."""
+    problems: list[FieldProblem] = []
+    found: list[Node | None] = []
+    for name, finder, zh in (
+        ("unit", ref.unit_by_code, "责任单位"),
+        ("category", ref.category_by_code, "分类"),
+        ("grid", ref.grid_by_code, "网格"),
+    ):
+        code = getattr(incoming, name)
+        node = finder(code) if code is not None else None
+        if code is not None and (node is None or not node.active):
+            problems.append(
+                FieldProblem(
+                    f"/{name}",
+                    f"没有编码为 {code!r} 的在用{zh}，请先建立或更正编码",
+                    f"no active {name} has the code {code!r}: make it first, or correct the code",
+                )
+            )
+        found.append(node)
+    if problems:
+        raise Invalid(problems)
+    return found[0], found[1], found[2]
+
+
+def ticket_number(ticket_id: int, received_at: datetime, zone: tzinfo) -> str:
+    """The number printed on documents: the local date of receipt, and the id."""
+    day = received_at.astimezone(zone)
+    return f"{day.year:04d}{day.month:02d}{day.day:02d}-{ticket_id:07d}"
+
+
+def prepare(
+    ref: Reference,
+    incoming: Incoming,
+    source: SourceInfo,
+    *,
+    ticket_id: int,
+    fingerprint: str,
+    actor: str,
+    now: datetime,
+    zone: tzinfo,
+) -> Prepared:
+    """The rows of a live ticket. One that comes with its unit was dispatched by its source when it was received; one
+    without has a complete-deadline from its receipt, so that it cannot be forgotten.
+
+    Raises Invalid where a code is not known.
+    """
+    nodes = resolve_codes(ref, incoming)
+    unit = nodes[0]
+    received = incoming.received_at or now
+    row = content_row(
+        incoming, source, nodes, received, ticket_id=ticket_id, fingerprint=fingerprint, now=now, zone=zone
+    )
+    row["status"] = "dispatched" if unit else "received"
+    row["dispatched_at"] = received if unit else None
+    prepared = Prepared(row, [])
+    opened = open_deadlines(ref, prepared, source, nodes, received)
+    said = received_data(row, source, nodes)
+    if unit is None:
+        prepared.log("received", received, now, actor, {**said, "deadlines": opened})
+    else:
+        prepared.log("received", received, now, actor, said)
+        prepared.log("dispatched", received, now, actor, {"unit": unit.code, "by": "source", "deadlines": opened})
+    return prepared
+
+
+def content_row(
+    incoming: Incoming,
+    source: SourceInfo,
+    nodes: Nodes,
+    received: datetime,
+    *,
+    ticket_id: int,
+    fingerprint: str,
+    now: datetime,
+    zone: tzinfo,
+) -> dict[str, Any]:
+    """The row of ``ticket`` with what was said of its content; its status and the moments of its life are still to be
+    set."""
+    unit, category, grid = nodes
+    person = incoming.reporter
+    row = dict(_BLANK)
+    row.update(
+        id=ticket_id,
+        number=ticket_number(ticket_id, received, zone),
+        source_id=source.id,
+        external_id=incoming.external_id,
+        fingerprint=fingerprint,
+        title=incoming.title,
+        content=incoming.content,
+        kind=incoming.kind,
+        category_id=category.id if category else None,
+        priority=incoming.priority,
+        severity=incoming.severity,
+        unit_id=unit.id if unit else None,
+        first_unit_id=unit.id if unit else None,
+        grid_id=grid.id if grid else None,
+        parent_external_id=incoming.parent_external_id,
+        address=incoming.address,
+        latitude=incoming.latitude,
+        longitude=incoming.longitude,
+        attributes=incoming.attributes or None,
+        received_at=received,
+        recorded_at=now,
+        changed_at=received,
+        source_due_at=incoming.source_due_at,
+    )
+    if person is not None:
+        row["reporter_name"], row["reporter_phone"] = person.name, person.phone
+        row["reporter_id_number"] = person.id_number
+    return row
+
+
+def received_data(row: Mapping[str, Any], source: SourceInfo, nodes: Nodes) -> dict[str, Any]:
+    """What the event ``received`` says: everything that deadlines depend on, and nothing of the citizen."""
+    unit, category, grid = nodes
+    return {
+        "source": source.code,
+        "external_id": row["external_id"],
+        "fingerprint": row["fingerprint"],
+        "kind": row["kind"],
+        "category": category.code if category else None,
+        "priority": row["priority"],
+        "severity": row["severity"],
+        "unit": unit.code if unit else None,
+        "grid": grid.code if grid else None,
+        "source_due_at": stamp(row["source_due_at"]),
+    }
+
+
+def open_deadlines(
+    ref: Reference, prepared: Prepared, source: SourceInfo, nodes: Nodes, start: datetime
+) -> dict[str, Any]:
+    """Give the ticket the deadlines of its policy, from ``start``, and its first look; what the event says of them."""
+    row = prepared.ticket
+    unit, category, _ = nodes
+    known = openings(ref)
+    plan = known.plan(source, row["kind"], category, row["priority"], row["severity"], unit, start)
+    binding = row["source_due_at"] if source.binds_due else None
+    opening = known.of(plan, start) if binding is None else known.work_out(plan, start, binding)
+    for one in opening.deadlines:
+        bound = binding is not None and one.target == "complete"
+        prepared.deadlines.append(
+            {
+                "ticket_id": row["id"],
+                "target": one.target,
+                "round": 1,
+                "revision": 1,
+                "started_at": start,
+                "due_at": one.due_at,
+                "met_at": None,
+                "cancelled_at": None,
+                "provisional": one.provisional,
+                "basis": "source" if bound else "policy",
+                "limit": None if bound else one.limit,
+                "extended_days": 0,
+                "policy_id": plan.policy_id,
+                "calendar_id": plan.calendar_id,
+            }
+        )
+        if one.target == "complete":
+            row["due_at"], row["provisional"] = one.due_at, one.provisional
+            row["policy_id"], row["calendar_id"] = plan.policy_id, plan.calendar_id
+    row["next_check_at"] = opening.first_check
+    since = {} if start == row["received_at"] else {"start": stamp(start)}
+    return {one.target: {**one.entry, **since} if since else one.entry for one in opening.deadlines}
+
+
+_BLANK: dict[str, Any] = {
+    column.name: None if column.nullable else column.default.arg if column.default is not None else None
+    for column in Ticket.__table__.columns  # type: ignore[attr-defined]
+} | {
+    "stage": "assigned", "round": 1, "historical": False, "returns": 0, "reopens": 0, "urges": 0, "dissatisfied": 0,
+    "extensions": 0, "repeats": 0, "supervised": False, "version": 0, "head_seq": 0, "head_hash": GENESIS,
+    "provisional": False, "priority": "normal",
+}  # fmt: skip
+
+
+def stored(session: Session, keys: Iterable[tuple[int, str]]) -> dict[tuple[int, str], tuple[int, str]]:
+    """The tickets that are there already, by (source id, external id): their ids and fingerprints."""
+    by_source: dict[int, dict[str, None]] = {}
+    for source_id, external_id in keys:
+        by_source.setdefault(source_id, {})[external_id] = None
+    return {
+        (source_id, external_id): there
+        for source_id, wanted in by_source.items()
+        for external_id, there in bulk.stored_tickets(session, source_id, list(wanted)).items()
+    }
+
+
+def write(session: Session, prepared: Sequence[Prepared], *, mostly_new: bool = False) -> list[Outcome]:
+    """Store the tickets that are not there yet, in one transaction, and say of each what became of it.
+
+    A key that comes twice in ``prepared`` is stored once: the first wins. Another process that stores the same key at
+    the same moment wins or loses whole: its ticket or ours is there, once. ``mostly_new``: do not ask first which are
+    there, where the insert itself can tell.
+    """
+    keys = [(p.ticket["source_id"], p.ticket["external_id"]) for p in prepared]
+    # A ticket that names a parent is counted there before it is written, and must be known to be new before that.
+    blindly = mostly_new and _insert_can_tell(session) and not any(p.ticket["parent_external_id"] for p in prepared)
+    known = {} if blindly else stored(session, keys)
+    fresh: dict[tuple[int, str], Prepared] = {}
+    for key, item in zip(keys, prepared, strict=True):
+        if key not in known:
+            fresh.setdefault(key, item)
+    _link_parents(session, list(fresh.values()))
+    lost = _insert(session, list(fresh.values()))
+    if lost:
+        for key in [key for key, item in fresh.items() if item.ticket["id"] in lost]:
+            del fresh[key]
+        known = stored(session, keys)
+    outcomes: list[Outcome] = []
+    for key, item in zip(keys, prepared, strict=True):
+        mine = fresh.get(key)
+        if mine is item:
+            outcomes.append(Outcome("created", item.ticket["id"]))
+            continue
+        ticket_id, fingerprint = known[key] if mine is None else (mine.ticket["id"], mine.ticket["fingerprint"])
+        same = fingerprint == item.ticket["fingerprint"]
+        outcomes.append(Outcome("unchanged" if same else "differs", ticket_id))
+    return outcomes
+
+
+def _insert_can_tell(session: Session) -> bool:
+    """Whether a row whose key is there is left out by the insert, and named; on SQLite it is an error."""
+    return session.get_bind().dialect.name == "postgresql"
+
+
+def _insert(session: Session, fresh: Sequence[Prepared]) -> set[int]:
+    """Insert the rows; the ids of tickets whose key another process stored in the meantime."""
+    return bulk.insert_tickets(
+        session,
+        bulk.Rows(
+            [p.ticket for p in fresh],
+            [event for p in fresh for event in p.events],
+            [row for p in fresh for row in p.deadlines],
+            [row for p in fresh for row in p.callbacks],
+        ),
+    )
+
+
+def _link_parents(session: Session, fresh: Sequence[Prepared]) -> None:
+    """Point tickets that name an earlier one at their source (催办、重复诉求) to it, and count the repeat there."""
+    named = [p for p in fresh if p.ticket["parent_external_id"]]
+    if not named:
+        return
+    keys = {p.ticket["id"]: (p.ticket["source_id"], p.ticket["parent_external_id"]) for p in named}
+    found = {key: row[0] for key, row in stored(session, keys.values()).items()}
+    found |= {
+        (p.ticket["source_id"], p.ticket["external_id"]): p.ticket["id"]
+        for p in fresh
+        if not p.ticket["parent_external_id"]
+    }
+    t: Any = Ticket
+    for item in named:
+        parent = found.get(keys[item.ticket["id"]])
+        if parent is None or parent == item.ticket["id"]:
+            continue
+        item.ticket["parent_id"] = parent
+        inside = next((p for p in fresh if p.ticket["id"] == parent), None)
+        if inside is not None:
+            inside.ticket["repeats"] += 1
+        else:
+            session.execute(update(t).where(t.id == parent).values(repeats=t.repeats + 1))

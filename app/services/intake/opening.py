@@ -1,0 +1,188 @@
+"""Which deadlines a new ticket opens, worked out once for many: policy, due times, first look of the ladder.
+
+A ticket's deadlines depend on what policies are matched by, on its calendar, and on the moment it starts. The first two
+are few; and a limit in days ends at the same moment whenever in the day it began. So the answer is kept for a *cell* of
+time where it is the same at both ends of the cell: deadlines are monotone in their start
+(``tests/unit/domain/time/test_due.py``), so it is then the same everywhere between. This assumes nothing about hours or
+zones.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final
+
+from app.domain.supervision.ladder import DeadlineFacts
+from app.domain.tickets.policies import Policy, Subject, choose
+from app.domain.time.due import Limit, due
+from app.domain.time.workcalendar import WorkCalendar
+from app.models.types import from_micros, to_micros
+from app.services.alerts.book import first_check
+from app.services.core.events import stamp
+from app.services.core.reference import Node, Reference, SourceInfo
+
+UNIT_TARGETS: Final = ("accept", "contact", "complete")
+"""What begins when a unit has the ticket."""
+OFFICE_TARGETS: Final = ("complete",)
+"""What begins with the receipt of a ticket that no unit has yet, so that it cannot be forgotten."""
+_CELLS: Final = (4 * 3_600_000_000, 900_000_000)
+"""Lengths of a cell in microseconds, tried in turn: four hours, a quarter of an hour."""
+_MOST = 50_000
+"""Entries of one cache; beyond it, it begins anew, so that memory stays bounded whatever comes in."""
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """One deadline as it is opened. ``entry`` is how the event says it."""
+
+    target: str
+    due_at: datetime
+    provisional: bool
+    limit: dict[str, Any]
+    entry: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """The deadlines of one ticket, and when the ladder first looks at it. Shared between tickets: not to be changed."""
+
+    deadlines: tuple[Opened, ...]
+    first_check: datetime | None
+
+
+@dataclass
+class Plan:
+    """What a group of like tickets is judged by, with what was worked out for it."""
+
+    policy_id: int
+    policy: Policy
+    calendar_id: int
+    calendar: WorkCalendar
+    targets: tuple[tuple[str, Limit, dict[str, Any]], ...]
+    cells: dict[tuple[int, int], Opening | None] = field(default_factory=dict)
+    by_cell: bool = True
+    """Whether a cell can hold at all: a limit in hours moves with its start."""
+
+
+class Openings:
+    """The answers for one picture of the reference data. Threads may share it: an entry lost is worked out again."""
+
+    def __init__(self, ref: Reference) -> None:
+        self._ref = ref
+        self._policies = [policy for _, policy in ref.policies]
+        self._ids = {(policy.code, policy.version): key for key, policy in ref.policies}
+        bounds = {bound for policy in self._policies for bound in (policy.valid_from, policy.valid_to) if bound}
+        self._bounds = sorted(bounds)
+        self._chosen: dict[tuple[Any, ...], Plan] = {}
+        self._plans: dict[tuple[int, int, bool], Plan] = {}
+
+    def plan(
+        self,
+        source: SourceInfo,
+        kind: str | None,
+        category: Node | None,
+        priority: str,
+        severity: str | None,
+        unit: Node | None,
+        at: datetime,
+    ) -> Plan:
+        """What a ticket with these is judged by. ``at``: its receipt, at which the policy must be in force."""
+        span = bisect_right(self._bounds, at) if self._bounds else 0
+        key = (
+            source.code, kind, category.id if category else None, priority, severity, unit.id if unit else None, span,
+        )  # fmt: skip
+        found = self._chosen.get(key)
+        if found is None:
+            subject = Subject(
+                source=source.code,
+                kind=kind,
+                category_path=category.codes if category else (),
+                priority=priority,
+                severity=severity,
+                unit_path=unit.codes if unit else (),
+                at=at,
+            )
+            found = self._plan(choose(self._policies, subject).policy, unit)
+            if len(self._chosen) >= _MOST:
+                self._chosen.clear()
+            self._chosen[key] = found
+        return found
+
+    def _plan(self, policy: Policy, unit: Node | None) -> Plan:
+        policy_id = self._ids[(policy.code, policy.version)]
+        calendar_id, calendar = self._ref.calendar_under(policy, unit.id if unit else None)
+        key = (policy_id, calendar_id, unit is not None)
+        if key not in self._plans:
+            targets = tuple(
+                (target, policy.limits[target], policy.limits[target].to_spec())
+                for target in (UNIT_TARGETS if unit else OFFICE_TARGETS)
+                if target in policy.limits
+            )
+            by_cell = all(limit.in_days and limit.ends != "same_time" for _, limit, _ in targets)
+            self._plans[key] = Plan(policy_id, policy, calendar_id, calendar, targets, by_cell=by_cell)
+        return self._plans[key]
+
+    def of(self, plan: Plan, start: datetime) -> Opening:
+        """The deadlines that begin at ``start``."""
+        if not plan.by_cell:
+            return self.work_out(plan, start)
+        micros = to_micros(start)
+        for size in _CELLS:
+            cell = micros // size
+            try:
+                held = plan.cells[size, cell]
+            except KeyError:
+                held = self._cell(plan, size, cell)
+            if held is not None:
+                return held
+        return self.work_out(plan, start)
+
+    def _cell(self, plan: Plan, size: int, cell: int) -> Opening | None:
+        early = self.work_out(plan, from_micros(cell * size))
+        late = self.work_out(plan, from_micros((cell + 1) * size - 1))
+        held = early if early == late else None
+        if len(plan.cells) >= _MOST:
+            plan.cells.clear()
+        plan.cells[size, cell] = held
+        return held
+
+    def work_out(self, plan: Plan, start: datetime, binding: datetime | None = None) -> Opening:
+        """The same, without looking for a like one. ``binding``: the source's own limit, in place of the policy's."""
+        opened: list[Opened] = []
+        facts: list[DeadlineFacts] = []
+        for target, limit, spec in plan.targets:
+            by = {}  # what the log needs to compute it again; the source's own limit is not computed
+            if target == "complete" and binding is not None:
+                due_at, provisional = binding, False
+            else:
+                answer = due(plan.calendar, start, limit)
+                due_at, provisional = answer.due_at, answer.provisional
+                by = {"policy": plan.policy_id, "calendar": plan.calendar_id}
+            entry = {"to": stamp(due_at), **({"provisional": True} if provisional else {}), **by}
+            opened.append(Opened(target, due_at, provisional, spec, entry))
+            facts.append(DeadlineFacts(target, 1, 1, start, due_at, False, frozenset()))
+        return Opening(tuple(opened), first_check(self._ref, plan.calendar, facts))
+
+    def first_check(self, unit_id: int | None, deadlines: Iterable[Mapping[str, Any]]) -> datetime | None:
+        """The first look at a ticket of which these rows of ``deadline`` are still open."""
+        _, calendar = self._ref.calendar_for(unit_id)
+        facts = [
+            DeadlineFacts(row["target"], 1, 1, row["started_at"], row["due_at"], False, frozenset())
+            for row in deadlines
+        ]
+        return first_check(self._ref, calendar, facts)
+
+
+_held: tuple[Reference, Openings] | None = None
+
+
+def openings(ref: Reference) -> Openings:
+    """The answers for ``ref``, kept until another picture is asked about."""
+    global _held  # noqa: PLW0603 - one slot for the process, replaced whole
+    held = _held
+    if held is None or held[0] is not ref:
+        held = _held = (ref, Openings(ref))
+    return held[1]

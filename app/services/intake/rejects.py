@@ -1,0 +1,283 @@
+"""What could not be taken in: kept whole with its reasons, listed, grouped by reason, settled.
+
+Batches, imports and feeds keep their rejects here; a single push does not, since its caller has the answer and the
+ticket in hand. A row that comes again and is refused again is the same reject, not another one. How a reject is tried
+again stands in ``ingest.rejects.retry``, since it needs the profile that its row is read by.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, tzinfo
+from typing import Any
+
+from sqlalchemy import func, select, update
+from sqlmodel import Session, col
+
+from app.errors import FieldProblem, NotFound
+from app.models import Reject
+from app.security.principal import Principal
+from app.services.core.reference import Reference
+from app.services.core.views import moment
+from app.store import bulk
+
+LOOKUP = 500
+STATES = ("open", "retried", "deleted", "superseded")
+REASON_LENGTH = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """One row that was refused: its number in its file or batch (from 1), why, the whole of it as text, and the id that
+    a feed's record has at its source, where that can be read."""
+
+    row: int | None
+    errors: Sequence[FieldProblem]
+    raw: str
+    external_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where rows came in. ``door``: batch, import or feed. ``rerun_of``: earlier imports of the same file, whose
+    rejects these are."""
+
+    door: str
+    source_id: int | None
+    run_id: int | None = None
+    profile: str | None = None
+    rerun_of: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """What a list of rejects is narrowed to."""
+
+    state: str | None = "open"
+    door: str | None = None
+    source_id: int | None = None
+    reason: str | None = None
+    run_id: int | None = None
+
+
+def digest_of(raw: str) -> str:
+    """What tells that the same row came again."""
+    return hashlib.sha256(raw.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def reason_of(errors: Sequence[FieldProblem]) -> str:
+    """What a reject is grouped by: the code of the first error."""
+    return errors[0].code[:REASON_LENGTH]
+
+
+def errors_json(errors: Sequence[FieldProblem]) -> list[dict[str, Any]]:
+    """Reasons as they are kept."""
+    return [{"pointer": p.pointer, "code": p.code, "zh": p.zh, "en": p.en} for p in errors]
+
+
+def errors_view(errors: Sequence[Mapping[str, Any]], lang: str) -> list[dict[str, str]]:
+    """Kept reasons as they are read: ``{"pointer", "detail"}`` in ``lang``."""
+    return [{"pointer": e["pointer"], "detail": e["en" if lang == "en" else "zh"]} for e in errors]
+
+
+def keep(session: Session, refused: Sequence[Refused], place: Place, now: datetime) -> None:
+    """Keep rows that were refused, in the transaction that settles their neighbours.
+
+    A row that is kept already, since the file, batch or feed came before, is not kept twice: it moves to this run.
+    """
+    if not refused:
+        return
+    digests = [digest_of(one.raw) for one in refused]
+    known = _known(session, place, digests)
+    fresh = []
+    for one, digest in zip(refused, digests, strict=True):
+        before = known.pop((digest, one.row if place.door == "import" else None), None)
+        if before is None:
+            fresh.append(_row(one, digest, place, now))
+        else:
+            before.run_id, before.row = place.run_id, one.row
+            before.errors = errors_json(one.errors)
+            before.reason = reason_of(one.errors)
+            session.add(before)
+    bulk.insert_rejects(session, fresh)
+
+
+def _row(one: Refused, digest: str, place: Place, now: datetime) -> dict[str, Any]:
+    return {
+        "source_id": place.source_id,
+        "door": place.door,
+        "run_id": place.run_id,
+        "row": one.row,
+        "reason": reason_of(one.errors),
+        "errors": errors_json(one.errors),
+        "raw": one.raw,
+        "digest": digest,
+        "external_id": one.external_id,
+        "profile": place.profile,
+        "state": "open",
+        "ticket_id": None,
+        "created_at": now,
+        "settled_at": None,
+        "settled_by": None,
+    }
+
+
+def _known(session: Session, place: Place, digests: Sequence[str]) -> dict[tuple[str, int | None], Reject]:
+    """The rejects that these rows are already. Of a batch or feed those still open; of a file those of its earlier
+    runs, settled or not, since row 17 of the same file is the same row."""
+    if place.door == "import" and not place.rerun_of:
+        return {}
+    found: dict[tuple[str, int | None], Reject] = {}
+    for start in range(0, len(digests), LOOKUP):
+        query = select(Reject).where(
+            col(Reject.source_id) == place.source_id,
+            col(Reject.digest).in_(digests[start : start + LOOKUP]),
+            col(Reject.door) == place.door,
+        )
+        if place.door == "import":
+            query = query.where(col(Reject.run_id).in_(place.rerun_of))
+        elif place.door != "feed":  # a feed's pulls overlap: what somebody has settled comes again, and is settled
+            query = query.where(col(Reject.state) == "open")
+        for reject in session.execute(query).scalars():
+            found[(reject.digest, reject.row if place.door == "import" else None)] = reject
+    return found
+
+
+# -- reading -----------------------------------------------------------------------------------------------------------
+
+
+def _conditions(who: Principal, chosen: Filter) -> list[Any]:
+    found: list[Any] = []
+    if who.role == "integrator":
+        found.append(col(Reject.source_id) == who.source_id)
+    for column, wanted in (
+        (col(Reject.state), chosen.state),
+        (col(Reject.door), chosen.door),
+        (col(Reject.source_id), chosen.source_id),
+        (col(Reject.reason), chosen.reason),
+        (col(Reject.run_id), chosen.run_id),
+    ):
+        if wanted is not None:
+            found.append(column == wanted)
+    return found
+
+
+def list_rejects(session: Session, who: Principal, chosen: Filter, *, before: int | None, limit: int) -> list[Reject]:
+    """Rejects, the newest first, below the id ``before``; an integrator sees those of its own source."""
+    query = select(Reject).where(*_conditions(who, chosen))
+    if before is not None:
+        query = query.where(col(Reject.id) < before)
+    return list(session.execute(query.order_by(col(Reject.id).desc()).limit(limit)).scalars())
+
+
+def oldest_ids(session: Session, who: Principal, chosen: Filter, *, after: int, limit: int) -> list[int]:
+    """Ids of rejects, the oldest first, beyond the id ``after``: for trying many again, a page at a time."""
+    query = select(col(Reject.id)).where(*_conditions(who, chosen), col(Reject.id) > after)
+    return [key for (key,) in session.execute(query.order_by(col(Reject.id)).limit(limit)) if key is not None]
+
+
+def groups(session: Session, who: Principal, chosen: Filter, lang: str) -> list[dict[str, Any]]:
+    """How many rejects there are of each reason, the commonest first, each with one of them for an example."""
+    count, newest = func.count().label("count"), func.max(col(Reject.id)).label("newest")
+    query = (
+        select(col(Reject.reason), count, newest)
+        .where(*_conditions(who, chosen))
+        .group_by(col(Reject.reason))
+        .order_by(count.desc(), col(Reject.reason))
+    )
+    rows = session.execute(query).all()
+    examples = {
+        reject.id: reject
+        for reject in session.execute(select(Reject).where(col(Reject.id).in_([row.newest for row in rows]))).scalars()
+    }
+    return [
+        {
+            "reason": row.reason,
+            "count": row[1],
+            "example": {"id": row.newest, "errors": errors_view(examples[row.newest].errors, lang)},
+        }
+        for row in rows
+    ]
+
+
+def get(session: Session, who: Principal, reject_id: int, *, lock: bool = False) -> Reject:
+    """One reject; raises NotFound, also where it is of a source that the caller may not see."""
+    query = select(Reject).where(col(Reject.id) == reject_id)
+    found: Reject | None = session.execute(query.with_for_update() if lock else query).scalar_one_or_none()
+    if found is None or (who.role == "integrator" and found.source_id != who.source_id):
+        raise NotFound(f"没有编号为 {reject_id} 的拒收记录", f"no reject has the id {reject_id}")
+    return found
+
+
+def reject_view(reject: Reject, raw: str | None, ref: Reference, lang: str, zone: tzinfo) -> dict[str, Any]:
+    """A reject as read, with its raw row as the reader may see it (``ingest.rejects.raw_rows``)."""
+    source = ref.sources.get(reject.source_id) if reject.source_id is not None else None
+    return {
+        "id": reject.id,
+        "state": reject.state,
+        "door": reject.door,
+        "source": source.code if source else None,
+        "run": reject.run_id,
+        "row": reject.row,
+        "external_id": reject.external_id,
+        "profile": reject.profile,
+        "reason": reject.reason,
+        "errors": errors_view(reject.errors, lang),
+        "raw": raw,
+        "ticket_id": reject.ticket_id,
+        "created_at": moment(reject.created_at, zone),
+        "settled_at": moment(reject.settled_at, zone),
+        "settled_by": reject.settled_by,
+    }
+
+
+# -- settling ----------------------------------------------------------------------------------------------------------
+
+
+def settle(
+    session: Session, reject: Reject, state: str, who: Principal, now: datetime, ticket_id: int | None = None
+) -> None:
+    """Mark a reject ``retried`` (with its ticket) or ``deleted``. It is never removed: it shows what came in."""
+    reject.state = state
+    reject.ticket_id = ticket_id
+    reject.settled_at = now
+    reject.settled_by = who.actor
+    session.add(reject)
+    session.flush()
+
+
+def raws_by_profile(session: Session, who: Principal, chosen: Filter, *, limit: int) -> dict[str, list[str]]:
+    """Raw rows of files, by the profile that they were read by; the newest first."""
+    found: dict[str, list[str]] = {}
+    for reject in list_rejects(session, who, replace(chosen, door="import"), before=None, limit=limit):
+        if reject.profile is not None:
+            found.setdefault(reject.profile, []).append(reject.raw)
+    return found
+
+
+def discard(session: Session, who: Principal, chosen: Filter, now: datetime, *, most: int) -> int:
+    """Mark up to ``most`` open rejects of a filter as deleted; how many were."""
+    ids = oldest_ids(
+        session, who, Filter("open", chosen.door, chosen.source_id, chosen.reason, chosen.run_id), after=0, limit=most
+    )
+    for start in range(0, len(ids), LOOKUP):
+        session.execute(
+            update(Reject)
+            .where(col(Reject.id).in_(ids[start : start + LOOKUP]), col(Reject.state) == "open")
+            .values(state="deleted", settled_at=now, settled_by=who.actor)
+        )
+    return len(ids)
+
+
+def next_open(session: Session, who: Principal, chosen: Filter, *, before: int) -> int | None:
+    """The id of the next open reject of a filter below ``before``, the newest first; none at the end."""
+    found = list_rejects(session, who, chosen, before=before, limit=1)
+    return found[0].id if found else None
+
+
+def count_open(session: Session, *, most: int) -> int:
+    """How many rejects wait for somebody, counted no further than ``most``."""
+    some = select(col(Reject.id)).where(col(Reject.state) == "open").limit(most).subquery()
+    return int(session.execute(select(func.count()).select_from(some)).scalar_one())

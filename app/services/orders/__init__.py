@@ -1,0 +1,1 @@
+"""Supervision orders: the numbered documents, and what people do with them."""

@@ -1,0 +1,231 @@
+"""Supervision orders (督办单): what people do with them, and what a ticket's own steps do to its order.
+
+The rules of the book itself (numbers, terms, limits, stages) stand in ``app.services.orders.book``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime, tzinfo
+from typing import Any, Final
+
+from sqlalchemy import select
+from sqlmodel import Session, col
+
+from app.domain.words import ORDER_STATE, TRIGGER, say
+from app.errors import Conflict, Invalid, NotAllowed, NotFound
+from app.models import SupervisionOrder, Ticket
+from app.security.permissions import require
+from app.security.principal import Principal
+from app.services.alerts import book as alerts
+from app.services.core import events as log
+from app.services.core.reference import Reference
+from app.services.core.views import moment
+from app.services.deadlines.book import of_ticket
+from app.services.orders.book import (
+    cancel_on_void,
+    close,
+    close_on_satisfied,
+    find_live,
+    hand_over,
+    next_term,
+    number_of,
+    record_reply,
+    reply_by_completion,
+    tell,
+    trigger,
+    under_unit,
+)
+from app.store import supervision as store
+
+__all__ = [
+    "NO_ORDER_IN",
+    "accept_reply",
+    "cancel_on_void",
+    "close_on_satisfied",
+    "find_live",
+    "hand_over",
+    "issue",
+    "list_orders",
+    "number_of",
+    "order_view",
+    "refuse_reply",
+    "reply",
+    "reply_by_completion",
+    "trigger",
+    "under_unit",
+    "visible_order",
+]
+
+NO_ORDER_IN: Final = frozenset({"closed", "void"})
+
+
+def issue(
+    session: Session, ref: Reference, principal: Principal, ticket_id: int, *,
+    trigger_code: str, demand: str | None, signatory: str | None, now: datetime,
+) -> SupervisionOrder:  # fmt: skip
+    """A person's order: the leader's instruction, or a supervisor's own. Raises Forbidden, NotFound, Invalid, Conflict."""
+    require(principal, "orders.issue")
+    if trigger_code not in TRIGGER:
+        raise Invalid.at("/trigger", f"须为以下之一：{'、'.join(TRIGGER)}", f"must be one of {', '.join(TRIGGER)}")
+    ticket = session.get(Ticket, ticket_id)
+    if ticket is None:
+        raise NotFound(f"没有编号为 {ticket_id} 的工单", f"no ticket {ticket_id}")
+    ticket = store.lock_ticket(session, ticket_id)
+    if ticket.status in NO_ORDER_IN:
+        raise Conflict(
+            "工单已归档或已作废，不能下发督办单；需要时请先重办",
+            f"the ticket is {ticket.status}: no order can be issued; reopen it first",
+        )
+    order = trigger(
+        session, ref, ticket, trigger_code, actor=principal.actor, now=now, demand=demand, signatory=signatory
+    )
+    alerts.reschedule(session, ref, ticket, now)
+    return order
+
+
+def reply(
+    session: Session, ref: Reference, principal: Principal, order_id: int, text: str, *, now: datetime
+) -> SupervisionOrder:
+    """The unit's answer: meets the order's limit and resolves its alerts. Raises Forbidden, NotFound, Conflict."""
+    require(principal, "orders.reply")
+    order, ticket = _locked(session, principal, order_id)
+    _must_be(order, "issued", "回复", "answered")
+    record_reply(session, ticket, order, text, principal.actor, now, now)
+    alerts.reschedule(session, ref, ticket, now)
+    return order
+
+
+def accept_reply(
+    session: Session, ref: Reference, principal: Principal, order_id: int, ruling: str | None, *, now: datetime
+) -> SupervisionOrder:
+    """The office is content with the answer: the order is closed. Raises Forbidden, NotFound, Conflict."""
+    require(principal, "orders.rule")
+    order, ticket = _locked(session, principal, order_id)
+    _must_be(order, "replied", "审核通过", "accepted")
+    _rule(order, ruling, principal, now)
+    close(session, ticket, order, "closed", principal.actor, now, now, ruling=ruling)
+    alerts.reschedule(session, ref, ticket, now)
+    return order
+
+
+def refuse_reply(
+    session: Session, ref: Reference, principal: Principal, order_id: int, ruling: str, *, now: datetime
+) -> SupervisionOrder:
+    """The answer will not do: the order enters its next term with a new limit. Raises Forbidden, NotFound, Conflict."""
+    require(principal, "orders.rule")
+    order, ticket = _locked(session, principal, order_id)
+    _must_be(order, "replied", "退回", "refused")
+    _rule(order, ruling, principal, now)
+    refused = {"trigger": "refused", "at": log.stamp(now), "actor": principal.actor, "term": order.term,
+               "reply": order.reply, "replied_by": order.replied_by, "ruling": ruling}  # fmt: skip
+    order.triggers = [*order.triggers, refused]
+    by = next_term(session, ref, ticket, of_ticket(session, ticket.id), order, now)
+    order.version += 1
+    session.add(order)
+    tell(session, ticket, order, "supervision_order_refused", principal.actor, now, now, ruling=ruling, **by)
+    alerts.reschedule(session, ref, ticket, now)
+    return order
+
+
+def visible_order(session: Session, principal: Principal, order_id: int) -> SupervisionOrder:
+    """The order, if the caller may see it; raises NotFound else."""
+    order = session.get(SupervisionOrder, order_id)
+    if order is None or not alerts.may_see(session, principal, order.unit_id):
+        raise NotFound(f"没有编号为 {order_id} 的督办单", f"no supervision order {order_id}")
+    return order
+
+
+def _locked(session: Session, principal: Principal, order_id: int) -> tuple[SupervisionOrder, Ticket]:
+    order = visible_order(session, principal, order_id)
+    ticket = store.lock_ticket(session, order.ticket_id)
+    session.refresh(order)  # as it stands under the lock
+    return order, ticket
+
+
+_STEPS: Final[Mapping[str, tuple[str, ...]]] = {"issued": ("reply",), "replied": ("accept-reply", "refuse-reply")}
+"""What may be done with an order in each state; nothing with one that has ended."""
+
+
+def _must_be(order: SupervisionOrder, state: str, zh: str, en: str) -> None:
+    if order.state != state:
+        allowed = _STEPS.get(order.state, ())
+        raise NotAllowed(
+            f"督办单{number_of(order)}处于“{say(ORDER_STATE, order.state)}”，不能{zh}；须为“{say(ORDER_STATE, state)}”",
+            f"supervision order {order.year}-{order.serial} is {order.state} and cannot be {en}; it must be {state}",
+            state=order.state,
+            allowed=allowed,
+        )
+
+
+def _rule(order: SupervisionOrder, ruling: str | None, principal: Principal, now: datetime) -> None:
+    order.ruling = ruling
+    order.ruled_by = principal.actor
+    order.ruled_at = now
+
+
+def list_orders(
+    session: Session, principal: Principal, *, state: str | None = None, live: bool | None = None,
+    unit_id: int | None = None, trigger_code: str | None = None, ticket_id: int | None = None,
+    before: int | None = None, limit: int = 50,
+) -> list[tuple[SupervisionOrder, Ticket]]:  # fmt: skip
+    """Orders with their tickets, newest first; ``before`` is the id the last page ended with."""
+    require(principal, "alerts.see")
+    conditions: list[Any] = []
+    if state is not None:
+        conditions.append(col(SupervisionOrder.state) == state)
+    if live is not None:
+        conditions.append(col(SupervisionOrder.live).is_(live))
+    if trigger_code is not None:
+        conditions.append(col(SupervisionOrder.trigger) == trigger_code)
+    if ticket_id is not None:
+        conditions.append(col(SupervisionOrder.ticket_id) == ticket_id)
+    if unit_id is not None:
+        conditions.append(store.unit_subtree(col(SupervisionOrder.unit_id), unit_id))
+    if principal.role == "unit":
+        conditions.append(store.path_subtree(col(SupervisionOrder.unit_id), principal.unit_path))
+    if before is not None:
+        conditions.append(col(SupervisionOrder.id) < before)
+    query = (
+        select(SupervisionOrder, Ticket)
+        .join(Ticket, col(Ticket.id) == col(SupervisionOrder.ticket_id))
+        .where(*conditions)
+        .order_by(col(SupervisionOrder.id).desc())
+        .limit(limit)
+    )
+    return [(order, ticket) for order, ticket in session.execute(query)]
+
+
+def order_view(order: SupervisionOrder, ticket: Ticket, ref: Reference, zone: tzinfo) -> dict[str, Any]:
+    """An order as read."""
+    unit = ref.units.get(order.unit_id) if order.unit_id is not None else None
+    return {
+        "id": order.id,
+        "number": number_of(order),
+        "year": order.year,
+        "serial": order.serial,
+        "ticket_id": ticket.id,
+        "ticket_number": ticket.number,
+        "title": ticket.title,
+        "ticket_status": ticket.status,
+        "stage": ticket.stage,
+        "unit": unit.code if unit else None,
+        "unit_name": unit.name if unit else None,
+        "state": order.state,
+        "live": order.live,
+        "trigger": order.trigger,
+        "triggers": order.triggers,
+        "term": order.term,
+        "issued_at": moment(order.issued_at, zone),
+        "due_at": moment(order.due_at, zone),
+        "signatory": order.signatory,
+        "demand": order.demand,
+        "reply": order.reply,
+        "replied_by": order.replied_by,
+        "replied_at": moment(order.replied_at, zone),
+        "ruling": order.ruling,
+        "ruled_by": order.ruled_by,
+        "ruled_at": moment(order.ruled_at, zone),
+        "closed_at": moment(order.closed_at, zone),
+        "version": order.version,
+    }

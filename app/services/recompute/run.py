@@ -1,0 +1,399 @@
+"""Open deadlines brought to where they belong after the calendar, the policies or the units changed.
+
+Set-based, a batch of tickets in one transaction each, and resumable: which deadlines are still to be looked at is read off
+the rows themselves (they pin the version they were computed by), so that whoever comes after a process that was killed
+goes on where it stopped, and a second run finds nothing. Every move is an event of its ticket (``deadline_moved``, with
+the old and the new time, and why), raises the revision, and lets the ladder look again. An alert whose moment is past
+under the new time too stays, and is not raised twice; one whose breach is no longer is resolved.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final
+
+from sqlalchemy import insert, select
+from sqlmodel import Session, col
+
+from app.db import Database
+from app.domain.supervision.ladder import decide, higher_card, rung_moment
+from app.domain.time.calendar_diff import Changes, changes_between
+from app.domain.time.workcalendar import WorkCalendar
+from app.models import Alert, CalendarVersion, Deadline, SupervisionOrder, Suspension, Ticket, TicketEvent
+from app.services.alerts import book as alerts
+from app.services.core import events as log
+from app.services.core.reference import Reference, ReferenceCache
+from app.services.deadlines.book import UNIT_CLOCK, Moved, calendar_of, compute, in_force, moves_data
+from app.services.intake.opening import openings
+from app.store import reference, supervision, tickets
+
+BATCH: Final = 500
+Spans = Sequence[tuple[datetime, datetime | None]]
+Candidates = Callable[[Session, int, int], list[int]]
+"""The ids of the next tickets after one, so many at most."""
+Wanted = Callable[[Reference, Ticket, Deadline, Spans], bool]
+"""Whether a deadline of a ticket is to be recomputed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Why:
+    """What moved the deadlines, as their events tell it: ``because`` calendar, policy, unit or suspension."""
+
+    because: str
+    actor: str
+    told: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Shifted:
+    """A deadline that was moved, or (``old`` is ``new``) is provisional no longer, or is now; ``new`` none: ended."""
+
+    ticket_id: int
+    number: str
+    target: str
+    old: datetime
+    new: datetime | None
+    provisional: bool
+
+
+@dataclass
+class Tally:
+    """What a run did: deadlines looked at, and those that changed."""
+
+    looked_at: int = 0
+    changed: list[Shifted] = field(default_factory=list)
+
+    @property
+    def moved(self) -> list[Shifted]:
+        """Those with another time than before."""
+        return [one for one in self.changed if one.old != one.new]
+
+    @property
+    def confirmed(self) -> list[Shifted]:
+        """Those that keep their time, and are provisional no longer (or are now)."""
+        return [one for one in self.changed if one.old == one.new]
+
+    def add(self, other: Tally) -> None:
+        """Count ``other`` in."""
+        self.looked_at += other.looked_at
+        self.changed += other.changed
+
+
+# -- the three causes --------------------------------------------------------------------------------------------------
+
+
+def after_calendar(
+    database: Database, references: ReferenceCache, code: str, actor: str, now: datetime, *, batch: int = BATCH
+) -> Tally:
+    """Recompute the open deadlines that were computed by an older version of ``code``, and that what has changed since
+    touches; they then pin the version in force. The others keep theirs, by which they are right as they stand."""
+    with database.read() as session:
+        ref = references.get(session)
+        current_id, current = ref.calendars[code]
+        rows = reference.every_version(session, CalendarVersion, code)
+        older = {
+            row.id: changes_between(WorkCalendar.from_spec(row.spec, code=code, version=row.version), current)
+            for row in rows
+            if row.id is not None and row.id != current_id
+        }
+        note = next((row.note for row in rows if row.id == current_id), "")
+    why = Why("calendar", actor, {"calendar": code, "calendar_version": current.version, "note": note or None})
+    total = Tally()
+    for version_id, changes in older.items():
+        if not changes.none:
+            touched = _touched_by(version_id, changes, current)
+            total.add(_walk(database, references, _pinning(version_id, changes.window()), touched, why, now, batch))
+    return total
+
+
+def _touched_by(version_id: int, changes: Changes, current: WorkCalendar) -> Wanted:
+    def wanted(ref: Reference, ticket: Ticket, row: Deadline, spans: Spans) -> bool:
+        returned = (b for _, b in spans if b is not None and row.target in UNIT_CLOCK)
+        return row.calendar_id == version_id and changes.touch(current, row.started_at, [row.due_at, *returned])
+
+    return wanted
+
+
+def after_unit(
+    database: Database, references: ReferenceCache, unit_path: str, actor: str, now: datetime, *, batch: int = BATCH
+) -> Tally:
+    """Recompute the open deadlines of the units under ``unit_path`` that are now under another calendar."""
+    with database.read() as session:
+        codes = {row.id: row.code for row in reference.every_version(session, CalendarVersion)}
+
+    def moved_over(ref: Reference, ticket: Ticket, row: Deadline, _: Spans) -> bool:
+        return codes.get(row.calendar_id) != calendar_of(ref, row, ticket.unit_id)[1].code
+
+    def candidates(session: Session, after: int, limit: int) -> list[int]:
+        query = _open_rows().where(supervision.path_subtree(col(Ticket.unit_id), unit_path), col(Ticket.id) > after)
+        return _ids(session, query, limit)
+
+    return _walk(database, references, candidates, moved_over, Why("unit", actor), now, batch)
+
+
+def after_policy(
+    database: Database, references: ReferenceCache, code: str, actor: str, now: datetime, *, batch: int = BATCH
+) -> Tally:
+    """Bring the tickets that are open, and that the policy ``code`` concerns, under the versions in force now: those that
+    pin another version of it, and those that it now matches best."""
+
+    def candidates(session: Session, after: int, limit: int) -> list[int]:
+        return _ids(session, _open_rows().where(col(Ticket.id) > after), limit)
+
+    with database.read() as session:
+        current = [p for _, p in references.get(session).policies if p.code == code]
+    version = max((p.version for p in current), default=None)
+    why = Why("policy", actor, {"policy_code": code, "policy_version": version})
+    return _walk(database, references, candidates, _always, why, now, batch, policy=code)
+
+
+def _always(ref: Reference, ticket: Ticket, row: Deadline, spans: Spans) -> bool:
+    return True
+
+
+def catch_up(database: Database, references: ReferenceCache, actor: str, now: datetime) -> Tally:
+    """Finish what an interrupted run left of all calendars, and what was taken in with an older version while it ran;
+    nothing where every open deadline stands by the version in force, or by one that says the same of its time."""
+    query = select(col(Deadline.calendar_id)).where(
+        col(Deadline.met_at).is_(None), col(Deadline.cancelled_at).is_(None)
+    )
+    with database.read() as session:
+        ref = references.get(session)
+        held = set(session.execute(query.distinct()).scalars())
+        pinned = {row.code for row in reference.every_version(session, CalendarVersion) if row.id in held}
+        stale = [code for code in ref.calendars if code in pinned and held - {ref.calendars[code][0]}]
+    total = Tally()
+    for code in stale:
+        total.add(after_calendar(database, references, code, actor, now))
+    return total
+
+
+# -- walking -----------------------------------------------------------------------------------------------------------
+
+
+def _open_rows() -> Any:
+    return (
+        select(col(Ticket.id))
+        .join(Deadline, col(Deadline.ticket_id) == col(Ticket.id))
+        .where(
+            col(Deadline.met_at).is_(None),
+            col(Deadline.cancelled_at).is_(None),
+            col(Deadline.limit).is_not(None),
+            col(Ticket.historical).is_(False),
+        )
+    )
+
+
+def _ids(session: Session, query: Any, limit: int) -> list[int]:
+    return list(session.execute(query.distinct().order_by(col(Ticket.id)).limit(limit)).scalars())
+
+
+def _pinning(version_id: int, window: tuple[datetime, datetime] | None) -> Candidates:
+    """Tickets with an open deadline that was computed by this version and lies, at least in part, in the window."""
+
+    def candidates(session: Session, after: int, limit: int) -> list[int]:
+        query = _open_rows().where(col(Deadline.calendar_id) == version_id, col(Ticket.id) > after)
+        if window is not None:
+            low, high = window
+            held = select(col(Suspension.ticket_id)).where(col(Suspension.to_at) > low)
+            ends_after = (col(Deadline.due_at) > low) | col(Ticket.id).in_(held)
+            query = query.where(col(Deadline.started_at) < high, ends_after)
+        return _ids(session, query, limit)
+
+    return candidates
+
+
+def _walk(
+    database: Database, references: ReferenceCache, candidates: Candidates, wanted: Wanted, why: Why, now: datetime,
+    batch: int, *, policy: str | None = None,
+) -> Tally:  # fmt: skip
+    total = Tally()
+    after = 0
+    while True:
+        with database.read() as session:
+            ids = candidates(session, after, batch)
+        if not ids:
+            return total
+        with database.write() as session:
+            total.add(_Batch(session, references.get(session), why, now, policy).run(ids, wanted))
+        after = ids[-1]
+
+
+@dataclass
+class _Batch:
+    """One transaction: tickets locked, their rows read at once, recomputed, and written."""
+
+    session: Session
+    ref: Reference
+    why: Why
+    now: datetime
+    policy: str | None
+    tally: Tally = field(default_factory=Tally)
+    events: list[dict[str, Any]] = field(default_factory=list)
+
+    def run(self, ids: list[int], wanted: Wanted) -> Tally:
+        session = self.session
+        query = select(Ticket).where(col(Ticket.id).in_(ids)).order_by(col(Ticket.id))
+        locked = list(session.execute(query.with_for_update().execution_options(populate_existing=True)).scalars())
+        rows = tickets.deadlines_of(session, ids)
+        spans: dict[int, list[tuple[datetime, datetime | None]]] = defaultdict(list)
+        query_spans = select(Suspension).where(col(Suspension.ticket_id).in_(ids)).order_by(col(Suspension.from_at))
+        for span in session.execute(query_spans).scalars():
+            spans[span.ticket_id].append((span.from_at, span.to_at))
+        orders = supervision.live_orders(session, ids)
+        changed: list[tuple[Ticket, set[str]]] = []
+        for ticket in locked:
+            moves = self._ticket(ticket, rows[ticket.id], spans[ticket.id], wanted, orders.get(ticket.id))
+            if moves:
+                self._tell(ticket, moves)
+                changed.append((ticket, {m.target for m in moves if m.old != m.new}))
+        session.flush()
+        self._rearm(changed, rows, orders)
+        if self.events:
+            table: Any = TicketEvent
+            session.execute(insert(table.__table__), self.events)
+        return self.tally
+
+    def _ticket(
+        self, ticket: Ticket, rows: list[Deadline], spans: Spans, wanted: Wanted, order: SupervisionOrder | None
+    ) -> list[Moved]:
+        moves: list[Moved] = []
+        judged = self._judge(ticket) if self.policy is not None else None
+        if self.policy is not None and judged is None:
+            return []
+        for target in (*UNIT_CLOCK, "callback", "supervise"):
+            row = in_force(rows, target)
+            if row is None or row.met_at is not None or row.limit is None or not wanted(self.ref, ticket, row, spans):
+                continue
+            self.tally.looked_at += 1
+            move = self._row(ticket, row, spans, judged)
+            if move is None:
+                continue
+            moves.append(move)
+            assert move.old is not None
+            self.tally.changed.append(Shifted(ticket.id, ticket.number, target, move.old, move.new, move.provisional))
+            if target == "complete":
+                ticket.due_at, ticket.provisional = move.new, move.provisional
+            if target == "supervise" and order is not None and move.new is not None:
+                order.due_at = move.new
+                self.session.add(order)
+        return moves
+
+    def _judge(self, ticket: Ticket) -> tuple[int, Mapping[str, Any]] | None:
+        """The policy that judges the ticket now, and its limits, where that is new to it and ``policy`` is concerned."""
+        ref = self.ref
+        plan = openings(ref).plan(
+            ref.sources[ticket.source_id],
+            ticket.kind,
+            ref.categories.get(ticket.category_id or 0),
+            ticket.priority,
+            ticket.severity,
+            ref.units.get(ticket.unit_id or 0),
+            ticket.received_at,
+        )
+        pinned = ref.policy(ticket.policy_id)
+        if plan.policy_id == ticket.policy_id or self.policy not in (plan.policy.code, pinned.code if pinned else None):
+            return None
+        ticket.policy_id = plan.policy_id
+        return plan.policy_id, plan.policy.limits
+
+    def _row(
+        self, ticket: Ticket, row: Deadline, spans: Spans, judged: tuple[int, Mapping[str, Any]] | None
+    ) -> Moved | None:
+        old, provisional = row.due_at, row.provisional
+        self.session.add(row)
+        if judged is not None:
+            policy_id, limits = judged
+            row.policy_id = policy_id
+            limit = limits.get(row.target)
+            if limit is None and row.target != "supervise":
+                row.cancelled_at = self.now
+                return Moved(row.target, old, None)
+            if limit is not None:
+                row.limit = limit.to_spec()
+        answer = compute(self.ref, row, ticket.unit_id, spans)
+        row.calendar_id = calendar_of(self.ref, row, ticket.unit_id)[0]
+        row.due_at, row.provisional = answer.due_at, answer.provisional
+        if row.target == "complete":
+            ticket.calendar_id = row.calendar_id
+        if answer.due_at != old:
+            row.revision += 1
+        elif answer.provisional == provisional and judged is None:
+            return None
+        return Moved.to_where(row, old)
+
+    def _tell(self, ticket: Ticket, moves: list[Moved]) -> None:
+        data = {"because": self.why.because, **self.why.told, "deadlines": moves_data(moves)}
+        moved = any(m.old != m.new for m in moves)
+        event = "deadline_moved" if moved else "deadline_confirmed"
+        self.events.append(log.chained(ticket, event, at=self.now, now=self.now, actor=self.why.actor, data=data))
+        self.session.add(ticket)
+
+    def _rearm(
+        self,
+        changed: list[tuple[Ticket, set[str]]],
+        rows: dict[int, list[Deadline]],
+        orders: dict[int, SupervisionOrder],
+    ) -> None:
+        """Let the alerts follow the deadlines that moved, and the ladder look again."""
+        ids = [ticket.id for ticket, targets in changed if targets]
+        if not ids:
+            return
+        query = select(Alert).where(col(Alert.ticket_id).in_(ids), col(Alert.state).in_(alerts.LIVE))
+        standing: dict[int, list[Alert]] = defaultdict(list)
+        for alert in self.session.execute(query.order_by(col(Alert.id))).scalars():
+            standing[alert.ticket_id].append(alert)
+        for ticket, targets in changed:
+            if targets:
+                follow(self.session, self.ref, ticket, rows[ticket.id], targets, standing[ticket.id], self.now)
+        self.session.flush()
+        raised = supervision.raised_rungs(self.session, ids)
+        resumes = supervision.resumptions(self.session, [ticket for ticket, _ in changed])
+        for ticket, targets in changed:
+            if targets and ticket.status != "void":
+                open_rows = [r for r in rows[ticket.id] if r.met_at is None and r.cancelled_at is None]
+                facts = alerts.facts_of(
+                    ticket, open_rows, raised.get(ticket.id, {}), orders.get(ticket.id), resumes.get(ticket.id)
+                )
+                calendar = self.ref.calendar_for(ticket.unit_id)[1]
+                ticket.next_check_at = alerts.next_look(decide(facts, self.ref.ladder, calendar, self.now), self.now)
+                self.session.add(ticket)
+
+
+def follow(
+    session: Session, ref: Reference, ticket: Ticket, rows: Sequence[Deadline], targets: set[str],
+    standing: Sequence[Alert], now: datetime,
+) -> None:  # fmt: skip
+    """Let the ``standing`` alerts of ``ticket`` follow the deadlines of ``targets`` that moved.
+
+    One whose moment has come under the new time too is carried over to the new revision, with its new moment: it is the
+    same warning, and nobody is told of it twice. Any other is resolved: its breach is no longer. A warning of an earlier
+    term of the same limit (an order that was given a new one) stands as it is, beside the one of the latest.
+    """
+    latest: dict[tuple[str, int, str], int] = {}
+    for alert in standing:
+        key = (alert.target, alert.round, alert.rung)
+        latest[key] = max(alert.revision, latest.get(key, 0))
+    _, calendar = ref.calendar_for(ticket.unit_id)
+    card: str | None = None
+    for alert in standing:
+        if alert.target in targets and alert.revision == latest[alert.target, alert.round, alert.rung]:
+            row = in_force(rows, alert.target)
+            rung = ref.ladder.rung(alert.rung)
+            moment = None
+            if row is not None and row.met_at is None and row.round == alert.round and rung is not None:
+                moment = rung_moment(rung, row.due_at, calendar)
+            if row is None or moment is None or moment > now:
+                alert.state, alert.resolved_at, alert.resolution = "resolved", now, "deadline_moved"
+                session.add(alert)
+                assert alert.id is not None
+                alerts.note(session, alert.id, "resolved", now)
+                continue
+            alert.revision, alert.due_at, alert.breach_at = row.revision, row.due_at, moment
+            session.add(alert)
+        card = higher_card(card, alert.card)
+    ticket.card = card
+    session.add(ticket)

@@ -1,0 +1,1 @@
+"""The sweep: what the ladder asks for is written."""

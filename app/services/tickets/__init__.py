@@ -1,0 +1,1 @@
+"""One ticket: read, acted on, corrected, called back about, extended."""

@@ -1,0 +1,238 @@
+"""An upstream's correction of what it pushed: the fields, and every open deadline that hangs on them.
+
+* Priority, category, kind and severity choose the policy: open deadlines get the limits of the policy that applies now.
+* ``received_at`` moves the deadlines that began with it; those that began with a dispatch by the office stay.
+* ``source_due_at`` moves the complete-deadline where the source's limit binds.
+* Time suspended and extensions granted are kept. A deadline that was met is history, and is not judged again.
+* The unit is the source's to name until the ticket is dispatched; after that it is the office's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import select, update
+from sqlmodel import Session, col
+
+from app.domain.tickets.life import STEPS
+from app.errors import Conflict, FieldProblem, Invalid
+from app.models import Ticket
+from app.security.principal import Principal
+from app.services.core.events import stamp
+from app.services.core.reference import Node, Reference
+from app.services.deadlines import book as deadlines
+from app.services.deadlines.book import Moved
+from app.services.intake.create import Incoming
+from app.services.orders import book as order_book
+from app.services.tickets.change import Change, finish
+from app.services.tickets.change import begin as begin_step
+from app.store import tickets as store
+
+JUDGED_BY = frozenset({"kind", "category", "priority", "severity", "received_at", "source_due_at"})
+"""Fields that a deadline hangs on."""
+TOLD = JUDGED_BY | {"title", "content", "grid", "unit", "parent_external_id"}
+"""Fields whose old and new value the event tells. Of the others it names the field alone: the log is never altered, and
+a citizen's name, phone or address must not be in it."""
+_PLAIN = ("title", "content", "kind", "priority", "severity", "source_due_at", "address", "latitude", "longitude",
+          "parent_external_id")  # fmt: skip
+_TARGETS = (*deadlines.UNIT_CLOCK, "callback")
+
+
+def begin(
+    session: Session, ref: Reference, who: Principal, ticket_id: int, *, now: datetime, if_match: int | None
+) -> Change:
+    """Lock the ticket and check that ``who`` may correct it now.
+
+    Raises NotFound, Stale (412), Forbidden, or NotAllowed (409) once it is closed or void.
+    """
+    change, _ = begin_step(session, ref, who, ticket_id, "correct", {}, at=None, now=now, if_match=if_match)
+    return change
+
+
+def apply(change: Change, incoming: Incoming, fingerprint: str, differences: Mapping[str, tuple[Any, Any]]) -> Ticket:
+    """Bring the ticket to the content ``incoming``, and return it.
+
+    ``differences``: of each field that changes (``reporter.phone`` and so on) the old and the new value, as JSON.
+    Nothing is written where there are none. Raises Invalid (unknown codes, an impossible moment) and Conflict (unit).
+    """
+    if not differences:
+        return change.ticket
+    ticket = change.ticket
+    unit = _resolve(change, incoming, differences)
+    before = ticket.fingerprint
+    _set_fields(ticket, incoming, differences)
+    ticket.fingerprint = fingerprint
+    received_before = ticket.received_at
+    if "received_at" in differences:
+        _move_receipt(change, incoming.received_at or ticket.recorded_at)
+    if "parent_external_id" in differences:
+        _relink(change, differences["parent_external_id"])
+    judged = _judge_again(change, received_before) if JUDGED_BY & differences.keys() else {}
+    change.log(
+        "corrected",
+        **judged,
+        fields=sorted(differences),
+        changes={name: {"from": a, "to": b} for name, (a, b) in sorted(differences.items()) if name in TOLD},
+        fingerprint={"from": before, "to": fingerprint},
+    )
+    if unit is None:
+        return finish(change, None)
+    _dispatch_by_source(change, unit)
+    return finish(change, "dispatched")
+
+
+def _resolve(change: Change, incoming: Incoming, differences: Mapping[str, Any]) -> Node | None:
+    """Set category and grid where they change, and give the unit that the ticket is now to be dispatched to, if any."""
+    problems: list[FieldProblem] = []
+    found: dict[str, Node | None] = {}
+    ref = change.ref
+    for name, finder, zh in (
+        ("category", ref.category_by_code, "分类"),
+        ("grid", ref.grid_by_code, "网格"),
+        ("unit", ref.unit_by_code, "责任单位"),
+    ):
+        code: str | None = getattr(incoming, name)
+        if name not in differences:
+            continue
+        node = found[name] = finder(code) if code is not None else None
+        if code is not None and (node is None or not node.active):
+            problems.append(
+                FieldProblem(f"/{name}", f"没有编码为 {code!r} 的在用{zh}", f"no active {name} has the code {code!r}")
+            )
+    if problems:
+        raise Invalid(problems)
+    if "category" in found:
+        change.ticket.category_id = found["category"].id if found["category"] else None
+    if "grid" in found:
+        change.ticket.grid_id = found["grid"].id if found["grid"] else None
+    if "unit" not in found:
+        return None
+    unit = found["unit"]
+    if unit is not None and unit.id == change.ticket.unit_id:
+        return None  # the source says what the office did already
+    if unit is not None and change.ticket.status == "received":
+        return unit
+    raise Conflict(
+        "工单已派单，责任单位由指挥中心改派，不能由来源更正",
+        "the ticket has been dispatched: its unit is reassigned by the office, and not corrected by the source",
+        fields=["unit"],
+    )
+
+
+def _set_fields(ticket: Ticket, incoming: Incoming, differences: Mapping[str, Any]) -> None:
+    for name in _PLAIN:
+        if name in differences:
+            setattr(ticket, name, getattr(incoming, name))
+    if "attributes" in differences:
+        ticket.attributes = incoming.attributes or None
+    person = incoming.reporter
+    ticket.reporter_name = person.name if person else None
+    ticket.reporter_phone = person.phone if person else None
+    ticket.reporter_id_number = person.id_number if person else None
+
+
+def _move_receipt(change: Change, moment: datetime) -> None:
+    """Move the receipt, and with it a dispatch that the source made in the same moment."""
+    ticket = change.ticket
+    by_source = ticket.dispatched_at == ticket.received_at
+    # the log is asked: of several dispatches, returns and the like, the ticket itself knows the latest alone
+    first = min(
+        (
+            event.at
+            for event in store.events_of(change.session, ticket.id)
+            if event.type in STEPS or (event.type == "dispatched" and event.data.get("by") != "source")
+        ),
+        default=None,
+    )
+    if first is not None and moment > first:
+        raise Invalid.at(
+            "/received_at",
+            f"不能晚于工单的第一步（{first.isoformat()}）",
+            f"must not be after the ticket's first step, at {first.isoformat()}",
+        )
+    ticket.received_at = moment
+    if by_source:
+        ticket.dispatched_at = moment
+
+
+def _judge_again(change: Change, received_before: datetime) -> dict[str, Any]:
+    """Give every open deadline the limit of the policy that applies now, and bring it to where that puts it; what the
+    event says of it: by which versions, whether the source's limit binds, and the moment of receipt where it moved."""
+    ticket, ref = change.ticket, change.ref
+    policy_id, policy = deadlines.policy_for(ref, ticket)
+    binding = ticket.source_due_at is not None and ticket.round == 1 and ref.sources[ticket.source_id].binds_due
+    judged: list[str] = []
+    for target in _TARGETS:
+        row = deadlines.in_force(change.rows, target)
+        if row is None or row.met_at is not None:
+            continue
+        limit = policy.limits.get(target)
+        if row.started_at == received_before:
+            row.started_at = ticket.received_at
+        if target == "complete" and binding and ticket.source_due_at is not None:
+            row.limit, row.basis, row.provisional = None, "source", False
+            if row.due_at != ticket.source_due_at:
+                old, row.due_at = row.due_at, ticket.source_due_at
+                change.moves.append(Moved.to_where(row, old))
+                row.revision += 1
+        elif limit is None:
+            change.cancel(target)
+            if target == "complete":
+                ticket.due_at = None
+            continue
+        else:
+            row.limit, row.basis = limit.to_spec(), "policy"
+        row.policy_id = policy_id
+        if target == "complete":
+            ticket.policy_id = policy_id
+        judged.append(target)
+    change.session.flush()
+    change.moves += deadlines.recompute(change.session, ref, ticket, change.rows, targets=judged)
+    moved = [move.target for move in change.moves]
+    if moved:
+        change.resolve(moved, "deadline_moved")
+    return {
+        "policy": policy_id,
+        "calendars": deadlines.calendars_of(change.rows, _TARGETS),
+        "bound": True if binding else None,
+        "received_at": stamp(ticket.received_at) if ticket.received_at != received_before else None,
+    }
+
+
+def _relink(change: Change, parents: tuple[str | None, str | None]) -> None:
+    """Count the ticket as a repeat of the one it now names, and no more of the one it named."""
+    ticket = change.ticket
+    found = {}
+    for external_id in parents:
+        if external_id is not None and external_id != ticket.external_id:
+            query = select(col(Ticket.id)).where(
+                col(Ticket.source_id) == ticket.source_id, col(Ticket.external_id) == external_id
+            )
+            found[external_id] = change.session.execute(query).scalar()
+    old, new = (found.get(external_id or "") for external_id in parents)
+    if old is not None and old == ticket.parent_id:
+        ticket.parent_id = None
+        _count(change.session, old, -1)
+    if new is not None and ticket.parent_id is None:
+        ticket.parent_id = new
+        _count(change.session, new, 1)
+
+
+def _count(session: Session, parent_id: int, more: int) -> None:
+    repeats = col(Ticket.repeats)
+    session.execute(update(Ticket).where(col(Ticket.id) == parent_id).values(repeats=repeats + more))
+
+
+def _dispatch_by_source(change: Change, unit: Node) -> None:
+    """The source names the unit of a ticket that nobody has dispatched: as if it had been pushed with it, from now."""
+    ticket = change.ticket
+    change.moves = []
+    ticket.unit_id = unit.id
+    ticket.first_unit_id = ticket.first_unit_id or unit.id
+    ticket.dispatched_at = change.at
+    change.resolve(deadlines.UNIT_CLOCK, "dispatched")
+    change.open("accept", "contact", "complete")
+    change.moves += order_book.under_unit(change.session, change.ref, ticket, change.rows)
+    change.log("dispatched", unit=unit.code, by="source")

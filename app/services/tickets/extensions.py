@@ -1,0 +1,101 @@
+"""Ruling on requests for extension (延期): approved or refused by another person than the one who asked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import select
+from sqlmodel import Session
+
+from app.errors import Conflict, Forbidden, NotFound
+from app.models import Extension, Ticket
+from app.security.principal import Principal
+from app.services.alerts import book as alerts
+from app.services.core.reference import Reference
+from app.services.deadlines import book as deadlines
+from app.services.tickets.change import Change, finish, may_see
+from app.services.tickets.query import visible
+from app.store import tickets as store
+from app.store.tickets import TicketFilter, conditions
+
+RULERS = frozenset({"admin", "dispatcher", "supervisor", "leader"})
+
+
+def list_extensions(
+    session: Session,
+    ref: Reference,
+    who: Principal,
+    *,
+    state: str | None,
+    ticket_id: int | None,
+    before_id: int | None,
+    limit: int,
+) -> list[Extension]:
+    """Requests on tickets that ``who`` may see, newest first, narrowed by state and ticket."""
+    e: Any = Extension
+    query = select(Extension)
+    if who.role in ("unit", "integrator"):
+        seen = select(Ticket.id).where(*conditions(visible(TicketFilter(), who, ref)))  # type: ignore[call-overload]
+        query = query.where(e.ticket_id.in_(seen))
+    if state is not None:
+        query = query.where(e.state == state)
+    if ticket_id is not None:
+        query = query.where(e.ticket_id == ticket_id)
+    if before_id is not None:
+        query = query.where(e.id < before_id)
+    return list(session.execute(query.order_by(e.id.desc()).limit(limit)).scalars())
+
+
+def rule(
+    session: Session,
+    ref: Reference,
+    who: Principal,
+    extension_id: int,
+    *,
+    approve: bool,
+    params: Mapping[str, Any],
+    now: datetime,
+) -> tuple[Extension, Ticket]:
+    """Approve or refuse a request. Approval moves the complete-deadline by so many working days, resolves its alerts
+    and lets the ladder warn afresh. Raises NotFound, Forbidden (own request, or role), Conflict (ruled on already)."""
+    found = session.get(Extension, extension_id)
+    if found is None:
+        raise NotFound(f"没有编号为 {extension_id} 的延期申请", f"no extension has the id {extension_id}")
+    ticket = store.lock_ticket(session, found.ticket_id)
+    session.refresh(found)
+    if ticket is None or not may_see(who, ticket, ref):
+        raise NotFound(f"没有编号为 {extension_id} 的延期申请", f"no extension has the id {extension_id}")
+    if who.role not in RULERS:
+        raise Forbidden("当前角色不能审批延期", "this role may not rule on extensions")
+    if found.asked_by == who.actor:
+        raise Forbidden(
+            "延期须由申请人以外的人员审批", "another person than the one who asked must rule on an extension"
+        )
+    if found.state != "pending":
+        raise Conflict("该延期申请已有结论", f"this request is {found.state} already")
+    change = Change(session, ref, who, ticket, params, now, now, deadlines.of_ticket(session, ticket.id))
+    found.state = "approved" if approve else "refused"
+    found.ruled_by, found.ruled_at = who.actor, now
+    found.note = change.text("note", required=False)
+    session.add(found)
+    if approve:
+        row = deadlines.in_force(change.rows, "complete")
+        if row is None or row.met_at is not None:
+            raise Conflict("该工单已没有在计的办结时限", "the ticket has no running complete-deadline any more")
+        row.extended_days += found.days
+        session.add(row)
+        session.flush()
+        change.moves += deadlines.recompute(session, ref, ticket, change.rows, targets=["complete"])
+        ticket.extensions += 1
+        alerts.resolve(session, ticket, ["complete"], resolution="extended", now=now)
+    change.log(
+        "extension_approved" if approve else "extension_refused",
+        extension=found.id,
+        days=found.days,
+        note=found.note,
+        calendars=deadlines.calendars_of(change.rows, ["complete"]) if approve else None,
+    )
+    finish(change, None)
+    return found, ticket

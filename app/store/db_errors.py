@@ -1,0 +1,71 @@
+"""What an error of the database says: that a row cannot be stored, or that the database is not there to store it."""
+
+from __future__ import annotations
+
+import sqlite3
+
+import psycopg
+from sqlalchemy.exc import DBAPIError, DisconnectionError
+from sqlalchemy.exc import TimeoutError as NoFreeConnection
+
+from app.errors import Busy, DubanError, Invalid
+
+_AWAY = frozenset({"08", "25", "53", "55", "57", "58", "XX"})
+"""Classes of SQLSTATE that are no row's fault: connection, read-only standby, resources, locks, shutdown, system."""
+_AGAIN = frozenset({"08", "40", "57"})
+"""Classes after which the same transaction may well succeed: lost connection, deadlock, a restart."""
+
+
+def _cause(error: BaseException) -> BaseException | None:
+    return error.orig if isinstance(error, DBAPIError) else error
+
+
+def is_away(error: BaseException) -> bool:
+    """Whether the database, and not what it was given, is the reason: unreachable, locked, full, read-only."""
+    cause = _cause(error)
+    if isinstance(cause, sqlite3.OperationalError | DisconnectionError | NoFreeConnection):
+        return True
+    if not isinstance(cause, psycopg.Error):
+        return False
+    if cause.sqlstate is None:
+        return isinstance(cause, psycopg.OperationalError | psycopg.InterfaceError)
+    return cause.sqlstate[:2] in _AWAY or cause.sqlstate[:2] == "40"
+
+
+def may_pass(error: BaseException) -> bool:
+    """Whether the same transaction is worth another try at once: the connection was lost, or a deadlock was broken.
+
+    The transaction may have been committed all the same: the second try must find that out."""
+    cause = _cause(error)
+    if not isinstance(cause, psycopg.Error):
+        return isinstance(cause, DisconnectionError)
+    if cause.sqlstate is None:
+        return isinstance(cause, psycopg.OperationalError | psycopg.InterfaceError)
+    return cause.sqlstate[:2] in _AGAIN
+
+
+def is_unstorable(error: BaseException) -> bool:
+    """Whether the database refused a value for what it is: a NUL in a text, a number beyond its range."""
+    return isinstance(_cause(error), sqlite3.DataError | psycopg.DataError)
+
+
+def is_of_a_row(error: BaseException) -> bool:
+    """Whether the database refused what it was given: a value that it cannot hold, or that breaks a constraint."""
+    cause = _cause(error)
+    if isinstance(cause, sqlite3.DataError | sqlite3.IntegrityError | psycopg.DataError | psycopg.IntegrityError):
+        return True
+    return isinstance(cause, psycopg.Error) and (cause.sqlstate or "")[:2] == "54"
+
+
+def away() -> Busy:
+    """What is said while the database is away."""
+    return Busy("数据库暂不可用，请稍后重试", "the database is away, try again", retry_after=2)
+
+
+def refusal_of(error: DBAPIError) -> DubanError | None:
+    """What a person or a program is told of an error of the database; none where it is a mistake of Duban's."""
+    if is_away(error):
+        return away()
+    if is_unstorable(error):
+        return Invalid.at("", "含有数据库无法保存的字符", "holds text that no database keeps")
+    return None

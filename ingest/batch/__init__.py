@@ -1,0 +1,1 @@
+"""Many tickets in one request body: split, prepared, written, each row answered."""

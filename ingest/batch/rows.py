@@ -1,0 +1,123 @@
+"""Many rows, one transaction: what batch and import share. Each row becomes a ticket, is known already, or is a reject.
+
+A row that the database refuses is found by halving its chunk, so that it sinks no neighbour. What is said of rows in
+bulk is said once the transaction has been committed.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import psycopg
+from sqlalchemy.exc import DBAPIError
+from sqlmodel import Session
+
+from app.errors import FieldProblem
+from app.runtime import Runtime
+from app.services.intake import rejects
+from app.store import db_errors
+from ingest.rows.prepare import Door, Fate, Part
+from ingest.rows.row import Chunk, Line
+
+log = logging.getLogger("duban.intake")
+
+
+@dataclass
+class Tally:
+    """How many rows had which fate."""
+
+    created: int = 0
+    unchanged: int = 0
+    rejected: int = 0
+    corrected: int = 0
+
+    def count(self, fates: Iterable[Fate]) -> Tally:
+        """This tally and those fates."""
+        more = Counter([fate.status for fate in fates])
+        return Tally(
+            self.created + more["created"],
+            self.unchanged + more["unchanged"],
+            self.rejected + more["rejected"],
+            self.corrected + more["corrected"],
+        )
+
+
+AtEnd = Callable[[Session, Sequence[Line], Sequence[Fate]], None]
+"""What else belongs into the transaction of these lines: the position of an import."""
+
+
+def made_ready(runtime: Runtime, door: Door, chunks: Iterator[Chunk], now: datetime) -> Iterator[tuple[Part, Chunk]]:
+    """Each chunk with its lines prepared: for the thread that works ahead of the one that writes."""
+    for chunk in chunks:
+        yield ready(runtime, door, chunk.lines, now), chunk
+        del chunk
+
+
+def ready(runtime: Runtime, door: Door, lines: Sequence[Line], now: datetime) -> Part:
+    """Lines for one transaction, prepared as far as that can be done before it."""
+    part = Part(runtime, door, lines, now)
+    with runtime.reading() as (_, ref):
+        part.prepare(ref)
+    return part
+
+
+def take_in(
+    runtime: Runtime, part: Part, at_end: AtEnd | None = None
+) -> Iterator[tuple[Sequence[Line], Sequence[Fate]]]:
+    """Take the lines of ``part`` in; gives those of each transaction with their fates once that is committed: all at
+    once, unless the database refuses something. Raises what the database raises when it is away; what was given before
+    then is stored."""
+    lines = part.lines
+    try:
+        fates = _commit(runtime, part, at_end)
+    except DBAPIError as error:
+        if not db_errors.is_of_a_row(error):
+            raise
+        if len(lines) > 1:
+            for half in (lines[: len(lines) // 2], lines[len(lines) // 2 :]):
+                yield from take_in(runtime, Part(runtime, part.door, half, part.now), at_end)
+            return
+        log.warning("a row that the database refuses", extra={"error": type(error.orig).__name__})
+        lines = [lines[0]._replace(ticket=None, errors=(_unstorable(),))]
+        fates = _commit(runtime, Part(runtime, part.door, lines, part.now), at_end)
+    yield lines, fates
+
+
+def _commit(runtime: Runtime, part: Part, at_end: AtEnd | None) -> Sequence[Fate]:
+    try:
+        return _transaction(runtime, part, at_end)
+    except DBAPIError as error:
+        if not isinstance(error.orig, psycopg.errors.DeadlockDetected):
+            raise
+        return _transaction(runtime, part, at_end)  # undone whole, so that it can be done again
+
+
+def _transaction(runtime: Runtime, part: Part, at_end: AtEnd | None) -> Sequence[Fate]:
+    with runtime.writing() as (session, ref):
+        fates = part.write(session, ref)
+        kept = [
+            rejects.Refused(line.number, fate.errors, line.raw(), line.external_id)
+            for line, fate in zip(part.lines, fates, strict=True)
+            if fate.status == "rejected"
+        ]
+        rejects.keep(session, kept, part.door.place, part.now)
+        if at_end is not None:
+            at_end(session, part.lines, fates)
+    return fates
+
+
+def write_lines(
+    runtime: Runtime, session: Session, door: Door, lines: Sequence[Line], ids: Sequence[int], now: datetime
+) -> Sequence[Fate]:
+    """Write the tickets of ``lines`` in the transaction of ``session``; nothing is kept of those that are refused."""
+    return Part(runtime, door, lines, now, ids).write(session, runtime.reference.get(session))
+
+
+def _unstorable() -> FieldProblem:
+    return FieldProblem(
+        "", "数据库无法保存此行的内容", "the database cannot store the content of this row", "unstorable"
+    )

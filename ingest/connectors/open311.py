@@ -1,0 +1,284 @@
+"""A client of Open311 GeoReport v2: services, requests, tokens and errors, in XML and in JSON.
+
+XML is parsed without document types, so no entity can swell or reach outside; JSON answers come as an array or wrapped
+in an object. A span that holds as many requests as a server gives at most is cut off there: it is halved and asked
+for again. GeoReport finds requests by the day they were made, in spans of 90 days at most.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from urllib.parse import quote
+from xml.etree.ElementTree import Element, ParseError
+
+from defusedxml.common import DefusedXmlException
+from defusedxml.ElementTree import fromstring
+
+from ingest.connectors.http import Unreadable, Upstream, UpstreamError, plain_text
+from ingest.connectors.rest import MOST_PARTS, Page, Position, Record, read_json, spans, window_params
+from ingest.connectors.spec import FeedSpec
+
+DEPTH = 20
+SHORTEST = timedelta(seconds=1)
+ROUND = frozenset({50, 100, 200, 250, 500, 1000})
+"""So many rows are taken for a server's own limit, whether or not it is known to have one: its halves are asked for too,
+which costs two requests where it was chance."""
+_LISTS = frozenset({"services", "service_requests", "requests", "errors", "attributes", "values", "endpoints",
+                    "formats", "notes"})  # fmt: skip
+_ITEMS = frozenset({"service", "request", "error", "attribute", "value", "endpoint", "format", "note"})
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """A kind of request that the server takes."""
+
+    code: str
+    name: str
+    group: str | None
+    description: str | None
+    has_definition: bool
+
+
+@dataclass(frozen=True, slots=True)
+class GeoReportError:
+    """One error as GeoReport tells it."""
+
+    code: str
+    description: str
+
+
+def read_document(body: bytes) -> Any:
+    """An answer as plain objects and lists, whichever of the two encodings it came in. Raises ``Unreadable``."""
+    start = body.lstrip(b"\xef\xbb\xbf \t\r\n")[:1]
+    if start != b"<":
+        return read_json(body)
+    if body.count(b"<") > 2 * MOST_PARTS:
+        raise Unreadable(f"more than {MOST_PARTS} elements")
+    try:
+        root = fromstring(body.lstrip(b" \t\r\n"), forbid_dtd=True)
+    except (ParseError, DefusedXmlException, ValueError, LookupError) as error:
+        raise Unreadable(f"not acceptable XML: {str(error)[:120]}") from error
+    return _plain(root, DEPTH)
+
+
+def _plain(element: Element, levels: int) -> Any:
+    if levels == 0:
+        raise Unreadable(f"XML nested deeper than {DEPTH} levels")
+    children = list(element)
+    tag = _tag(element)
+    if not children:
+        text = (element.text or "").strip()
+        return [] if tag in _LISTS and not text else (text or None)
+    if tag in _LISTS and all(_tag(child) in _ITEMS for child in children):
+        return [_plain(child, levels - 1) for child in children]
+    found: dict[str, Any] = {}
+    for child in children:
+        name, value = _tag(child), _plain(child, levels - 1)
+        if name in found:
+            before = found[name]
+            found[name] = [*before, value] if isinstance(before, list) else [before, value]
+        else:
+            found[name] = value
+    return found
+
+
+def _tag(element: Element) -> str:
+    return element.tag.rpartition("}")[2]
+
+
+def read_requests(body: bytes) -> list[Record]:
+    """The requests of an answer, each as an object; whatever else stands among them is given as it is."""
+    document = read_document(body)
+    if isinstance(document, Mapping):
+        for name in ("service_requests", "requests", "request"):
+            if name in document:
+                inner = document[name]
+                return inner if isinstance(inner, list) else [inner]
+        return [document] if "service_request_id" in document or "token" in document else _none(document)
+    return document if isinstance(document, list) else _none(document)
+
+
+def _none(document: Any) -> list[Record]:
+    raise Unreadable(f"no list of requests: {str(document)[:120]}")
+
+
+def read_services(body: bytes) -> list[Service]:
+    """The services of an answer. Raises ``Unreadable`` for what is none."""
+    document = read_document(body)
+    rows = document.get("services") if isinstance(document, Mapping) else document
+    if not isinstance(rows, list):
+        raise Unreadable("no list of services")
+    return [
+        Service(
+            str(row["service_code"]),
+            str(row.get("service_name") or row["service_code"]),
+            row.get("group") or None,
+            row.get("description") or None,
+            str(row.get("metadata")).lower() == "true",
+        )
+        for row in rows
+        if isinstance(row, Mapping) and row.get("service_code")
+    ]
+
+
+def read_errors(body: bytes) -> list[GeoReportError]:
+    """The errors of an answer: a list of code and description, or a single text, as older servers have it."""
+    document = read_document(body)
+    rows = document.get("errors", [document]) if isinstance(document, Mapping) else document
+    if not isinstance(rows, list):
+        rows = [rows]
+    return [
+        GeoReportError(str(row.get("code") or ""), str(row.get("description") or ""))
+        if isinstance(row, Mapping)
+        else GeoReportError("", str(row))
+        for row in rows
+    ]
+
+
+def explained(body: bytes) -> str:
+    """What a refusal says, in GeoReport's form or as it stands."""
+    try:
+        errors = read_errors(body)
+    except Unreadable:
+        return plain_text(body)
+    said = "; ".join(f"{error.code} {error.description}".strip() for error in errors)
+    return said if any(error.description for error in errors) else plain_text(body)
+
+
+class Open311Feed:
+    """Reads a feed of ``kind = open311``."""
+
+    def __init__(self, spec: FeedSpec, upstream: Upstream, widen: timedelta = timedelta(0)) -> None:
+        """``widen``: as in ``RestFeed``."""
+        self.spec = spec
+        self._widen = widen
+        self._upstream = upstream
+        self._groups: dict[str, str | None] | None = None
+
+    def services(self) -> list[Service]:
+        """The services of the server."""
+        return self._upstream.get(self._path("/services"), self._params(), read_services)
+
+    def definition(self, service_code: str) -> Mapping[str, Any]:
+        """What the server asks for besides, of one service."""
+
+        def read(body: bytes) -> Mapping[str, Any]:
+            found = read_document(body)
+            if isinstance(found, list) and len(found) == 1:
+                found = found[0]
+            if not isinstance(found, Mapping):
+                raise Unreadable("no service definition")
+            return found
+
+        return self._upstream.get(self._path(f"/services/{quote(service_code, safe='')}"), self._params(), read)
+
+    def id_of_token(self, token: str) -> str | None:
+        """The id of the request that a token was given for; None while it has none."""
+        path = self._path(f"/tokens/{quote(token, safe='')}")
+        try:
+            rows = self._upstream.get(path, self._params(), read_requests)
+        except UpstreamError as error:
+            if error.http == 404:
+                return None
+            raise
+        found = rows[0].get("service_request_id") if rows and isinstance(rows[0], Mapping) else None
+        return str(found) if found else None
+
+    def pages(self, position: Position, now: datetime) -> Iterator[Page]:
+        """Every request made from ``position`` to ``now``, a span at a time. Raises ``UpstreamError``."""
+        window = self.spec.window
+        assert window is not None, "checked when the spec was read"
+        back = timedelta(minutes=window.overlap_minutes)
+        begun = {key: position[key] for key in ("since",) if key in position}
+        for since, until in spans(window, begun, now, self._widen):
+            for end, rows in self._parts(since, until):
+                # Behind a part that does not reach to now the next begins at its own end, whatever the overlap.
+                reached = end if end >= now else end + back
+                yield Page([self._whole(row) for row in rows], {"since": reached.isoformat()})
+
+    def one(self, external_id: str) -> Record | None:
+        """The request of one id; None where the server has none."""
+        path = self._path(f"{self.spec.request.path}/{quote(external_id, safe='')}")
+        try:
+            rows = self._upstream.get(path, self._params(), read_requests)
+        except UpstreamError as error:
+            if error.http == 404:
+                return None
+            raise
+        return self._whole(rows[0]) if rows else None
+
+    def ids_between(self, since: datetime, until: datetime) -> list[str]:
+        """The ids of the requests made in a span, for the reconciliation."""
+        found = (self._whole(row) for _, rows in self._parts(since, until) for row in rows)
+        ids = (
+            str(row["service_request_id"])
+            for row in found
+            if isinstance(row, Mapping) and row.get("service_request_id")
+        )
+        return list(dict.fromkeys(ids))
+
+    def _parts(
+        self, since: datetime, until: datetime, rows: list[Record] | None = None
+    ) -> Iterator[tuple[datetime, list[Record]]]:
+        """The requests of a span, in one part or several, each with its end. What may have been cut off is halved; where
+        the halves are no less than the whole, the server knows no finer times."""
+        given = self._requests(since, until) if rows is None else rows
+        if not self._is_cut(given, since, until):
+            yield until, given
+            return
+        middle = since + (until - since) / 2
+        first, second = self._requests(since, middle), self._requests(middle, until)
+        if first == given == second:
+            self._refuse_if_full(given)
+            yield until, given
+            return
+        yield from self._parts(since, middle, first)
+        yield from self._parts(middle, until, second)
+
+    def _is_cut(self, rows: list[Record], since: datetime, until: datetime) -> bool:
+        """Whether the server may have more of this span than it gave. Raises ``UpstreamError`` where it surely has, and
+        the span cannot be halved any more."""
+        if until - since > SHORTEST:
+            return self._is_full(rows) or len(rows) in ROUND
+        self._refuse_if_full(rows)
+        return False
+
+    def _is_full(self, rows: list[Record]) -> bool:
+        window = self.spec.window
+        return window is not None and window.most_rows is not None and len(rows) >= window.most_rows
+
+    def _refuse_if_full(self, rows: list[Record]) -> None:
+        if self._is_full(rows):
+            raise UpstreamError(
+                f"上游一次只给 {len(rows)} 件诉求，其余的无法取到",
+                f"the upstream gives {len(rows)} requests at once, and there is no way to the others",
+            )
+
+    def _requests(self, since: datetime, until: datetime) -> list[Record]:
+        window = self.spec.window
+        assert window is not None, "checked when the spec was read"
+        params = {**self._params(), **window_params(window, since, until)}
+        return self._upstream.get(self._path(self.spec.request.path), params, read_requests)
+
+    def _whole(self, row: Record) -> Record:
+        """A request with its id, where a token stands for it, and with the group of its service."""
+        if not isinstance(row, Mapping):
+            return row
+        found = dict(row)
+        if not found.get("service_request_id") and found.get("token"):
+            found["service_request_id"] = self.id_of_token(str(found["token"]))
+        if self._groups is None:
+            self._groups = {service.code: service.group for service in self.services()}
+        group = self._groups.get(str(found.get("service_code") or ""))
+        if group:
+            found["service_group"] = group
+        return found
+
+    def _path(self, path: str) -> str:
+        return f"{path}.{self.spec.request.encoding}"
+
+    def _params(self) -> dict[str, str]:
+        return {"jurisdiction_id": self.spec.jurisdiction} if self.spec.jurisdiction else {}

@@ -1,0 +1,1 @@
+"""For development and demonstrations: simulated upstreams and sample feeds."""

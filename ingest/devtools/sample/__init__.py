@@ -1,0 +1,117 @@
+"""Sample feeds beside the sample tickets (``duban demo``): what a week of their pulls left, with rows that were refused.
+
+Told to the real services, as ``app.demo`` tells lives: each pull takes the feed's lease, writes its log and moves its
+cursor, only that the pages come from ``upstream`` and not over a network. The hotline is switched off at the end, since it
+stands nowhere; the folder is a real one in the data directory, and goes on being watched.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+from collections.abc import Callable
+from datetime import date, datetime, timedelta
+from pathlib import Path
+
+from app.runtime import Runtime
+from app.services.intake import feeds
+from app.services.supervision.sweep import sweep
+from ingest.connectors.http import Pace, UpstreamError
+from ingest.connectors.spec import Changes
+from ingest.devtools.sample.upstream import REPORTED, Order, orders, street_rows
+from ingest.feeds.pull import pull
+from ingest.feeds.reconcile import compare
+from ingest.feeds.registry import keep, load
+from ingest.feeds.run import Work, begin
+
+HOTLINE, STREET = "city12345", "street"
+_BY = "system:demo"
+_WEEK = timedelta(days=6)
+_EVERY = timedelta(hours=8)
+
+
+def tell_feeds(runtime: Runtime, now: datetime, seed: int) -> None:
+    """Write the sample feeds, their pulls of the days before ``now`` (aware), and what those brought and refused. The same
+    seed and clock write the same rows."""
+    _hotline(runtime, now, seed)
+    _street(runtime, now, seed)
+    sweep(runtime.database, runtime.reference, now, batch=runtime.settings.sweep_batch)
+
+
+def _pace(at: datetime) -> Pace:
+    return Pace(lambda: at, sleep=lambda _: None)
+
+
+def _hotline(runtime: Runtime, now: datetime, seed: int) -> None:
+    """The city's hotline hands orders down every eight hours; once it does not answer, once its list has more than it gave."""
+    spec = load(runtime, "hotline12345", Changes(name=HOTLINE, source=HOTLINE))
+    names = {"zh": "市 12345 转办", "en": "City hotline, handed down"}
+    spec = spec.model_copy(update={
+        "title": spec.title.model_copy(update=names), "source": spec.source.model_copy(update=names),
+        "limits": spec.limits.model_copy(update={"every_seconds": _EVERY // timedelta(seconds=1)}),
+    })  # fmt: skip
+    with runtime.database.write() as session:
+        keep(session, spec, actor=_BY, now=now - _WEEK)
+    told = orders(now, seed)
+    start = now - _WEEK + _EVERY
+    pulls = [start + n * _EVERY for n in range((now - start) // _EVERY + 1)]
+    for number, at in enumerate(pulls):
+        since = at - _EVERY
+        work = begin(runtime, HOTLINE, _pace(at), "pull", _BY, force=True)
+        if number == len(pulls) // 2:
+            work.run(_silent)
+        elif number == len(pulls) // 2 + 1:
+            work.run(_page(work, told, since - _EVERY, at))
+        else:
+            work.run(_page(work, told, since, at))
+    at = pulls[-1] + timedelta(hours=1)
+    day = (at - timedelta(days=1)).astimezone(runtime.settings.zone).date()
+    listed = {order.number: order for order in told if order.received.astimezone(runtime.settings.zone).date() == day}
+    work = begin(runtime, HOTLINE, _pace(min(at, now)), "reconcile", _BY, force=True)
+    work.run(lambda: _compared(work, day, listed, at))
+    with runtime.database.write() as session:
+        feeds.switch(session, HOTLINE, active=False, now=now)
+
+
+def _compared(work: Work, day: date, listed: dict[str, Order], at: datetime) -> None:
+    compare(work, day, listed, lambda number: listed[number].record(at))
+
+
+def _silent() -> None:
+    raise UpstreamError(
+        "上游接口返回 503：系统维护中", "the upstream answered 503: under maintenance", again=True, http=503
+    )
+
+
+def _page(work: Work, told: list[Order], since: datetime, until: datetime) -> Callable[[], None]:
+    """What the upstream gives for the span: orders that are new or have moved on since, but for those it forgets."""
+    records = [each.record(until) for each in told if not each.forgotten and each.moved(since, until)]
+    return lambda: work.take(records, {"since": until.isoformat()})
+
+
+def _street(runtime: Runtime, now: datetime, seed: int) -> None:
+    """A street office puts its week's list into a watched folder; some of its rows cannot be taken."""
+    folder = (runtime.settings.data_dir / "drop").resolve()
+    folder.mkdir(parents=True, exist_ok=True)
+    spec = load(runtime, "folder", Changes(name=STREET, source=STREET, folder=str(folder)))
+    names = {"zh": "街道报送", "en": "Lists of street offices"}
+    spec = spec.model_copy(update={
+        "title": spec.title.model_copy(update=names), "source": spec.source.model_copy(update=names),
+        "limits": spec.limits.model_copy(update={"every_seconds": 3600}),
+    })  # fmt: skip
+    with runtime.database.write() as session:
+        keep(session, spec, actor=_BY, now=now - _WEEK)
+    at = now - timedelta(minutes=50)
+    path = folder / f"云城街道报送-{at.astimezone(runtime.settings.zone):%Y-%m-%d}.csv"
+    _write(path, street_rows(at, runtime.settings.zone, seed))
+    os.utime(path, (at.timestamp() - 600,) * 2)
+    pull(runtime, STREET, actor=_BY, pace=_pace(at))
+
+
+def _write(path: Path, rows: list[dict[str, str]]) -> None:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, REPORTED)
+    writer.writeheader()
+    writer.writerows(rows)
+    path.write_text(text.getvalue(), encoding="utf-8-sig")

@@ -1,0 +1,1 @@
+"""Pulled sources: pulling, reconciling, and the registry of feeds."""

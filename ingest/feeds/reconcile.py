@@ -1,0 +1,138 @@
+"""Reconciliation (对账): a day's ids here against the upstream's own list; what is missing is pulled, extra is shown."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from app import clock
+from app.errors import Conflict, Invalid
+from app.runtime import Runtime
+from app.services.intake.rejects import digest_of
+from app.store import feeds as store
+from ingest.connectors.http import Pace
+from ingest.connectors.open311 import Open311Feed
+from ingest.connectors.rest import Record, RestFeed
+from ingest.feeds.pull import source_of, upstream_of
+from ingest.feeds.run import Pulled, Work, begin
+from ingest.rows.row import raw_of
+
+CHUNK = 100
+SHOWN = 1_000
+"""Ids of each kind that the log keeps; the counts are whole."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reconciled:
+    """A day compared: how many the upstream lists and how many are here, what was missing, what of that is no ticket
+    still (``rejected``: it waits as a reject; else the upstream lists it and does not give it), and what only Duban
+    has."""
+
+    day: str
+    upstream: int
+    here: int
+    missing: list[str]
+    still_missing: list[str]
+    rejected: list[str]
+    extra: list[str]
+    pulled: Pulled
+
+    def view(self, lang: str) -> dict[str, Any]:
+        """As JSON."""
+        return {
+            "day": self.day, "upstream": self.upstream, "here": self.here, "missing": self.missing,
+            "still_missing": self.still_missing, "refused": self.rejected, "extra": self.extra,
+            **self.pulled.view(lang),
+        }  # fmt: skip
+
+
+def reconcile(
+    runtime: Runtime,
+    name: str,
+    day: date,
+    *,
+    actor: str = "system:duban",
+    pace: Pace | None = None,
+    stop: Callable[[], bool] | None = None,
+    patience: int = 0,
+) -> Reconciled:
+    """Compare a local day of the feed with its upstream's list, and pull what is missing; blocks.
+
+    ``patience``: seconds that a pull under way is waited for. Raises Invalid for a feed that cannot be compared,
+    Conflict while it is being pulled, and ``UpstreamError``.
+    """
+    pace = pace or Pace(clock.now)
+    work = _begin(runtime, name, pace, actor, patience)
+    if stop is not None:
+        work.stop = stop
+    found: list[Reconciled] = []
+    done = work.run(lambda: found.append(_compare(work, day)))
+    if done.error is not None:
+        raise done.error
+    return found[0]
+
+
+def _begin(runtime: Runtime, name: str, pace: Pace, actor: str, patience: int) -> Work:
+    while True:
+        try:
+            return begin(runtime, name, pace, "reconcile", actor, force=True)
+        except Conflict:
+            if patience <= 0:
+                raise
+            patience -= 1
+            pace.sleep(1)
+
+
+def _compare(work: Work, day: date) -> Reconciled:
+    if work.spec.kind == "folder" or (work.spec.kind == "rest" and work.spec.reconcile is None):
+        raise Invalid.at(
+            "/reconcile", "该接入源没有配置对账清单", "this feed has no list to compare with ([reconcile])"
+        )
+    with upstream_of(work) as upstream:
+        source = source_of(work, upstream)
+        return compare(work, day, _ids(source, work, *_span(work, day)), source.one)
+
+
+def _span(work: Work, day: date) -> tuple[datetime, datetime]:
+    zone = ZoneInfo(work.spec.profile().time_zone)
+    return datetime.combine(day, time.min, zone), datetime.combine(day + timedelta(days=1), time.min, zone)
+
+
+def compare(work: Work, day: date, ids: Iterable[str], one: Callable[[str], Record | None]) -> Reconciled:
+    """The local ``day`` here against ``ids``, which the upstream lists of it; what is missing is asked of ``one`` by its id,
+    which answers None for what it does not give."""
+    since, until = _span(work, day)
+    listed = list(dict.fromkeys(ids))
+    with work.runtime.database.read() as session:
+        there = store.ids_known(session, work.source_id, listed)
+        of_day = store.ids_received(session, work.source_id, since, until)
+    missing = [each for each in listed if each not in there]
+    given: dict[str, str] = {}
+    for start in range(0, len(missing), CHUNK):
+        found = {each: one(each) for each in missing[start : start + CHUNK]}
+        records = {each: record for each, record in found.items() if record is not None}
+        work.take(list(records.values()), None)
+        given |= {each: digest_of(raw_of(record)) for each, record in records.items()}
+    with work.runtime.database.read() as session:
+        after = store.ids_known(session, work.source_id, missing)
+        still = [each for each in missing if each not in after]
+        kept = store.kept_reasons(session, work.source_id, [given[each] for each in still if each in given])
+    rejected = [each for each in still if given.get(each) in kept]
+    extra = sorted(of_day - set(listed))
+    work.detail = {
+        "day": day.isoformat(), "upstream": len(listed), "here": len(of_day), "missing": len(missing),
+        "still_count": len(still), "still_missing": still[:SHOWN], "rejected": rejected[:SHOWN],
+        "extra_count": len(extra), "extra": extra[:SHOWN],
+    }  # fmt: skip
+    return Reconciled(day.isoformat(), len(listed), len(of_day), missing, still, rejected, extra, work.done)
+
+
+def _ids(source: RestFeed | Open311Feed, work: Work, since: datetime, until: datetime) -> list[str]:
+    if isinstance(source, Open311Feed):
+        return source.ids_between(since, until)
+    reconcile = work.spec.reconcile
+    assert reconcile is not None, "looked at before"
+    return source.ids_of(since.strftime(reconcile.format), until.strftime(reconcile.format))

@@ -1,0 +1,117 @@
+"""The records of one page, read: a ticket or why it is none, when it was changed, and whether it has been heard before."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from app.errors import FieldProblem
+from app.models import FeedRecord
+from app.services.intake.rejects import digest_of
+from ingest.connectors.rest import Record, member
+from ingest.connectors.spec import FeedSpec
+from ingest.formats.json_rows import REST, row_of
+from ingest.rows.mapper import Mapper
+from ingest.rows.messages import problem
+from ingest.rows.row import Line, raw_of
+from ingest.rows.ticket_in import HistoricalTicket, future_problem
+from ingest.rows.values import MomentReader, text_of
+
+ID_LENGTH = 64
+BELIEVED_AHEAD = timedelta(days=1)
+"""A change stamped further ahead of now is a slip of the upstream's clock; believed, it would hide every later one."""
+_UNSTORABLE = re.compile("[\0\ud800-\udfff]")
+OLDEST = datetime.min.replace(tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """One record on its way in."""
+
+    number: int
+    raw: str
+    digest: str
+    external_id: str | None
+    updated_at: datetime | None
+    ticket: HistoricalTicket | None
+    errors: Sequence[FieldProblem]
+
+    def line(self) -> Line:
+        """As a line."""
+        return Line(self.number, self.ticket, self.errors, lambda: self.raw, self.external_id)
+
+
+class Reader:
+    """Reads the records of one feed by its mapping."""
+
+    def __init__(self, spec: FeedSpec) -> None:
+        profile = spec.profile()
+        self._wanted = profile.column_names()
+        self._mapper = Mapper(profile, (*self._wanted, REST))
+        self._read_moment = MomentReader(profile.times, ZoneInfo(profile.time_zone))
+        self._updated = spec.updated
+        self._id_names = profile.fields["external_id"].columns
+
+    def page(self, records: Sequence[Record], now: datetime) -> list[Said]:
+        """Every record of a page, older versions first; the very same record once."""
+        found: dict[str, Said] = {}
+        for number, record in enumerate(records, 1):
+            raw = raw_of(record)
+            digest = digest_of(raw)
+            if digest not in found:
+                ticket, errors = self._ticket(number, record, now)
+                external_id = ticket.external_id if ticket else self._id_of(record)
+                updated_at = self.updated_at(record, now)
+                found[digest] = Said(number, raw, digest, external_id, updated_at, ticket, errors)
+        return sorted(found.values(), key=lambda one: one.updated_at or OLDEST)
+
+    def updated_at(self, record: Record, now: datetime) -> datetime | None:
+        """When the record was changed; none where that cannot be read or believed, which is no reason to refuse it."""
+        value = member(record, self._updated) if self._updated else None
+        if value is None:
+            return None
+        try:
+            found = self._read_moment(value)
+        except (ValueError, TypeError, OverflowError):
+            return None
+        return found if found <= now + BELIEVED_AHEAD else None
+
+    def updated_at_of_raw(self, raw: str, now: datetime) -> datetime | None:
+        """The same of a record that is kept as text."""
+        try:
+            record = json.loads(raw)
+        except (ValueError, RecursionError):
+            return None  # it never was JSON that could be written again
+        return self.updated_at(record, now)
+
+    def _ticket(
+        self, number: int, record: Record, now: datetime
+    ) -> tuple[HistoricalTicket | None, Sequence[FieldProblem]]:
+        if not isinstance(record, Mapping):
+            return None, (problem("model_type"),)
+        _, row = row_of(number, record, self._wanted)
+        mapped = self._mapper.map(row)
+        if not isinstance(mapped, HistoricalTicket):
+            return None, mapped
+        early = future_problem(mapped, now)
+        return (None, (early,)) if early else (mapped, ())
+
+    def _id_of(self, record: Record) -> str | None:
+        """The id of a record that is no ticket, where it has one that a ticket could have."""
+        values = (member(record, name) for name in self._id_names)
+        text = next((text for value in values if isinstance(value, str | int) and (text := text_of(value))), "")
+        return text if 0 < len(text) <= ID_LENGTH and not _UNSTORABLE.search(text) else None
+
+
+def is_known(one: Said, known: Mapping[str, FeedRecord]) -> bool:
+    """Whether the stored ticket has heard this already: the very record, or a later version of it."""
+    row = known.get(one.external_id) if one.external_id else None
+    if row is None:
+        return False
+    if row.digest == one.digest:
+        return True
+    return one.updated_at is not None and row.updated_at is not None and one.updated_at < row.updated_at

@@ -1,0 +1,56 @@
+"""Feeds kept from their definitions: by the command line, which may reach into the machine, and by everybody else."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+
+from sqlmodel import Session
+
+from app.errors import Invalid
+from app.models import Feed
+from app.runtime import Runtime
+from app.services.intake import feeds
+from ingest.connectors.spec import AS_IT_IS, Changes, FeedSpec, load_spec
+from ingest.rejects.retry import own_profiles
+from ingest.rows.profile import load_profile
+
+
+def own_templates(runtime: Runtime) -> list[Path]:
+    """The folders of feed templates besides the bundled ones: ``feeds`` in the data directory, where there is one."""
+    folder = runtime.settings.data_dir / "feeds"
+    return [folder] if folder.is_dir() else []
+
+
+def load(runtime: Runtime, name: str, changes: Changes = AS_IT_IS) -> FeedSpec:
+    """The feed of the template or ``.toml`` file ``name``, with ``changes``. Raises NotFound and Invalid, also for a
+    folder whose mapping profile is not there."""
+    spec = load_spec(name, own_templates(runtime), changes)
+    if spec.folder is not None:
+        load_profile(spec.folder.profile, own_profiles(runtime))
+    return spec
+
+
+def keep(session: Session, spec: FeedSpec, *, actor: str, now: datetime, replace: bool = False) -> Feed:
+    """Keep the feed, with its source where that is missing. ``replace``: a new definition for one that is there, whose
+    cursor stays. Raises Conflict where the name is taken."""
+    return feeds.add(
+        session, spec.name, spec.kind, spec.model_dump(mode="json"), spec.source.model_dump(), actor=actor, now=now,
+        replace=replace,
+    )  # fmt: skip
+
+
+def check_remote(spec: FeedSpec) -> FeedSpec:
+    """The definition, if it may come over the network: one that reads files of this machine, a watched folder or a
+    secret in a file, is added on the command line, by whoever may read them anyway. Raises Invalid."""
+    if spec.kind == "folder":
+        raise Invalid.at(
+            "/kind", "监视文件夹的接入源只能用命令行 duban feed add 添加",
+            "a feed that watches a folder is added on the command line, by duban feed add",
+        )  # fmt: skip
+    if spec.signature.secret is not None and spec.signature.secret.startswith("file:"):
+        raise Invalid.at(
+            "/signature/secret", "密钥在文件中的接入源只能用命令行添加；此处请用 env:DUBAN_FEED_…",
+            "a feed whose secret is in a file is added on the command line; use env:DUBAN_FEED_… here",
+        )  # fmt: skip
+    return spec

@@ -1,0 +1,386 @@
+"""The work of a pull or a reconciliation: the feed's lease, its log, its breaker, and its cursor moved with the data.
+
+A feed is pulled by one process at a time: the lease in its row. Whoever lost it cannot commit any more. What is taken
+in, its rejects, what each record last said, the counts and the cursor behind it all stand in one transaction.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from functools import cached_property
+from typing import Any
+
+from sqlmodel import Session
+
+from app.errors import Conflict, DubanError, NotFound
+from app.models import Feed, FeedPull, FeedRecord, Reject
+from app.runtime import Runtime
+from app.services.intake import feeds
+from app.services.intake.rejects import Place, reason_of
+from app.store import feeds as store
+from ingest.batch.rows import Tally, ready, take_in
+from ingest.connectors.http import Pace
+from ingest.connectors.rest import Position, Record
+from ingest.connectors.spec import FeedSpec
+from ingest.feeds.records import OLDEST, Reader, Said, is_known
+from ingest.feeds.updates import FEED, feed_spec, following
+from ingest.rows.prepare import Door, Fate
+from ingest.rows.row import Line
+
+TERM = timedelta(minutes=10)
+"""How long a lease lasts without a sign of life; renewed before every request and with every page."""
+BREAKER_DOUBLINGS = 6
+LONGEST_BREAK = 86_400
+"""Seconds that an open breaker lasts at most, whatever the upstream asks for."""
+SPANS_KEPT = 50
+"""Spans that the log of a pull names."""
+MOST_SKEW = 86_400
+"""Seconds by which a window is widened at most for an upstream whose clock is off."""
+
+
+@dataclass
+class Pulled:
+    """What a pull came to."""
+
+    pull_id: int
+    state: str
+    pages: int = 0
+    retries: int = 0
+    tally: Tally = field(default_factory=Tally)
+    error: DubanError | None = None
+    unsettled: list[tuple[str, str]] = field(default_factory=list)
+    """Spans of change times (RFC 3339) that the upstream never held still for, and that are not asked for again."""
+
+    def view(self, lang: str) -> dict[str, Any]:
+        """As JSON, its message in ``lang``."""
+        tally = self.tally
+        return {
+            "pull": self.pull_id, "state": self.state, "pages": self.pages, "retries": self.retries,
+            "created": tally.created, "corrected": tally.corrected, "unchanged": tally.unchanged,
+            "rejected": tally.rejected, "error": self.error.text(lang) if self.error else None,
+            "unsettled": self.unsettled,
+        }  # fmt: skip
+
+
+class Lost(Conflict):
+    """Another process has taken the feed over."""
+
+
+class Stopped(DubanError):
+    """The process is told to end: the pull stops where it is, and goes on from there the next time."""
+
+    code = "stopped"
+
+
+class NotDue(Conflict):
+    """Another process has pulled the feed in the meantime."""
+
+
+_ACTIVE: set[str] = set()
+"""The holders of this process whose work is under way."""
+
+
+def holder_name() -> str:
+    """Who pulls: host, process, and a word that no other pull has."""
+    return f"{socket.gethostname()[:60]}:{os.getpid()}:{secrets.token_hex(4)}"
+
+
+def is_gone(holder: str) -> bool:
+    """Whether ``holder`` cannot be at work any more, so that its lease need not be waited for: a process of this host
+    that does not exist, or work of this process that could not give its lease back."""
+    host, _, rest = holder.rpartition(":")[0].rpartition(":")
+    if host != socket.gethostname()[:60] or not rest.isdigit():
+        return False
+    if int(rest) == os.getpid():
+        return holder not in _ACTIVE
+    try:
+        os.kill(int(rest), 0)
+    except ProcessLookupError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
+class Work:
+    """One pull or reconciliation under way: the lease, the log row, and the feed's definition."""
+
+    def __init__(self, runtime: Runtime, feed: Feed, spec: FeedSpec, holder: str, pull_id: int, pace: Pace,
+                 before_started: datetime | None) -> None:  # fmt: skip
+        """``stop``, to be set by whoever can be told to end, is asked before each request."""
+        assert feed.id is not None, "it is stored"
+        self.runtime, self.spec, self.holder, self.pace = runtime, spec, holder, pace
+        self.feed_id, self.source_id = feed.id, feed.source_id
+        self.position: Position = dict(feed.position)
+        self.newest_at = feed.newest_at
+        self.before_failures = feed.failures
+        self.before_started = before_started
+        self.stop: Callable[[], bool] = lambda: False
+        self.skew: int | None = None
+        self.widen = timedelta(seconds=min(abs(feed.skew_seconds or 0), MOST_SKEW))
+        self.detail: dict[str, Any] | None = None
+        self.done = Pulled(pull_id, "running")
+        self.actor = FEED + spec.name
+
+    @cached_property
+    def reader(self) -> Reader:
+        """How this feed's records are read; a folder has none, its files are read by a profile."""
+        return Reader(self.spec)
+
+    def run(self, job: Callable[[], None]) -> Pulled:
+        """Do ``job`` and write what became of it, whatever that is; gives the lease back."""
+        try:
+            self._run(job)
+        finally:
+            _ACTIVE.discard(self.holder)
+        return self.done
+
+    def _run(self, job: Callable[[], None]) -> None:
+        try:
+            job()
+        except Lost:
+            raise
+        except Stopped as error:
+            self.done.error = error
+            self._finish("stopped")
+        except DubanError as error:
+            self.done.error = error
+            self._finish("failed")
+        except KeyboardInterrupt:
+            self.done.error = Stopped("被中断", "interrupted")
+            self._finish("stopped")
+            raise
+        except BaseException as error:
+            self.done.error = DubanError(f"内部错误：{type(error).__name__}", f"internal error: {type(error).__name__}")
+            self._finish("failed")
+            raise
+        else:
+            self._finish("done")
+
+    def renew(self) -> None:
+        """Hold the lease for another term. Raises ``Lost`` and ``Stopped``."""
+        if self.stop():
+            raise Stopped("服务正在停止，下次从此处继续", "the service is stopping; the next pull goes on from here")
+        with self.runtime.database.write() as session:
+            self.hold(session, {})
+
+    def hold(self, session: Session, values: Mapping[str, Any]) -> None:
+        """Set ``values`` on the feed's row, in the transaction of ``session``, if this pull still has its lease."""
+        until = self.pace.now() + TERM
+        if not store.held(session, self.feed_id, self.holder, {**values, "lease_until": until}):
+            raise Lost("该接入源已由另一进程接管", "another process has taken this feed over")
+
+    def take(self, records: Sequence[Record], position: Position | None) -> None:
+        """Take records in, and move the cursor to ``position`` with the last of them (None: leave it)."""
+        now = self.pace.now()
+        said = self.reader.page(records, now)
+        heard, kept = self._heard(said)
+        fresh = [one for one in said if not is_known(one, heard) and not _is_kept(one, kept)]
+        again = [Fate("unchanged")] * (len(records) - len(fresh))
+        by_number = {one.number: one for one in fresh}
+        lines = [one.line() for one in fresh]
+        self._see_newest(said)
+
+        def counted(part: Sequence[Line], fates: Sequence[Fate]) -> list[Fate]:
+            """What the counts say: a reject that is kept already is nothing new, what was known comes with the last."""
+            found = [
+                Fate("unchanged") if fate.status == "rejected" and by_number[line.number].digest in kept else fate
+                for line, fate in zip(part, fates, strict=True)
+            ]
+            return [*found, *again] if not lines or part[-1] is lines[-1] else found
+
+        def at_end(session: Session, part: Sequence[Line], fates: Sequence[Fate]) -> None:
+            last = not lines or part[-1] is lines[-1]
+            taken = [(by_number[line.number], fate) for line, fate in zip(part, fates, strict=True)]
+            self._remember(session, taken, now)
+            self.advance(session, position if last else None, counted(part, fates))
+
+        if not lines:
+            with self.runtime.database.write() as session:
+                at_end(session, (), ())
+            self.done.tally = self.done.tally.count(again)
+            return
+        place = Place("feed", self.source_id, None, self.actor)
+        door = Door(place, self.spec.source.code, self.actor, history=True, live=True, follow=following(self.actor))
+        for part, fates in take_in(self.runtime, ready(self.runtime, door, lines, now), at_end):
+            self.done.tally = self.done.tally.count(counted(part, fates))
+
+    def note_unsettled(self, since: datetime, until: datetime) -> None:
+        """Have the log say that the upstream never held still for this span, and that it is not asked for again."""
+        self.done.unsettled.append((since.isoformat(), until.isoformat()))
+        self.detail = {"unsettled": self.done.unsettled[-SPANS_KEPT:]}
+
+    def _see_newest(self, said: Sequence[Said]) -> None:
+        newest = max((one.updated_at for one in said if one.ticket and one.updated_at), default=None)
+        if newest and (self.newest_at is None or newest > self.newest_at):
+            self.newest_at = newest
+
+    def _heard(self, said: Sequence[Said]) -> tuple[Mapping[str, FeedRecord], Mapping[str, str]]:
+        """What is known of these records: what their tickets last heard, and the reasons of the rejects they are."""
+        with self.runtime.database.read() as session:
+            heard = store.records(session, self.feed_id, [one.external_id for one in said if one.external_id])
+            return heard, store.kept_reasons(session, self.source_id, [one.digest for one in said])
+
+    def advance(self, session: Session, position: Position | None, fates: Iterable[Fate]) -> None:
+        """Count ``fates`` and move the cursor, in the transaction of ``session``. Raises ``Lost``."""
+        feed = session.get(Feed, self.feed_id, populate_existing=True)
+        assert feed is not None, "feeds are not deleted"
+        fates = list(fates)
+        tally = Tally(feed.created, feed.unchanged, feed.rejected, feed.corrected).count(fates)
+        values: dict[str, Any] = {
+            "created": tally.created, "unchanged": tally.unchanged, "rejected": tally.rejected,
+            "corrected": tally.corrected, "newest_at": self.newest_at,
+        }  # fmt: skip
+        if position is not None:
+            values["position"] = position
+        self.hold(session, values)
+        row = session.get(FeedPull, self.done.pull_id)
+        assert row is not None, "it was stored at the beginning"
+        mine = Tally(row.created, row.unchanged, row.rejected, row.corrected).count(fates)
+        row.created, row.unchanged = mine.created, mine.unchanged
+        row.rejected, row.corrected = mine.rejected, mine.corrected
+        row.pages += position is not None
+        row.detail = self.detail
+        session.add(row)
+
+    def _remember(self, session: Session, taken: Sequence[tuple[Said, Fate]], now: datetime) -> None:
+        """Keep what each ticket has heard now, and settle the rejects of its record that this leaves behind."""
+        rows: dict[str, dict[str, Any]] = {}
+        for one, fate in taken:
+            if fate.status != "rejected" and fate.ticket_id is not None and one.external_id is not None:
+                rows[one.external_id] = {
+                    "feed_id": self.feed_id, "external_id": one.external_id, "ticket_id": fate.ticket_id,
+                    "updated_at": one.updated_at, "digest": one.digest,
+                }  # fmt: skip
+        store.remember(session, list(rows.values()))
+        touched = [one.external_id for one, _ in taken if one.external_id is not None]
+        waiting: dict[str, list[Reject]] = {}
+        for reject in store.open_rejects_of(session, self.source_id, touched):
+            waiting.setdefault(str(reject.external_id), []).append(reject)
+        for external_id, rejects in waiting.items():
+            self._settle(session, rejects, rows.get(external_id), now)
+
+    def _settle(
+        self, session: Session, rejects: Sequence[Reject], heard: Mapping[str, Any] | None, now: datetime
+    ) -> None:
+        """Of one record, the latest version that is refused stays open, and only if its ticket has heard none later."""
+        moments = {reject.id: self.reader.updated_at_of_raw(reject.raw, now) or OLDEST for reject in rejects}
+        latest = max(rejects, key=lambda reject: (moments[reject.id], reject.id))
+        behind = heard is not None and moments[latest.id] < (heard["updated_at"] or now)
+        for reject in rejects:
+            if heard is not None and reject.digest == heard["digest"]:
+                state = "retried"
+            elif reject is not latest or behind:
+                state = "superseded"
+            else:
+                continue
+            reject.state, reject.settled_at, reject.settled_by = state, now, self.actor
+            reject.ticket_id = heard["ticket_id"] if heard is not None else None
+            session.add(reject)
+
+    def _finish(self, state: str) -> None:
+        """Write the end of this work into the log and the feed: the breaker, the error, the lease given back."""
+        now = self.pace.now()
+        self.done.state = state
+        error = self.done.error
+        told = {"code": error.code, "zh": error.zh[:500], "en": error.en[:500]} if error else None
+        with self.runtime.database.write() as session:
+            row = session.get(FeedPull, self.done.pull_id)
+            assert row is not None, "it was stored at the beginning"
+            row.state, row.finished_at, row.error, row.detail = state, now, told, self.detail
+            row.retries = self.done.retries
+            session.add(row)
+            values: dict[str, Any] = {"lease_holder": None, "lease_until": None}
+            if self.skew is not None:
+                values["skew_seconds"] = self.skew
+            if state == "failed":
+                values["last_error"] = told
+            if row.kind == "pull" and state == "done":
+                values |= {"failures": 0, "open_until": None, "last_done_at": now, "last_error": None}
+            elif row.kind == "pull" and state == "failed":
+                values |= self._breaker(now)
+            elif row.kind == "pull":
+                values["last_started_at"] = self.before_started
+            store.held(session, self.feed_id, self.holder, values)
+
+    def _breaker(self, now: datetime) -> dict[str, Any]:
+        """Whether and how long the upstream is left alone: as it asked for, or longer with each failure in a row."""
+        limits = self.spec.limits
+        failures = self.before_failures + 1
+        wait = float(getattr(self.done.error, "wait", None) or 0)
+        if failures >= limits.breaker_failures:
+            doublings = min(failures - limits.breaker_failures, BREAKER_DOUBLINGS)
+            wait = max(limits.breaker_seconds * 2**doublings, wait)
+        return {"failures": failures, "open_until": now + timedelta(seconds=min(wait, LONGEST_BREAK)) if wait else None}
+
+
+def begin(
+    runtime: Runtime, name: str, pace: Pace, kind: str, actor: str, *, force: bool = False, if_due: bool = False
+) -> Work:
+    """Take the lease of the feed ``name`` and open its log. ``force``: also while its breaker is open; ``if_due``: only
+    if its time has come, or somebody wants it. Raises NotFound, Conflict, and ``NotDue``."""
+    now = pace.now()
+    holder = holder_name()
+    with runtime.database.write() as session:
+        feed = store.by_name(session, name)
+        if feed is None:
+            raise NotFound(f"没有名为 {name} 的接入源", f"there is no feed {name!r}")
+        if if_due and not feeds.is_due(feed, now):
+            raise NotDue(f"接入源 {name} 刚由另一进程拉取", f"another process has just pulled the feed {name}")
+        asked = feed.pull_asked_by if kind == "pull" else feed.reconcile_asked_by
+        _may_begin(feed, now, runtime, force=force or asked is not None)
+        spec = feed_spec(feed)
+        before = feed.last_started_at
+        if not store.take_lease(session, feed, holder, now, TERM, started=kind == "pull"):
+            raise _busy(name)
+        assert feed.id is not None, "it is stored"
+        _end_abandoned(session, feed.id, now)
+        row = FeedPull(feed_id=feed.id, kind=kind, started_at=now, actor=asked or actor)
+        session.add(row)
+        session.flush()
+        assert row.id is not None, "it has been flushed"
+        session.refresh(feed)
+        work = Work(runtime, feed, spec, holder, row.id, pace, before)
+        _ACTIVE.add(holder)
+        return work
+
+
+def _may_begin(feed: Feed, now: datetime, runtime: Runtime, *, force: bool) -> None:
+    name = feed.name
+    if not feed.active:
+        raise Conflict(f"接入源 {name} 已停用", f"the feed {name} is switched off")
+    if feed.open_until is not None and feed.open_until > now and not force:
+        raise Conflict(
+            f"接入源 {name} 连续失败 {feed.failures} 次，{_local(feed.open_until, runtime)} 之后再试（--force 立即试）",
+            f"the feed {name} failed {feed.failures} times in a row; next try after "
+            f"{_local(feed.open_until, runtime)} (--force: at once)",
+        )
+    holder = feed.lease_holder
+    if holder is not None and feed.lease_until is not None and feed.lease_until > now and not is_gone(holder):
+        raise _busy(name)
+
+
+def _busy(name: str) -> Conflict:
+    return Conflict(f"接入源 {name} 正在拉取", f"the feed {name} is being pulled already")
+
+
+def _end_abandoned(session: Session, feed_id: int, now: datetime) -> None:
+    """Pulls that never came to an end: their process died, else the lease would not be ours."""
+    for row in store.running_pulls(session, feed_id):
+        row.state, row.finished_at = "failed", now
+        row.error = {"code": "abandoned", "zh": "拉取进程中断", "en": "the pulling process died"}
+        session.add(row)
+
+
+def _is_kept(one: Said, kept: Mapping[str, str]) -> bool:
+    """Whether the record is no ticket for the same reason as when it was first kept."""
+    return one.ticket is None and kept.get(one.digest) == reason_of(one.errors)
+
+
+def _local(moment: datetime, runtime: Runtime) -> str:
+    return f"{moment.astimezone(runtime.settings.zone):%Y-%m-%d %H:%M:%S}"

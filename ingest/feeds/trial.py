@@ -1,0 +1,66 @@
+"""A feed tried before it is kept: its first page asked for once and read, nothing stored; and where in its TOML a mistake is."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from app import clock
+from app.errors import FieldProblem
+from ingest.connectors.http import Pace, Upstream, plain_text
+from ingest.connectors.open311 import Open311Feed, explained
+from ingest.connectors.rest import RestFeed
+from ingest.connectors.spec import FeedSpec
+from ingest.feeds.records import Reader, Said
+
+SHOWN = 10
+PATIENCE = {"attempts": 1, "connect_seconds": 5.0, "read_seconds": 15.0, "total_seconds": 20.0}
+"""Limits of a trial: a person waits for it."""
+_TABLE = re.compile(r"^\s*\[+\s*([^\]]+?)\s*\]+")
+_KEY = re.compile(r"^\s*((?:\"[^\"]*\"|[\w-]+)(?:\s*\.\s*(?:\"[^\"]*\"|[\w-]+))*)\s*=")
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """What the first page came to: how many records it has, and the first of them as read."""
+
+    records: int
+    first: Sequence[Said]
+    refused: int
+
+
+def try_feed(spec: FeedSpec, now: datetime) -> Tried:
+    """The first page of the feed's upstream, read by its mapping. Blocks for twenty seconds at most; nothing is stored, and no
+    cursor moves. Raises ``UpstreamError``, and ``Conflict`` where its secret is not there."""
+    spec = spec.model_copy(update={"limits": spec.limits.model_copy(update=PATIENCE)})
+    explain = explained if spec.kind == "open311" else plain_text
+    with Upstream(spec, Pace(clock.now), explain=explain) as upstream:
+        source = Open311Feed(spec, upstream) if spec.kind == "open311" else RestFeed(spec, upstream)
+        page = next(iter(source.pages({}, now)), None)
+    records = page.records if page is not None else []
+    said = Reader(spec).page(records, now)
+    return Tried(len(records), said[:SHOWN], sum(one.ticket is None for one in said))
+
+
+def line_of(text: str, problem: FieldProblem) -> int | None:
+    """The line of the TOML ``text``, from 1, that the pointer of ``problem`` leads to, or that of the table it stands in; none
+    where it leads to no line."""
+    steps = [step.replace("~1", "/").replace("~0", "~") for step in problem.pointer.split("/")[1:]]
+    found: tuple[int, int] | None = None
+    table: list[str] = []
+    for number, line in enumerate(text.splitlines(), 1):
+        if header := _TABLE.match(line):
+            path = table = _parts(header[1])
+        elif key := _KEY.match(line):
+            path = [*table, *_parts(key[1])]
+        else:
+            continue
+        if path and path == steps[: len(path)] and (found is None or len(path) > found[0]):
+            found = (len(path), number)
+    return found[1] if found else None
+
+
+def _parts(dotted: str) -> list[str]:
+    return [quoted or plain for quoted, plain in re.findall(r"\"([^\"]*)\"|([\w-]+)", dotted)]

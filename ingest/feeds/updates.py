@@ -1,0 +1,203 @@
+"""What a feed says of a ticket that is there already: corrected where its content changed, taken on where its life did.
+
+The upstream's content is its own to correct until the ticket is closed (``app.services.tickets.corrections``); what a person of
+the office has corrected since, it changes only by saying something new. Of its life, only ends and acceptance are
+followed: what the upstream calls completed, closed or void is so here too. That it still calls open what the unit has
+completed here is no contradiction: it has not heard of it yet. A record that is open again after the upstream itself
+had ended it, or that changes a ticket which is closed, is for a person to decide.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import select
+from sqlmodel import Session, col
+
+from app.domain.tickets.lifecycle import OPEN
+from app.errors import Conflict, DubanError, FieldProblem, Invalid, NotFound
+from app.models import Feed, Ticket, TicketEvent
+from app.runtime import Runtime
+from app.security.principal import Principal
+from app.services.core.reference import Reference
+from app.services.intake import history
+from app.services.tickets import corrections
+from app.services.tickets.actions import ACTIONS
+from app.services.tickets.change import Change, finish, latest_step
+from app.store import tickets as store
+from ingest.connectors.spec import FeedSpec, spec_of
+from ingest.rows import compare
+from ingest.rows.prepare import Fate, Follow
+from ingest.rows.profile import Profile
+from ingest.rows.ticket_in import HistoricalTicket, TicketIn, canonical, differing_fields, fingerprint
+
+FEED = "feed:"
+"""What the actor of a feed, and the profile kept with its rejects, begin with."""
+_ENDED = ("completed", "closed", "void")
+
+
+def feed_spec(row: Feed) -> FeedSpec:
+    """The definition of a feed that is stored. Raises ``Invalid`` where a later version reads it no more."""
+    return spec_of(row.spec)
+
+
+def feed_profile(runtime: Runtime, name: str) -> Profile:
+    """How the records of the feed ``name`` are read. Raises NotFound."""
+    with runtime.database.read() as session:
+        row = session.execute(select(Feed).where(col(Feed.name) == name)).scalar_one_or_none()
+    if row is None:
+        raise NotFound(f"没有名为 {name} 的接入源", f"there is no feed {name!r}")
+    return feed_spec(row).profile()
+
+
+def following(actor: str) -> Follow:
+    """``follow`` for the feed whose actor this is."""
+
+    def follow_one(session: Session, ref: Reference, ticket_id: int, said: TicketIn, now: datetime) -> Fate:
+        assert isinstance(said, HistoricalTicket), "a feed maps records to tickets with their life"
+        return follow(session, ref, ticket_id, said, actor, now)
+
+    return follow_one
+
+
+def follow(session: Session, ref: Reference, ticket_id: int, said: HistoricalTicket, actor: str, now: datetime) -> Fate:
+    """Bring the ticket to what its source says of it now: ``corrected``, ``unchanged``, or ``rejected`` with the
+    reasons; in the last case nothing of it is changed."""
+    session.flush()
+    savepoint = session.begin_nested()
+    try:
+        changed = _follow(session, ref, ticket_id, said, actor, now)
+        session.flush()
+    except DubanError as error:
+        savepoint.rollback()
+        problems = error.problems if isinstance(error, Invalid) else (_problem(error),)
+        return Fate("rejected", ticket_id, problems)
+    except BaseException:
+        savepoint.rollback()
+        raise
+    savepoint.commit()
+    return Fate("corrected" if changed else "unchanged", ticket_id)
+
+
+def _problem(error: DubanError) -> FieldProblem:
+    fields = getattr(error, "fields", None) or [""]
+    pointer = f"/{fields[0]}" if fields[0] else ""
+    return FieldProblem(pointer, error.zh, error.en, "update_refused")
+
+
+def _follow(
+    session: Session, ref: Reference, ticket_id: int, said: HistoricalTicket, actor: str, now: datetime
+) -> bool:
+    ticket = store.lock_ticket(session, ticket_id)
+    assert ticket is not None, "it has just been found by its key"
+    after = _with_own_codes(ref, said)
+    old, new = canonical(compare.pushed_content(session, ref, ticket)), canonical(after)
+    differences: dict[str, tuple[Any, Any]] = {
+        name: (old.get(name), new.get(name)) for name in differing_fields(old, new)
+    }
+    for name, said_before in compare.corrected_by_the_office(session, ticket_id).items() if differences else ():
+        if said_before is compare.UNTOLD or said_before == new.get(name):
+            differences.pop(name, None)  # the source repeats itself: the office's correction stands
+    if after.received_at is None:
+        differences.pop("received_at", None)  # not said at all: nothing to correct by
+    if ticket.status in ("closed", "void") and differences:
+        names = "、".join(sorted(differences))
+        raise Conflict(
+            f"工单已{'归档' if ticket.status == 'closed' else '作废'}，上游又更改了 {names}，请人工处理",
+            f"the ticket is {ticket.status}, and the upstream changed {', '.join(sorted(differences))}: a person decides",
+            fields=sorted(differences),
+        )
+    who = Principal(actor, actor, "integrator", source_id=ticket.source_id)
+    if differences:
+        change = corrections.begin(session, ref, who, ticket_id, now=now, if_match=None)
+        corrections.apply(change, after, fingerprint(after), differences)
+        session.flush()
+    return _follow_life(session, ref, who, ticket, after, now) or bool(differences)
+
+
+def _with_own_codes(ref: Reference, said: HistoricalTicket) -> HistoricalTicket:
+    """Its unit, category and grid by the codes that Duban has them under, where the source gives their names."""
+    nodes = history.Places(ref).of(said)
+    codes = {
+        name: node.code for name, node in zip(("unit", "category", "grid"), nodes, strict=True) if node is not None
+    }
+    return said.model_copy(update=codes)
+
+
+def _follow_life(
+    session: Session, ref: Reference, who: Principal, ticket: Ticket, said: HistoricalTicket, now: datetime
+) -> bool:
+    if said.status == "accepted" and ticket.status in ("dispatched", "reopened"):
+        _step(session, ref, who, ticket, "accept", "accepted", said.accepted_at, now, {})
+        return True
+    if said.status not in _ENDED:
+        if ticket.status in _ENDED and _ended_by_feed(session, ticket.id):
+            raise Conflict(
+                "上游曾办结该工单，现又改为未办结，请核实后重办",
+                "the upstream had ended the ticket and calls it open again: look at it, and reopen it here",
+                fields=["status"],
+            )
+        return False
+    if ticket.status == "suspended":
+        _step(session, ref, who, ticket, "resume", "accepted", None, now, {})
+    result = said.result or "上游已办结 / ended by the upstream"
+    if said.status == "void":
+        if ticket.status in ("void", "closed"):
+            return False
+        _step(session, ref, who, ticket, "void", "void", said.voided_at, now, {"reason": result[:2000]})
+        return True
+    moved = False
+    if ticket.status in OPEN:
+        moment = said.completed_at or said.closed_at
+        _step(session, ref, who, ticket, "complete", "completed", moment, now, {"result": result})
+        moved = True
+    if said.status == "closed" and ticket.status == "completed":
+        _close(session, ref, who, ticket, said, now)
+        moved = True
+    return moved
+
+
+def _begin(
+    session: Session, ref: Reference, who: Principal, ticket: Ticket, moment: datetime | None, now: datetime
+) -> Change:
+    """A change of this ticket, at the moment the upstream tells of: not after now, not before the latest step."""
+    change = corrections.begin(session, ref, who, ticket.id, now=now, if_match=None)
+    earliest = latest_step(session, change.ticket)
+    change.at = max(min(moment or now, now), earliest)
+    return change
+
+
+def _step(
+    session: Session, ref: Reference, who: Principal, ticket: Ticket, action: str, to: str, moment: datetime | None,
+    now: datetime, params: dict[str, Any],
+) -> None:  # fmt: skip
+    change = _begin(session, ref, who, ticket, moment, now)
+    change.params = params
+    ACTIONS[action](change)
+    finish(change, to)
+    session.flush()
+
+
+def _close(
+    session: Session, ref: Reference, who: Principal, ticket: Ticket, said: HistoricalTicket, now: datetime
+) -> None:
+    change = _begin(session, ref, who, ticket, said.closed_at or said.completed_at, now)
+    change.cancel("callback")
+    change.resolve(["callback"], "closed")
+    ticket.closed_at = change.at
+    if said.satisfaction is not None:
+        ticket.satisfaction = said.satisfaction
+    change.log("closed", because="source")
+    finish(change, "closed")
+    session.flush()
+
+
+def _ended_by_feed(session: Session, ticket_id: int) -> bool:
+    query = (
+        select(col(TicketEvent.actor))
+        .where(col(TicketEvent.ticket_id) == ticket_id, col(TicketEvent.type).in_(("completed", "closed", "voided")))
+        .order_by(col(TicketEvent.seq).desc())
+        .limit(1)
+    )
+    return str(session.execute(query).scalar() or "").startswith(FEED)

@@ -1,0 +1,1 @@
+"""Files: uploaded, read in a process of their own, and imported as resumable jobs."""

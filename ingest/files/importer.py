@@ -1,0 +1,289 @@
+"""Taking a file in: streamed, in transactions of some thousand rows, each with the position it has reached.
+
+So an import that was interrupted, however hard, goes on behind the last row whose fate is committed. It is known again
+by the content of its file, its profile, its source and whether it is live. A file that was finished before is read from
+its beginning: every ticket is there (`unchanged`), and its rejects are the same rejects.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import select, update
+from sqlmodel import Session, col
+
+from app.errors import Conflict
+from app.models import ImportRun, Reject, Source
+from app.runtime import Runtime
+from app.services.core.reference import touch
+from app.services.intake import rejects
+from app.store import reference as reference_store
+from ingest.batch.rows import Tally, made_ready, take_in
+from ingest.files.ahead import ahead
+from ingest.files.reader_process import FileTask, Gone, SecondReader, can_help
+from ingest.formats.base import Limits
+from ingest.rows.garbage import held_off, sweep_young
+from ingest.rows.prepare import Door, Fate, Follow
+from ingest.rows.profile import Profile
+from ingest.rows.row import CHUNK, Chunk, Line, file_chunks
+from ingest.rows.validate import MappedFile, open_mapped
+
+log = logging.getLogger("duban.intake")
+
+APART_FROM = 2**20
+"""Bytes of a file from which on a second process reads it: what is shorter is read before one is ready."""
+_PAGE = 1_000
+_READ = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far an import has got: units of the file read of those there are, the row reached, and the tally so far."""
+
+    run_id: int
+    consumed: int
+    total: int
+    row: int
+    tally: Tally
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """What an import came to. ``resumed_after``: the row behind which it went on, 0 where it began anew."""
+
+    run_id: int
+    tally: Tally
+    resumed_after: int
+
+
+def import_file(
+    runtime: Runtime,
+    path: Path,
+    profile: Profile,
+    now: datetime,
+    *,
+    source_code: str | None = None,
+    live: bool = False,
+    chunk: int = CHUNK,
+    on_progress: Callable[[Progress], None] | None = None,
+    name: str | None = None,
+    by: str | None = None,
+    follow: Follow | None = None,
+    limits: Limits | None = None,
+) -> Imported:
+    """Take the file at ``path`` in by ``profile``, from ``source_code`` (made where missing; else the profile's own).
+    ``name``: what the file is called where it came from; ``by``: who takes it in, the profile itself unless said;
+    ``follow``: what is done about a ticket that is there and reads otherwise now; without it such a row is a reject.
+
+    Raises BadRequest, TooLarge or Invalid for a file that cannot be read, before the first row or, where it breaks off
+    later, after all that stands before; Conflict where another process is importing the same file; Busy where ``limits``
+    has a turn that does not come.
+    """
+    with ExitStack() as stack:
+        # What is no file of this profile is refused before anything is begun.
+        file = stack.enter_context(open_mapped(path, profile, limits=limits))
+        code = source_code or profile.source.code
+        run, earlier = _begin(
+            runtime, path, profile, code, live, now, name=name or path.name, by=by or f"import:{profile.name}",
+            columns=file.file.columns,
+        )  # fmt: skip
+        assert run.id is not None, "it has been stored"
+        place = rejects.Place("import", run.source_id, run.id, profile.name, earlier)
+        door = Door(place, code, f"import:{profile.name}", history=True, live=live, follow=follow)
+        state = _State(run.id, run.position, Tally(run.created, run.unchanged, run.rejected))
+        stack.enter_context(held_off())
+        chunks = stack.enter_context(_chunks(file, path, profile, now, run.position, chunk))
+        parts = stack.enter_context(ahead(made_ready(runtime, door, chunks, now)))
+        for count, (part, (_, consumed, total)) in enumerate(parts, 1):
+            rejected = state.tally.rejected
+            for lines, fates in take_in(runtime, part, state.advance):
+                state.committed(lines, fates)
+                if on_progress is not None:
+                    on_progress(Progress(state.run_id, consumed, total, state.position, state.tally))
+            if state.tally.rejected > rejected or count % 10 == 0:  # most of what leaves cycles behind is an error
+                sweep_young()
+        with runtime.database.write() as session:
+            session.execute(update(ImportRun).where(col(ImportRun.id) == run.id).values(state="done", finished_at=now))
+    return Imported(run.id, state.tally, run.position)
+
+
+def finished(runtime: Runtime, run_id: int | None) -> Imported | None:
+    """What the run came to, where it has come to its end: to be asked by whoever goes on with an import whose process
+    died, which may have been behind its last commit. None where there is no such run, or it is to go on."""
+    if run_id is None:
+        return None
+    with runtime.database.read() as session:
+        run = session.get(ImportRun, run_id)
+        if run is None or run.state != "done":
+            return None
+        return Imported(run_id, Tally(run.created, run.unchanged, run.rejected), run.position)
+
+
+class _State:
+    """The position and tally of a run, in memory and, with each transaction, in its row."""
+
+    def __init__(self, run_id: int, position: int, tally: Tally) -> None:
+        self.run_id = run_id
+        self.position = position
+        self.tally = tally
+
+    def advance(self, session: Session, lines: Sequence[Line], fates: Sequence[Fate]) -> None:
+        """Write where these lines lead to. Whoever finds another position than its own is not alone with the file."""
+        tally = self.tally.count(fates)
+        done = session.execute(
+            update(ImportRun)
+            .where(col(ImportRun.id) == self.run_id, col(ImportRun.position) == self.position)
+            .values(
+                position=lines[-1].number,
+                created=tally.created,
+                unchanged=tally.unchanged,
+                rejected=tally.rejected,
+            )
+        )
+        if done.rowcount != 1:  # type: ignore[attr-defined]
+            raise Conflict(
+                "另一个进程正在导入同一个文件；请等它结束",
+                "another process is importing the same file; wait for its end",
+            )
+
+    def committed(self, lines: Sequence[Line], fates: Sequence[Fate]) -> None:
+        """Take note that these lines are stored."""
+        self.position = lines[-1].number
+        self.tally = self.tally.count(fates)
+
+
+@contextmanager
+def _chunks(
+    file: MappedFile, path: Path, profile: Profile, now: datetime, after: int, size: int
+) -> Iterator[Iterator[Chunk]]:
+    """The rows below number ``after``, read in a second process where the file is long enough to be worth one."""
+    reader = _second_reader(file, path)
+    if reader is None:
+        yield file_chunks(file, now, after=after, size=size)
+        return
+    known = {"encoding": file.file.encoding, "delimiter": file.file.delimiter}
+    told = profile.model_copy(update={"file": profile.file.model_copy(update=known)})
+    task = FileTask(path.absolute(), told, replace(file.file.limits, turns=None), now, after, size)
+    with closing(reader):
+        yield _from_there_or_here(reader, task, file)
+
+
+def _second_reader(file: MappedFile, path: Path) -> SecondReader | None:
+    """One, where the file is worth it and the machine can. A spreadsheet has a process of its own already
+    (``ingest.formats.sheets``)."""
+    if not can_help() or file.file.format == "xlsx" or path.stat().st_size < APART_FROM:
+        return None
+    try:
+        return SecondReader()
+    except Gone:
+        log.warning("no second process can be started to read a file")
+        return None
+
+
+def _from_there_or_here(reader: SecondReader, task: FileTask, file: MappedFile) -> Iterator[Chunk]:
+    """What the second process reads; should it die, the rest from here."""
+    here = file_chunks(file, task.now, after=task.after, size=task.size)
+    after = task.after
+    while not reader.is_ready():
+        if (first := next(here, None)) is None:
+            return
+        after = first.lines[-1].number
+        yield first
+        del first  # before the next is made
+    try:
+        for chunk in reader.chunks(replace(task, after=after)):
+            after = chunk.lines[-1].number
+            yield chunk
+            del chunk  # before the next is made
+    except Gone:
+        log.warning("the second process that read a file is gone", extra={"after_row": after})
+        yield from replace(task, after=after).chunks()
+
+
+def file_digest(path: Path) -> str:
+    """The SHA-256 of a file, in hex, read piece by piece."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while piece := file.read(_READ):
+            digest.update(piece)
+    return digest.hexdigest()
+
+
+def profile_key(profile: Profile) -> str:
+    """A profile's name with a mark of its content: a file under a mended profile is another import."""
+    content = hashlib.sha256(profile.model_dump_json().encode()).hexdigest()
+    return f"{profile.name}@{content[:12]}"
+
+
+def _begin(
+    runtime: Runtime,
+    path: Path,
+    profile: Profile,
+    source_code: str,
+    live: bool,
+    now: datetime,
+    *,
+    name: str,
+    by: str,
+    columns: Sequence[str],
+) -> tuple[ImportRun, tuple[int, ...]]:
+    """The run to go on with, or a new one; and the earlier runs of this file."""
+    digest, key = file_digest(path), profile_key(profile)
+    with runtime.database.write() as session:
+        source = reference_store.by_code(session, Source, source_code)
+        if source is None:
+            source = _make_source(session, profile, source_code)
+        assert source.id is not None, "it has been flushed"
+        same = (
+            col(ImportRun.file_sha256) == digest,
+            col(ImportRun.profile) == key,
+            col(ImportRun.source_id) == source.id,
+            col(ImportRun.live) == live,
+        )
+        before = list(session.execute(select(ImportRun).where(*same).order_by(col(ImportRun.id))).scalars())
+        if before and before[-1].state == "running":
+            run = before.pop()
+        else:
+            run = ImportRun(
+                file_name=name[-255:], file_sha256=digest, profile=key, source_id=source.id, live=live,
+                started_at=now, actor=by[:100], columns=list(columns),
+            )  # fmt: skip
+            session.add(run)
+        session.flush()
+        return run, tuple(earlier.id for earlier in before if earlier.id is not None)
+
+
+def _make_source(session: Session, profile: Profile, code: str) -> Source:
+    own = code == profile.source.code
+    row = Source(code=code, name=profile.source.zh if own else code, name_en=profile.source.en if own else None)
+    session.add(row)
+    session.flush()
+    touch(session)
+    return row
+
+
+def rejects_of(runtime: Runtime, run_id: int) -> Iterator[tuple[int | None, list[dict[str, Any]]]]:
+    """Row number and reasons of every reject of a run, in the order of the file, a page in memory at a time."""
+    row, last = 0, 0
+    while True:
+        with runtime.database.read() as session:
+            query = (
+                select(col(Reject.row), col(Reject.id), col(Reject.errors))
+                .where(col(Reject.run_id) == run_id)
+                .where((col(Reject.row) > row) | ((col(Reject.row) == row) & (col(Reject.id) > last)))
+                .order_by(col(Reject.row), col(Reject.id))
+                .limit(_PAGE)
+            )
+            page = session.execute(query).all()
+        if not page:
+            return
+        for number, _, errors in page:
+            yield number, errors
+        row, last = page[-1][0] or 0, page[-1][1]

@@ -1,0 +1,1 @@
+"""File formats to rows: delimited text, workbooks, JSON; encodings, headers and unpacking."""

@@ -1,0 +1,242 @@
+"""A mapping while it is being made: which columns go where, as a person chooses them; and the profile that it comes to.
+
+A draft is flat: *target* → columns, where a target is a field of the ticket or a level of a tree (``category.2.name``).
+A profile says more than a draft can (verdicts, attributes under names of their own, alternative names of one column):
+what it was made from keeps all that the person has not touched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ingest.profile_wizard.vocabulary import CODES, TREES
+from ingest.rows.profile import TARGETS, Columns, Profile, Tree, check_profile, column_key
+
+JOINED = 3
+"""Columns that one field may be put together from, in a draft."""
+SHORTENED = ("title", "content", "address", "result")
+FIELDS = tuple(name for name in TARGETS if name not in TREES)
+TREE_TARGETS = tuple(
+    f"{tree}.{level}.{part}"
+    for tree, levels in TREES.items()
+    for level in range(1, levels + 1)
+    for part in ("name", "code")
+)
+ALL_TARGETS = (*FIELDS, *TREE_TARGETS)
+
+
+@dataclass
+class Draft:
+    """``columns``: target → one column, or several to be joined. ``constants``: field → what every ticket has there.
+    ``words``: field → the source's word → our code (empty: leave the field out; ``*``: every other word).
+    ``sheet``: the one of a spreadsheet, where it is not the first that holds anything; ``encoding``: where the one that
+    is told from the file is wrong."""
+
+    columns: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    constants: dict[str, str] = field(default_factory=dict)
+    words: dict[str, dict[str, str]] = field(default_factory=dict)
+    status_from_times: bool = False
+    times: tuple[str, ...] = ("iso",)
+    time_zone: str = "Asia/Shanghai"
+    missing: tuple[str, ...] = ()
+    keep_rest: bool = True
+    shorten: bool = False
+    sheet: str | None = None
+    encoding: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What a profile is called, and whose tickets it brings."""
+
+    name: str
+    title_zh: str
+    title_en: str
+    source_code: str
+    source_zh: str
+    source_en: str
+
+
+def profile_of(draft: Draft, identity: Identity, base: Profile | None = None) -> Profile:
+    """The profile that ``draft`` comes to. Raises ``Invalid``, with a pointer for each mistake."""
+    return check_profile(content_of(draft, identity, base))
+
+
+def content_of(draft: Draft, identity: Identity, base: Profile | None = None) -> dict[str, Any]:
+    """The same before it is checked: what a profile says that is not finished, too."""
+    content: dict[str, Any] = document_of(base) if base else {}
+    content |= {
+        "name": identity.name,
+        "title": {"zh": identity.title_zh, "en": identity.title_en},
+        "source": {"code": identity.source_code, "zh": identity.source_zh, "en": identity.source_en},
+        "time_zone": draft.time_zone,
+        "times": list(draft.times),
+        "missing": list(draft.missing),
+        "keep_rest": draft.keep_rest,
+        "status_from_times": draft.status_from_times,
+        "constants": {**content.get("constants", {}), **draft.constants},
+        "fields": _fields(draft, base),
+    }
+    content["constants"] = {f: c for f, c in content["constants"].items() if f not in CODES or f in draft.constants}
+    hints = {**content.get("file", {}), "sheet": draft.sheet, "encoding": draft.encoding}
+    content["file"] = {name: hint for name, hint in hints.items() if hint is not None}
+    words = {name: table for name, table in content.get("values", {}).items() if name not in CODES}
+    content["values"] = words | {name: dict(table) for name, table in draft.words.items() if table}
+    for tree in TREES:
+        levels = _levels(draft, tree, getattr(base, tree) if base else None)
+        content.pop(tree, None)
+        if levels and tree not in content["fields"]:
+            given: Tree | None = getattr(base, tree) if base else None
+            content[tree] = {"codes": given.codes if given else _codes_of(tree, levels), "levels": levels}
+    return {name: value for name, value in content.items() if value not in ({}, [], False) or name == "fields"}
+
+
+def _fields(draft: Draft, base: Profile | None) -> dict[str, Any]:
+    given = base.fields if base else {}
+    turned = base is not None and draft.shorten is not any(given[name].shorten for name in SHORTENED if name in given)
+    found: dict[str, Any] = {}
+    for name in FIELDS:
+        columns = draft.columns.get(name)
+        if not columns:
+            continue
+        before = given.get(name)
+        place = _place(columns, before, shorten=_long_code(name, columns))
+        if name in SHORTENED and (turned or before is None or not _same(columns, before)):
+            place = _written(_as_place(place).model_copy(update={"shorten": draft.shorten}))
+        found[name] = place
+    for tree in TREES:
+        if _as_field(draft, tree, base):
+            found[tree] = _written(given[tree])
+    return found
+
+
+def _as_field(draft: Draft, tree: str, base: Profile | None) -> bool:
+    """Whether the profile before had this tree as a field, and it still is that column and nothing else."""
+    chosen = {target: names for target, names in draft.columns.items() if target.startswith(f"{tree}.")}
+    if base is None or tree not in base.fields or list(chosen) != [f"{tree}.1.name"]:
+        return False
+    return _same(next(iter(chosen.values())), base.fields[tree])
+
+
+def _as_place(place: Any) -> Columns:
+    return place if isinstance(place, Columns) else Columns.model_validate(_as_table(place))
+
+
+def _as_table(place: Any) -> dict[str, Any]:
+    if isinstance(place, dict):
+        return place
+    return {"columns": (place,) if isinstance(place, str) else tuple(place)}
+
+
+def _long_code(name: str, columns: Sequence[str]) -> bool:
+    return name == "external_id" and len(columns) > 1
+
+
+def _levels(draft: Draft, tree: str, given: Tree | None) -> list[dict[str, Any]]:
+    levels: list[dict[str, Any]] = []
+    for number in range(1, TREES[tree] + 1):
+        level = {}
+        for part in ("code", "name"):
+            columns = draft.columns.get(f"{tree}.{number}.{part}")
+            if columns:
+                before = given.levels[number - 1] if given and number <= len(given.levels) else None
+                level[part] = _place(columns, getattr(before, part) if before else None)
+        if level:
+            levels.append(level)
+    return levels
+
+
+def _codes_of(tree: str, levels: Sequence[Mapping[str, Any]]) -> str:
+    """Below each other, a name may stand under several parents, and so, in a city's categories, may a number."""
+    alone = any("code" not in level for level in levels)
+    return "path" if len(levels) > 1 and (tree == "category" or alone) else "own"
+
+
+def _place(columns: Sequence[str], given: Columns | None, *, shorten: bool = False) -> Any:
+    """A place as it is written, keeping what ``given`` says besides as long as it reads the same columns."""
+    if given is not None and _same(columns, given):
+        return _written(given.model_copy(update={"shorten": True}) if shorten else given)
+    if len(columns) > 1:
+        return {"join": list(columns), **({"shorten": True} if shorten else {})}
+    return {"columns": [columns[0]], "shorten": True} if shorten else columns[0]
+
+
+def _same(columns: Sequence[str], given: Columns) -> bool:
+    if len(columns) == 1 and given.columns:
+        return column_key(columns[0]) in map(column_key, given.columns)
+    return [*map(column_key, columns)] == [*map(column_key, given.join)][:JOINED]
+
+
+def _written(place: Columns) -> Any:
+    """A place in its shortest form: the name of a column, names of one column, or a table."""
+    rest = place.model_dump(exclude={"columns", "join"}, exclude_defaults=True)
+    if place.join:
+        return {"join": list(place.join), **rest}
+    if rest:
+        return {"columns": list(place.columns), **rest}
+    return place.columns[0] if len(place.columns) == 1 else list(place.columns)
+
+
+def document_of(profile: Profile) -> dict[str, Any]:
+    """A profile as JSON, and as TOML, have it: what it says and nothing that goes without saying."""
+    content = profile.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+    for table in ("fields", "attributes"):
+        if table in content:
+            content[table] = {name: _written(place) for name, place in getattr(profile, table).items()}
+    for tree in TREES:
+        found: Tree | None = getattr(profile, tree)
+        if found:
+            content[tree]["levels"] = [
+                {part: _written(place) for part in ("code", "name") if (place := getattr(level, part))}
+                for level in found.levels
+            ]
+    if profile.verdict:
+        for flag in ("on_time", "late"):
+            content["verdict"][flag]["column"] = _written(getattr(profile.verdict, flag).column)
+    return content
+
+
+def draft_of(profile: Profile, columns: Sequence[str]) -> Draft:
+    """A profile as a draft over the ``columns`` of a file; of alternative names, the one that the file has."""
+    there = {column_key(name): name for name in reversed(columns)}
+    draft = Draft(
+        constants={name: code for name, code in profile.constants.items() if name in CODES},
+        words={name: dict(table) for name, table in profile.values.items() if name in CODES},
+        status_from_times=profile.status_from_times,
+        times=profile.times,
+        time_zone=profile.time_zone,
+        missing=profile.missing,
+        keep_rest=profile.keep_rest,
+        sheet=profile.file.sheet,
+        encoding=profile.file.encoding,
+        shorten=any(place.shorten for name, place in profile.fields.items() if name in SHORTENED),
+    )
+    for name, place in profile.fields.items():
+        target = name if name in FIELDS else f"{name}.1.name"
+        _note(draft, target, place, there)
+    for tree, levels in TREES.items():
+        found: Tree | None = getattr(profile, tree)
+        for number, level in enumerate(found.levels[:levels] if found else (), 1):
+            for part in ("name", "code"):
+                _note(draft, f"{tree}.{number}.{part}", getattr(level, part), there)
+    return draft
+
+
+def _note(draft: Draft, target: str, place: Columns | None, there: Mapping[str, str]) -> None:
+    if place is None:
+        return
+    found = [there[key] for name in place.all_names if (key := column_key(name)) in there]
+    if found:
+        draft.columns[target] = tuple(found[:JOINED]) if place.join else (found[0],)
+
+
+def used_columns(draft: Draft) -> set[str]:
+    """Every column that the draft reads."""
+    return {name for names in draft.columns.values() for name in names}
+
+
+def coded(draft: Draft) -> Iterable[tuple[str, str]]:
+    """The fields that hold a code, each with the column it is read from."""
+    return [(name, draft.columns[name][0]) for name in CODES if draft.columns.get(name)]

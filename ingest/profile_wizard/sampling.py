@@ -1,0 +1,102 @@
+"""The first rows of a file that nobody has described yet: what a person, and the proposal of a mapping, look at."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ingest.formats.base import Limits, Row, raw_text, weight_of
+from ingest.formats.header import HeaderRule
+from ingest.formats.json_rows import row_of
+from ingest.formats.open import RowFile
+from ingest.profile_wizard.vocabulary import heading_fit
+
+ROWS = 1_000
+"""Rows that are looked at."""
+WEIGHT = 16 * 1024 * 1024
+"""About how many bytes of rows a sample holds at most, so that fat ones cannot fill memory."""
+_DEPTH = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """What a file looks like. ``rows`` are those that could be read; ``broken`` are the first that could not, with why.
+    ``whole``: there are no more rows than these."""
+
+    format: str
+    encoding: str | None
+    delimiter: str | None
+    sheet: str | None
+    sheets: tuple[str, ...]
+    columns: tuple[str, ...]
+    rows: tuple[Row, ...]
+    broken: tuple[Row, ...]
+    whole: bool
+
+
+def look(
+    path: Path,
+    *,
+    sheet: str | None = None,
+    encoding: str | None = None,
+    delimiter: str | None = None,
+    limits: Limits | None = None,
+    most: int = ROWS,
+) -> Sample:
+    """The first ``most`` rows of the file at ``path``, under the header that fits best. Raises BadRequest or TooLarge
+    for what is no file of rows."""
+    rule = HeaderRule(heading_fit, first=False)
+    with RowFile(path, header=rule, encoding=encoding, delimiter=delimiter, sheet=sheet, limits=limits) as file:
+        rows, broken, whole = _take(file.rows(), most)
+        columns: Sequence[str] = file.columns
+        if file.format in ("json", "ndjson"):
+            columns, rows = _as_table(rows)
+        return Sample(
+            file.format, file.encoding, file.delimiter, file.sheet, tuple(file.sheets), tuple(columns), tuple(rows),
+            tuple(broken), whole,
+        )  # fmt: skip
+
+
+def _take(source: Iterator[Row], most: int) -> tuple[list[Row], list[Row], bool]:
+    rows: list[Row] = []
+    broken: list[Row] = []
+    held = 0
+    for row in source:
+        if len(rows) + len(broken) >= most or held > WEIGHT:
+            return rows, broken, False
+        held += weight_of(row)
+        (broken if row.fault else rows).append(row)
+    return rows, broken, True
+
+
+def _as_table(rows: Sequence[Row]) -> tuple[list[str], list[Row]]:
+    """JSON objects as rows over all their members, nested ones by dotted names."""
+    objects = [row.cells[-1] for row in rows]
+    columns = list(dict.fromkeys(name for each in objects for name in _members(each)))
+    return columns, [
+        Row(row.number, list(row_of(row.number, each, columns)[1].cells[:-1]), None, row.line)
+        for row, each in zip(rows, objects, strict=True)
+    ]
+
+
+def _members(value: Mapping[str, Any], depth: int = 1) -> Iterator[str]:
+    for name, inner in value.items():
+        if isinstance(inner, dict) and inner and depth < _DEPTH:
+            yield from (f"{name}.{below}" for below in _members(inner, depth + 1))
+        else:
+            yield name
+
+
+def raw_of(sample: Sample, row: Row) -> str:
+    """A row of the sample whole, as a reject of it would be kept."""
+    return raw_text(row, sample.columns)
+
+
+def as_json(cell: Any) -> Any:
+    """A cell as JSON can hold it: dates as ISO text, everything else as it is."""
+    if cell is None or isinstance(cell, str | int | float | bool):
+        return cell
+    return json.loads(json.dumps(cell, ensure_ascii=False, default=str))

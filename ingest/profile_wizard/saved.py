@@ -1,0 +1,73 @@
+"""Profiles of one's own: kept as files in ``profiles`` in the data directory, where every door finds them."""
+
+from __future__ import annotations
+
+import os
+import re
+import tempfile
+from pathlib import Path
+
+import tomli_w
+
+from app.errors import Conflict, Invalid, NotFound
+from ingest.profile_wizard.draft import document_of
+from ingest.rows.profile import BUNDLED, Profile, list_profiles, load_profile
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
+
+
+def toml_of(profile: Profile) -> str:
+    """The profile as TOML, as ``--profile path.toml`` and the folder of profiles take it."""
+    return tomli_w.dumps(document_of(profile))
+
+
+def is_bundled(name: str) -> bool:
+    """Whether Duban brings a profile of this name."""
+    return (BUNDLED / f"{name}.toml").is_file()
+
+
+def saved_profiles(folder: Path) -> list[Profile]:
+    """The bundled profiles and those in ``folder``, by name; ``folder`` need not be there."""
+    return list_profiles([folder] if folder.is_dir() else [])
+
+
+def named_profile(name: str, folder: Path) -> Profile:
+    """The profile called ``name``: bundled, or in ``folder``. Raises ``NotFound``; what is no name at all (a path) is
+    not looked for."""
+    if not _NAME.fullmatch(name):
+        raise NotFound(f"没有名为 {name[:64]!r} 的映射配置", f"no profile is called {name[:64]!r}")
+    return load_profile(name, [folder] if folder.is_dir() else [])
+
+
+def save_profile(folder: Path, profile: Profile, *, replace: bool = False, mended: bool = False) -> Path:
+    """Keep ``profile`` in ``folder``, whole or not at all, and say where. Raises ``Conflict`` where the name is taken,
+    unless it may be replaced; the name of a bundled profile is never free, but for that profile itself ``mended``: one
+    in the folder goes before it."""
+    if is_bundled(profile.name) and not mended:
+        raise Conflict(
+            f"“{profile.name}” 是内置配置的名称，请换一个",
+            f"{profile.name!r} is the name of a bundled profile; choose another",
+        )
+    if not _NAME.fullmatch(profile.name):
+        raise Invalid.at("/name", "名称只能用小写字母、数字、- 和 _", "a name is of small letters, digits, - and _")
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{profile.name}.toml"
+    handle, draft = tempfile.mkstemp(prefix=".", suffix=".part", dir=folder)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(toml_of(profile))
+            file.flush()
+            os.fsync(file.fileno())
+        Path(draft).chmod(0o640)
+        if replace or mended:
+            os.replace(draft, path)  # noqa: PTH105 - atomic within one file system, and says so by its name
+        else:
+            os.link(draft, path)
+    except FileExistsError as error:
+        raise Conflict(
+            f"已有名为 {profile.name} 的配置；要替换它请明确选择替换",
+            f"there is a profile {profile.name!r} already; say so if it is to be replaced",
+        ) from error
+    finally:
+        Path(draft).unlink(missing_ok=True)
+    return path

@@ -1,0 +1,128 @@
+"""A proposal and a preview as JSON: what the API answers and the command line prints."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Mapping
+from datetime import tzinfo
+from typing import Any
+
+from ingest.profile_wizard.draft import Identity, coded, content_of
+from ingest.profile_wizard.preview import Preview
+from ingest.profile_wizard.proposal import LIKELY, SURE, Proposal
+from ingest.profile_wizard.sampling import Sample, as_json
+from ingest.rows.ticket_in import HistoricalTicket
+
+FIRST = 5
+"""Rows that are shown as they came."""
+LONGEST_CELL = 300
+_SHOWN = (
+    "external_id", "title", "kind", "category", "priority", "severity", "status", "received_at", "source_due_at",
+    "dispatched_at", "accepted_at", "completed_at", "closed_at", "voided_at", "address", "latitude", "longitude",
+    "unit", "grid", "satisfaction",
+)  # fmt: skip
+_MOMENTS = frozenset(name for name in _SHOWN if name.endswith("_at"))
+
+
+def slug(name: str) -> str:
+    """A file's name as the name of a profile: its Latin letters and digits; empty where it has none."""
+    stem = re.sub(r"(\.(csv|tsv|txt|xlsx|xls|ods|json|ndjson|jsonl|gz|zip))+$", "", name, flags=re.IGNORECASE)
+    plain = "".join(c for c in unicodedata.normalize("NFKD", stem).lower() if not unicodedata.combining(c))
+    return re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:40].strip("-")
+
+
+def identity(name: str, title: str | None = None, source: str | None = None) -> Identity:
+    """A profile's identity from little: its source is called what the profile is, unless said."""
+    shown = title or name
+    return Identity(name, shown, shown, source or name, shown, shown)
+
+
+def level(confidence: float) -> str:
+    """``sure``, ``likely`` or ``unsure``."""
+    return "sure" if confidence >= SURE else "likely" if confidence >= LIKELY else "unsure"
+
+
+def sample_view(sample: Sample) -> dict[str, Any]:
+    """What the file is, and its first rows."""
+    return {
+        "format": sample.format,
+        "encoding": sample.encoding,
+        "delimiter": sample.delimiter,
+        "sheet": sample.sheet,
+        "sheets": list(sample.sheets),
+        "columns": list(sample.columns),
+        "rows_looked_at": len(sample.rows) + len(sample.broken),
+        "whole": sample.whole,
+        "first_rows": [[_short(as_json(cell)) for cell in row.cells] for row in sample.rows[:FIRST]],
+    }
+
+
+def _short(cell: Any) -> Any:
+    return cell[: LONGEST_CELL - 1] + "…" if isinstance(cell, str) and len(cell) > LONGEST_CELL else cell
+
+
+def proposal_view(proposal: Proposal, called: Identity, lang: str) -> dict[str, Any]:
+    """The profile proposed, each guess with its reasons, and the words that nobody could place."""
+    return {
+        "profile": content_of(proposal.draft, called),
+        "guesses": [
+            {
+                "target": guess.target,
+                "columns": list(guess.columns),
+                "confidence": guess.confidence,
+                "level": level(guess.confidence),
+                "reasons": [reason.text(lang) for reason in guess.reasons],
+            }
+            for guess in proposal.guesses.values()
+        ],
+        "unknown_words": unknown_words(proposal),
+        "notes": [note.text(lang) for note in proposal.notes],
+    }
+
+
+def unknown_words(proposal: Proposal) -> Mapping[str, list[str]]:
+    """Coded field → the words of its column that have no code yet."""
+    found = {
+        name: [word for word in proposal.words.get(name, ()) if word not in proposal.draft.words.get(name, {})]
+        for name, _ in coded(proposal.draft)
+    }
+    return {name: words for name, words in found.items() if words}
+
+
+def ticket_view(ticket: HistoricalTicket, zone: tzinfo) -> dict[str, Any]:
+    """A ticket of a preview: what is in it, but for texts without end and the reporter."""
+    found: dict[str, Any] = {}
+    for name in _SHOWN:
+        value = getattr(ticket, name)
+        if value is not None:
+            found[name] = value.astimezone(zone).isoformat() if name in _MOMENTS else value
+    for name in ("unit", "category", "grid"):
+        path = getattr(ticket, f"{name}_path")
+        if path:
+            found[name] = " / ".join(node.name for node in path)
+    return found
+
+
+def preview_view(preview: Preview, lang: str, zone: tzinfo) -> dict[str, Any]:
+    """Counts, the first tickets, and the rejects by reason."""
+    return {
+        "rows": preview.rows,
+        "whole": preview.whole,
+        "tickets": preview.tickets,
+        "repeated": preview.repeated,
+        "rejected": preview.rejects,
+        "first_tickets": [{"row": row, **ticket_view(ticket, zone)} for row, ticket in preview.shown],
+        "rejects": [
+            {
+                "reason": reason.code,
+                "count": reason.count,
+                "examples": [
+                    {"row": row, "errors": [{"pointer": e.pointer, "detail": e.text(lang)} for e in errors]}
+                    for row, errors in reason.examples
+                ],
+            }
+            for reason in preview.by_reason
+        ],
+        "broken": preview.broken.text(lang) if preview.broken else None,
+    }

@@ -1,0 +1,1 @@
+"""Rejects: raw rows as a person may see them, and trying one again."""

@@ -1,0 +1,198 @@
+"""The tickets of one transaction: prepared before it begins, as far as that can be, and written in it.
+
+What is prepared by one picture of the reference data is prepared again where another is in force by then, or where the
+rows name units, categories or grids that are still to be made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal, NamedTuple
+
+from sqlalchemy import select
+from sqlmodel import Session, col
+
+from app.errors import FieldProblem, Invalid
+from app.models import Ticket
+from app.runtime import Runtime
+from app.services.core.reference import Reference, SourceInfo, read_reference
+from app.services.intake import create as intake
+from app.services.intake import history, rejects
+from ingest.rows import compare
+from ingest.rows.row import Line, fitted, life_that_differs, print_of
+from ingest.rows.ticket_in import HistoricalTicket, TicketIn
+
+Status = Literal["created", "unchanged", "rejected", "corrected"]
+_PARAMETERS = 500
+
+
+class Fate(NamedTuple):
+    """What became of one row."""
+
+    status: Status
+    ticket_id: int | None = None
+    errors: Sequence[FieldProblem] = ()
+
+
+Follow = Callable[[Session, Reference, int, TicketIn, datetime], Fate]
+"""Brings a stored ticket to what its source says now; the ticket's id, what it says, and the moment."""
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """How rows come in here. ``history``: they are tickets of the past, and what they name is made where missing;
+    ``live``: those still open are supervised. ``actor`` is what the event log keeps."""
+
+    place: rejects.Place
+    source_code: str
+    actor: str
+    history: bool = False
+    live: bool = False
+    follow: Follow | None = None
+    """What is done about a ticket that is there and reads otherwise now; none: the row is refused."""
+
+
+class Part:
+    """Lines of one door, with the ids of the tickets they may become."""
+
+    def __init__(
+        self, runtime: Runtime, door: Door, lines: Sequence[Line], now: datetime, ids: Sequence[int] | None = None
+    ) -> None:
+        self.door, self.lines, self.now = door, lines, now
+        self._zone = runtime.settings.zone
+        self._tickets: dict[int, TicketIn] = {
+            n: fitted(line.ticket) if isinstance(line.ticket, HistoricalTicket) else line.ticket
+            for n, line in enumerate(lines)
+            if line.ticket is not None
+        }
+        self._ids = runtime.ids.take(len(self._tickets)) if ids is None else ids
+        self._picture: Reference | None = None
+        self._rows: list[tuple[int, intake.Prepared]] = []
+        self._refused: dict[int, Sequence[FieldProblem]] = {}
+
+    def prepare(self, ref: Reference) -> None:
+        """Prepare the tickets by ``ref``, unless something that they name is still to be made. Raises Invalid where the
+        source of the door is none."""
+        if self.door.history and history.missing_places(history.Places(ref), self._past()):
+            return
+        self._prepare(ref)
+
+    def write(self, session: Session, ref: Reference) -> Sequence[Fate]:
+        """Write the tickets; what became of each line. ``ref`` is the picture in force for ``session``."""
+        if self._picture is not ref:
+            ref = self._with_places(session, ref)
+            self._prepare(ref)
+        self._picture = None  # rows change as they are written: for a second try they are prepared anew
+        found: list[Fate | None] = [
+            None if line.ticket is not None else Fate("rejected", errors=line.errors) for line in self.lines
+        ]
+        for n, problems in self._refused.items():
+            found[n] = Fate("rejected", errors=problems)
+        differing: list[tuple[int, int]] = []
+        outcomes = intake.write(session, [row for _, row in self._rows])
+        for (n, _), outcome in zip(self._rows, outcomes, strict=True):
+            if outcome.status == "differs":
+                differing.append((n, outcome.ticket_id))
+            else:
+                found[n] = Fate(outcome.status, outcome.ticket_id)
+        if differing:
+            for n, fate in self._fates_of_differing(session, ref, differing):
+                found[n] = fate
+        return [fate for fate in found if fate is not None]
+
+    def _past(self) -> Iterator[HistoricalTicket]:
+        for ticket in self._tickets.values():
+            assert isinstance(ticket, HistoricalTicket), "an import maps rows to tickets of the past"
+            yield ticket
+
+    def _with_places(self, session: Session, ref: Reference) -> Reference:
+        """The reference data, with all that these tickets name made in it."""
+        if not self.door.history:
+            return ref
+        places = history.Places(ref)
+        missing = history.missing_places(places, self._past())
+        if not missing:
+            return ref
+        history.make_places(session, places, missing)
+        return read_reference(session)
+
+    def _prepare(self, ref: Reference) -> None:
+        source = _source(ref, self.door.source_code)
+        places = history.Places(ref) if self.door.history else None
+        self._rows, self._refused = [], {}
+        for (n, ticket), ticket_id in zip(self._tickets.items(), self._ids, strict=False):
+            try:
+                row = self._row(ref, places, source, n, ticket, ticket_id)
+            except Invalid as error:
+                self._refused[n] = error.problems
+            else:
+                self._rows.append((n, row))
+        self._picture = ref
+
+    def _row(
+        self,
+        ref: Reference,
+        places: history.Places | None,
+        source: SourceInfo,
+        n: int,
+        ticket: TicketIn,
+        ticket_id: int,
+    ) -> intake.Prepared:
+        fingerprint = self.lines[n].fingerprint or print_of(ticket)
+        if places is None:
+            return intake.prepare(
+                ref, ticket, source, ticket_id=ticket_id, fingerprint=fingerprint,
+                actor=self.door.actor, now=self.now, zone=self._zone,
+            )  # fmt: skip
+        assert isinstance(ticket, HistoricalTicket), "an import maps rows to tickets of the past"
+        return history.prepare(
+            places, ticket, source, ticket_id=ticket_id, fingerprint=fingerprint,
+            actor=self.door.actor, now=self.now, zone=self._zone, live=self.door.live,
+        )  # fmt: skip
+
+    def _fates_of_differing(
+        self, session: Session, ref: Reference, differing: Sequence[tuple[int, int]]
+    ) -> Iterator[tuple[int, Fate]]:
+        """What becomes of tickets that are there and read otherwise."""
+        if self.door.follow is not None:
+            for n, ticket_id in differing:
+                yield n, self.door.follow(session, ref, ticket_id, self._said(n), self.now)
+            return
+        there: dict[int, Ticket] = {}
+        for start in range(0, len(differing), _PARAMETERS):
+            wanted = [ticket_id for _, ticket_id in differing[start : start + _PARAMETERS]]
+            for ticket in session.execute(select(Ticket).where(col(Ticket.id).in_(wanted))).scalars():
+                there[ticket.id] = ticket
+        for n, ticket_id in differing:
+            incoming = self._said(n)
+            if compare.said_before_the_office(session, ticket_id) == print_of(incoming):
+                yield n, Fate("unchanged", ticket_id)  # what the office corrected since then stands
+                continue
+            fields = compare.differing(session, ref, there[ticket_id], incoming)
+            if isinstance(incoming, HistoricalTicket):
+                fields += life_that_differs(there[ticket_id], incoming)
+            yield n, Fate("rejected", ticket_id, [_differs(ticket_id, field) for field in fields or [""]])
+
+    def _said(self, n: int) -> TicketIn:
+        ticket = self.lines[n].ticket
+        assert ticket is not None, "only lines with a ticket were written"
+        return ticket
+
+
+def _differs(ticket_id: int, field: str) -> FieldProblem:
+    pointer = f"/{field.replace('.', '/')}" if field else ""
+    return FieldProblem(
+        pointer,
+        f"与已有工单 {ticket_id} 的内容不同；更正请用 PATCH，重复的外部编号请改正",
+        f"is not what ticket {ticket_id} already says; PATCH corrects a ticket, another ticket needs an id of its own",
+        "differs",
+    )
+
+
+def _source(ref: Reference, code: str) -> SourceInfo:
+    source = ref.source_by_code(code)
+    if source is None or not source.active:
+        raise Invalid.at("/source", f"来源 {code!r} 不存在或已停用", f"the source {code!r} is unknown or switched off")
+    return source

@@ -1,0 +1,291 @@
+"""Mapping profiles: TOML files that say which column of a source's file is which field of a ticket.
+
+A profile is data: no code runs from it. ``load_profile`` reads one and answers with every mistake at its place;
+``docs/intake.md`` describes the format. What a profile does to a row stands in ``ingest.rows.mapper``.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Annotated, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from app.errors import Invalid, NotFound
+from ingest.rows.messages import objection, problems_of
+from ingest.rows.ticket_in import HistoricalTicket, Reporter
+from ingest.rows.toml_text import read_toml
+from ingest.rows.values import MomentReader
+
+BUNDLED = Path(__file__).parent / "profiles"
+LONGEST = 256 * 1024
+"""Bytes of a profile."""
+
+MOMENT_FIELDS = (
+    "received_at",
+    "source_due_at",
+    "dispatched_at",
+    "accepted_at",
+    "completed_at",
+    "closed_at",
+    "voided_at",
+)
+NUMBER_FIELDS = ("latitude", "longitude")
+REPORTER_FIELDS = tuple(f"reporter.{name}" for name in Reporter.model_fields)
+_NOT_COLUMNS = {"reporter", "attributes", "source_flag", "source_verdict", "unit_path", "category_path", "grid_path"}
+TARGETS = (*(name for name in HistoricalTicket.model_fields if name not in _NOT_COLUMNS), *REPORTER_FIELDS)
+"""Every field that a column can be mapped to. Units, categories and grids may be mapped as trees instead."""
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+
+class Wording(_Part):
+    """A name in both languages."""
+
+    zh: str
+    en: str
+
+
+class SourceNamed(_Part):
+    """The source whose tickets these are, unless the importer is told another."""
+
+    code: Annotated[str, Field(min_length=1, max_length=64)]
+    zh: str
+    en: str
+
+
+class FileHints(_Part):
+    """What cannot be told from the file itself, or should not be guessed."""
+
+    encoding: str | None = None
+    delimiter: Annotated[str, Field(min_length=1, max_length=1)] | None = None
+    sheet: str | None = None
+
+
+def _columns(value: object) -> object:
+    if isinstance(value, str):
+        return {"columns": (value,)}
+    return {"columns": tuple(value)} if isinstance(value, list) else value
+
+
+class Columns(_Part):
+    """Where a value stands. ``columns``: names for the same column, the first that the header has counts. ``join``:
+    several columns put together, those that are empty left out. ``missing``: more words for "nothing" in this place.
+    ``shorten``: cut to what the field can hold, instead of refusing the row; an identifier keeps its beginning and a
+    hash of the whole, so that it still identifies."""
+
+    columns: tuple[str, ...] = ()
+    join: tuple[str, ...] = ()
+    separator: str = " · "
+    missing: tuple[str, ...] = ()
+    shorten: bool = False
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Columns:
+        if bool(self.columns) == bool(self.join):
+            raise objection(
+                "columns（取一列）与 join（几列相连）二者选一",
+                "give either columns (one value) or join (several together)",
+            )
+        return self
+
+    @property
+    def all_names(self) -> tuple[str, ...]:
+        """Every column name it may read."""
+        return self.columns + self.join
+
+
+Place = Annotated[Columns, BeforeValidator(_columns)]
+
+
+class Level(_Part):
+    """One level of a tree: ``code`` identifies, ``name`` is what it is called. Where only a name is known it is the
+    code too. One code with several spellings is one node: the first spelling that is not empty names it."""
+
+    code: Place | None = None
+    name: Place | None = None
+
+    @model_validator(mode="after")
+    def _something(self) -> Level:
+        if self.code is None and self.name is None:
+            raise objection("每一级至少要有代码列或名称列", "a level needs a code column or a name column")
+        return self
+
+
+class Tree(_Part):
+    """Levels from the root down. ``codes``: ``own`` where a level's code is unique by itself, ``path`` where it is
+    so only under its parent: then the parent's code and a slash stand before it."""
+
+    levels: Annotated[tuple[Level, ...], Field(min_length=1)]
+    codes: Literal["own", "path"] = "own"
+
+
+class Flag(_Part):
+    """True where the column holds one of ``is``."""
+
+    column: Place
+    words: Annotated[tuple[str, ...], Field(alias="is", min_length=1)]
+
+
+class Verdict(_Part):
+    """The source's own say on being on time. ``use``: ``rest`` where Duban must take it for want of moments,
+    ``compare`` where it is only held against them (and says nothing where there is no deadline). ``completes``: the
+    flags also tell completion: a row with either is completed, one with neither has the status ``otherwise``."""
+
+    on_time: Flag
+    late: Flag
+    use: Literal["rest", "compare"]
+    completes: bool = False
+    otherwise: Literal["received", "dispatched", "accepted"] = "received"
+
+
+class Profile(_Part):
+    """A mapping profile, checked. Tables are keyed by field, attribute or value, as the names say.
+
+    ``status_from_times``: where a row has no status, it stands where its moments tell that it has got to. In ``values``
+    the word ``*`` stands for every other, and an empty code for "leave the field out"."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
+    title: Wording
+    source: SourceNamed
+    time_zone: str
+    times: Annotated[tuple[str, ...], Field(min_length=1)] = ("iso",)
+    missing: tuple[str, ...] = ()
+    file: FileHints = FileHints()
+    fields: dict[str, Place]
+    constants: dict[str, str] = {}
+    status_from_times: bool = False
+    values: dict[str, dict[str, str]] = {}
+    unit: Tree | None = None
+    category: Tree | None = None
+    grid: Tree | None = None
+    verdict: Verdict | None = None
+    attributes: dict[str, Place] = {}
+    keep_rest: bool = False
+
+    @field_validator("time_zone")
+    @classmethod
+    def _known_zone(cls, value: str) -> str:
+        try:
+            ZoneInfo(value)
+        except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+            raise objection(
+                f"没有时区“{value}”，应形如 Asia/Shanghai", f"no such time zone {value!r}; write one like Asia/Shanghai"
+            ) from error
+        return value
+
+    @field_validator("times")
+    @classmethod
+    def _readable_times(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        try:
+            MomentReader(value, ZoneInfo("UTC"))
+        except ValueError as error:
+            raise objection(f"时间格式有误：{error}", str(error)) from error
+        return value
+
+    @model_validator(mode="after")
+    def _known_targets(self) -> Profile:
+        for table in ("fields", "constants", "values"):
+            unknown = sorted(set(getattr(self, table)) - set(TARGETS))
+            if unknown:
+                names = ", ".join(unknown)
+                raise objection(
+                    f"[{table}] 中不是工单字段：{names}", f"[{table}] maps to no field of a ticket: {names}"
+                )
+        lacking = [name for name in ("external_id", "title") if name not in self.fields]
+        if lacking:
+            raise objection(f"[fields] 必须映射 {'、'.join(lacking)}", f"[fields] must map {' and '.join(lacking)}")
+        twice = [name for name in ("unit", "category", "grid") if name in self.fields and getattr(self, name)]
+        if twice:
+            names = ", ".join(twice)
+            raise objection(f"{names} 既映射为字段又映射为树", f"{names}: mapped both as a field and as a tree")
+        return self
+
+    def places(self) -> Iterator[Columns]:
+        """Every place that the profile reads."""
+        yield from self.fields.values()
+        yield from self.attributes.values()
+        for tree in (self.unit, self.category, self.grid):
+            for level in tree.levels if tree else ():
+                yield from (place for place in (level.code, level.name) if place)
+        if self.verdict:
+            yield self.verdict.on_time.column
+            yield self.verdict.late.column
+
+    def column_names(self) -> list[str]:
+        """Every column name that the profile knows, each once."""
+        return list(dict.fromkeys(name for place in self.places() for name in place.all_names))
+
+    def known_columns(self, names: Sequence[str]) -> int:
+        """How many of these column names the profile knows; none where they lack what no ticket can do without, its
+        identifier or its title."""
+        have = {column_key(name) for name in names}
+        for field in ("external_id", "title"):
+            if not any(column_key(name) in have for name in self.fields[field].all_names):
+                return 0
+        return len(have & {column_key(name) for name in self.column_names()})
+
+
+_APART = re.compile(r"(?<=[\u3400-\u9fff]) (?=[\u3400-\u9fff])")
+"""Headings are set wider (``姓　　名``) and broken over lines to look well in their column."""
+
+
+def column_key(name: str) -> str:
+    """What two spellings of one column name have in common: width, case and white space do not tell them apart."""
+    plain = " ".join(unicodedata.normalize("NFKC", name).replace("\ufeff", "").split()).casefold()
+    return _APART.sub("", plain)
+
+
+def parse_profile(text: str) -> Profile:
+    """The profile in ``text``. Raises ``Invalid`` with a pointer for each mistake."""
+    return check_profile(read_toml(text))
+
+
+def check_profile(content: object) -> Profile:
+    """The profile that ``content``, read from TOML or JSON, is. Raises ``Invalid`` with a pointer for each mistake."""
+    try:
+        return Profile.model_validate(content)
+    except ValidationError as error:
+        raise Invalid(problems_of(error, Profile.model_fields)) from error
+
+
+def list_profiles(folders: Iterable[Path] = ()) -> list[Profile]:
+    """The bundled profiles and those in ``folders``, by name; one in a folder goes before a bundled one."""
+    found: dict[str, Profile] = {}
+    for folder in (BUNDLED, *folders):
+        for path in sorted(folder.glob("*.toml")):
+            found[path.stem] = _read(path)
+    return [found[name] for name in sorted(found)]
+
+
+def load_profile(name: str, folders: Iterable[Path] = ()) -> Profile:
+    """The profile called ``name``, or the one in the file ``name`` where that ends in ``.toml``. Raises ``NotFound``,
+    naming those there are, and ``Invalid`` for a profile with mistakes."""
+    if name.endswith(".toml"):
+        path = Path(name)
+        if not path.is_file():
+            raise NotFound(f"找不到配置文件 {path.name}", f"there is no profile file {path.name}")
+        return _read(path)
+    places = [*folders, BUNDLED]
+    known = sorted({path.stem for folder in places for path in folder.glob("*.toml")})
+    if name not in known:
+        raise NotFound(
+            f"没有名为 {name} 的映射配置，现有：{'、'.join(known)}",
+            f"no profile {name!r}; there are: {', '.join(known)}",
+        )
+    return _read(next(path for folder in places if (path := folder / f"{name}.toml").is_file()))
+
+
+def _read(path: Path) -> Profile:
+    if path.stat().st_size > LONGEST:
+        raise Invalid.at("", "映射配置文件过大", "the profile file is too large")
+    try:
+        return parse_profile(path.read_text(encoding="utf-8-sig"))
+    except UnicodeDecodeError as error:
+        raise Invalid.at("", "映射配置应为 UTF-8 编码", "a profile must be UTF-8") from error

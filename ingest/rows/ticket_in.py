@@ -1,0 +1,375 @@
+"""The ticket as it comes in: one model for every door (push, batch, import, feed, form).
+
+``TicketIn`` is the ticket as pushed, field by field as the contract has it. ``HistoricalTicket`` adds what a file of
+the past knows besides: names to create units, categories and grids from, the moments of its life, the source's verdict.
+Unknown fields are refused, so that a misspelt ``recieved_at`` is heard of; a source's own fields go in ``attributes``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import re
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any, Literal, NamedTuple, TypeVar
+
+import orjson
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    StringConstraints,
+    ValidationError,
+)
+
+from app.errors import BadRequest, FieldProblem, Invalid
+from ingest.rows.messages import problem, problems_of, refusal
+
+KIND_WORDS: Mapping[str, str] = {
+    "咨询": "consult",
+    "求助": "help",
+    "投诉": "complaint",
+    "举报": "report",
+    "建议": "suggestion",
+    "表扬": "praise",
+    "纠纷": "dispute",
+}
+"""The Chinese word of each kind, which every door takes as well as the English one."""
+
+TICKET_BYTES = 256 * 1024
+"""A ticket as JSON is refused beyond: the longest one, with every character escaped, is well below."""
+ATTRIBUTES_BYTES = 16 * 1024
+ATTRIBUTES_DEPTH = 5
+FIRST_YEAR, LAST_YEAR = 1970, 2100
+"""Moments outside are slips of a keyboard or a database's "no date" (1900-01-01). From one end to the other is little more than
+the span over which working days are counted (``app.domain.time.deadline_run``)."""
+CLOCK_TOLERANCE = timedelta(minutes=10)
+"""How far an upstream's clock may be ahead of ours before its ``received_at`` is refused."""
+
+_RFC3339 = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]+)?)?"
+    r"(?P<offset>[Zz]|[+-][0-9]{2}:?[0-9]{2})?"
+)
+_INT64 = range(-(2**63), 2**63)
+_NO_NUL = r"^[^\x00]*$"
+
+
+def _moment(value: object) -> datetime:
+    """An aware moment in UTC, from RFC 3339 text or an aware datetime."""
+    if isinstance(value, str):
+        match = _RFC3339.fullmatch(value.strip())
+        if match is None:
+            raise refusal("moment_format")
+        if match["offset"] is None:
+            raise refusal("moment_naive")
+        try:
+            value = datetime.fromisoformat(match[0].upper())
+        except ValueError as error:
+            raise refusal("moment_impossible") from error
+    elif not isinstance(value, datetime):
+        raise refusal("moment_type")
+    if value.tzinfo is None:
+        raise refusal("moment_naive")
+    try:
+        moment = value.astimezone(UTC)
+    except OverflowError as error:
+        raise refusal("moment_range", first=FIRST_YEAR, last=LAST_YEAR) from error
+    if not FIRST_YEAR <= moment.year <= LAST_YEAR:
+        raise refusal("moment_range", first=FIRST_YEAR, last=LAST_YEAR)
+    return moment
+
+
+def _attributes(value: dict[str, Any]) -> dict[str, Any] | None:
+    """The attributes unchanged, none where empty; refused where JSON in a database could not hold them."""
+    if not value:
+        return None
+    size = _size_of_texts(value)
+    if size is None:
+        for key, inner in value.items():
+            _check_attribute({key: inner}, [], ATTRIBUTES_DEPTH)
+        size = len(orjson.dumps(value))
+    if size > ATTRIBUTES_BYTES:
+        raise refusal("attributes_size", limit=ATTRIBUTES_BYTES, actual=size)
+    return value
+
+
+def _size_of_texts(value: dict[str, Any]) -> int | None:
+    """The length of attributes as JSON where all of them are storable texts, which nearly all are; none otherwise."""
+    for key, inner in value.items():
+        if type(inner) is not str or type(key) is not str or "\0" in inner or "\0" in key:
+            return None
+    try:
+        return len(orjson.dumps(value))
+    except orjson.JSONEncodeError:
+        return None  # a lone surrogate: the patient way says where
+
+
+def _check_attribute(value: Any, at: list[str | int], levels: int) -> None:
+    if isinstance(value, str):
+        _check_text(value, at)
+    elif value is None or isinstance(value, bool):
+        return
+    elif isinstance(value, int | float):
+        if not (value in _INT64 if isinstance(value, int) else math.isfinite(value)):
+            raise refusal("attributes_number", at)
+    elif not isinstance(value, dict | list):
+        raise refusal("attributes_type", at)
+    elif levels == 0:
+        raise refusal("attributes_depth", limit=ATTRIBUTES_DEPTH)
+    elif isinstance(value, dict):
+        for key, inner in value.items():
+            if not isinstance(key, str):
+                raise refusal("string_type", at)
+            _check_text(key, at)
+            _check_attribute(inner, [*at, key], levels - 1)
+    else:
+        for index, inner in enumerate(value):
+            _check_attribute(inner, [*at, index], levels - 1)
+
+
+def _check_text(value: str, at: list[str | int]) -> None:
+    if "\0" in value:
+        raise refusal("string_pattern_mismatch", at)
+    if value.isascii():
+        return
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        raise refusal("string_unicode", at) from error
+
+
+def _none_if_empty(value: str) -> str | None:
+    return value or None
+
+
+def _normal_if_null(value: object) -> object:
+    return "normal" if value is None else value
+
+
+def _kind(value: str) -> str:
+    return KIND_WORDS.get(value, value)
+
+
+_Required = StringConstraints(strip_whitespace=True, min_length=1, pattern=_NO_NUL)
+_Optional = StringConstraints(strip_whitespace=True, pattern=_NO_NUL)
+_Empty = AfterValidator(_none_if_empty)
+
+Text40 = Annotated[str, _Optional, Field(max_length=40), _Empty]
+Text64 = Annotated[str, _Optional, Field(max_length=64), _Empty]
+Text100 = Annotated[str, _Optional, Field(max_length=100), _Empty]
+Text200 = Annotated[str, _Optional, Field(max_length=200), _Empty]
+Text500 = Annotated[str, _Optional, Field(max_length=500), _Empty]
+Text10000 = Annotated[str, _Optional, Field(max_length=10_000), _Empty]
+Moment = Annotated[datetime, PlainValidator(_moment, json_schema_input_type=datetime)]
+Attributes = Annotated[dict[str, Any], AfterValidator(_attributes)]
+Kind = Annotated[
+    Literal[
+        "consult", "help", "complaint", "report", "suggestion", "praise", "dispute",
+        "咨询", "求助", "投诉", "举报", "建议", "表扬", "纠纷",
+    ],
+    AfterValidator(_kind),
+]  # fmt: skip
+Satisfaction = Literal["very_satisfied", "satisfied", "basically_satisfied", "dissatisfied", "very_dissatisfied"]
+
+
+class Reporter(BaseModel):
+    """Who reported: each part may be missing; all are personal data."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: Text100 | None = None
+    phone: Text40 | None = None
+    id_number: Text40 | None = None
+
+
+class TicketIn(BaseModel):
+    """A ticket as pushed (contract: "A ticket as pushed"). Moments are aware and in UTC once validated; text is
+    trimmed, and empty optional text is none, so that a retry that spells "nothing" differently is still a retry."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    external_id: Annotated[str, _Required, Field(max_length=64)]
+    title: Annotated[str, _Required, Field(max_length=200)]
+    content: Text10000 | None = None
+    kind: Kind | None = None
+    category: Text200 | None = Field(default=None, description="code, or name where no code is known")
+    priority: Annotated[Literal["normal", "urgent", "emergency"], BeforeValidator(_normal_if_null)] = "normal"
+    severity: Literal["ordinary", "major", "grave"] | None = None
+    received_at: Moment | None = None
+    source_due_at: Moment | None = None
+    reporter: Reporter | None = None
+    address: Text500 | None = None
+    latitude: Annotated[float, Field(ge=-90, le=90, allow_inf_nan=False, strict=True)] | None = None
+    longitude: Annotated[float, Field(ge=-180, le=180, allow_inf_nan=False, strict=True)] | None = None
+    grid: Text200 | None = Field(default=None, description="code, or name where no code is known")
+    unit: Text200 | None = Field(default=None, description="code, or name where no code is known")
+    parent_external_id: Text64 | None = None
+    attributes: Attributes | None = None
+
+
+class Named(NamedTuple):
+    """A node of a tree that the importer makes where its code is missing."""
+
+    code: str
+    name: str
+
+
+class HistoricalTicket(TicketIn):
+    """A ticket of the past, with all that its source knows of its life.
+
+    ``unit_path``, ``category_path`` and ``grid_path`` run from the root to the node whose code stands in ``unit``,
+    ``category`` or ``grid``; nodes missing in Duban are made from them. ``status`` is where the ticket stands now.
+
+    ``source_flag`` is what the source says of on time or late, kept for comparison. ``source_verdict`` is the same
+    where Duban must *rest* on it: the ticket is completed and its times cannot tell (metrics, "Facts").
+    ``completed_at`` may be missing on a completed ticket, exactly where the source gives no such moment.
+    """
+
+    status: Literal["received", "dispatched", "accepted", "completed", "closed", "void"] = "received"
+    dispatched_at: Moment | None = None
+    accepted_at: Moment | None = None
+    completed_at: Moment | None = None
+    closed_at: Moment | None = None
+    voided_at: Moment | None = None
+    source_flag: Literal["on_time", "late"] | None = None
+    source_verdict: Literal["on_time", "late"] | None = None
+    result: Text10000 | None = None
+    satisfaction: Satisfaction | None = None
+    unit_path: tuple[Named, ...] = ()
+    category_path: tuple[Named, ...] = ()
+    grid_path: tuple[Named, ...] = ()
+
+    def verdict(self) -> Literal["on_time", "late"] | None:
+        """On time or late by the source's own deadline and moments; failing those, by its verdict; none where neither
+        can tell, or the ticket is not completed."""
+        if self.status not in ("completed", "closed"):
+            return None
+        if self.completed_at is not None and self.source_due_at is not None:
+            return "on_time" if self.completed_at <= self.source_due_at else "late"
+        return self.source_verdict
+
+
+Packed = tuple[type[TicketIn], dict[str, Any]]
+
+
+def packed(ticket: TicketIn) -> Packed:
+    """The ticket as plain values, for the way to another process of ours."""
+    said = ticket.__dict__
+    reporter = said["reporter"]
+    return type(ticket), said if reporter is None else {**said, "reporter": reporter.__dict__}
+
+
+def unpacked(kind: type[TicketIn], said: dict[str, Any]) -> TicketIn:
+    """The ticket again, which is not validated a second time. ``said`` is the ticket's from now on."""
+    if said["reporter"] is not None:
+        said["reporter"] = _again(Reporter, said["reporter"])
+    return _again(kind, said)
+
+
+_Model = TypeVar("_Model", bound=BaseModel)
+_UNSAID: Mapping[Any, Any] = {
+    "__pydantic_fields_set__": set(),  # one for all: these models are frozen
+    "__pydantic_extra__": None,
+    "__pydantic_private__": None,
+}
+
+
+def _again(kind: type[_Model], said: dict[str, Any]) -> _Model:
+    model = kind.__new__(kind)
+    model.__setstate__({"__dict__": said, **_UNSAID})
+    return model
+
+
+def validate_ticket(raw: bytes | str | Mapping[str, Any], *, now: datetime | None = None) -> TicketIn:
+    """The ticket in ``raw``: a JSON document, or an object already parsed.
+
+    With ``now``, a ``received_at`` more than ``CLOCK_TOLERANCE`` ahead of it is refused too. Raises ``Invalid`` with a
+    JSON pointer for each problem, and ``BadRequest`` where ``raw`` is not JSON at all.
+    """
+    try:
+        ticket = _validate(raw)
+    except ValidationError as error:
+        raise Invalid(problems_of(error, TicketIn.model_fields)) from error
+    if now is not None:
+        early = future_problem(ticket, now)
+        if early is not None:
+            raise Invalid([early])
+    return ticket
+
+
+def future_problem(ticket: TicketIn, now: datetime) -> FieldProblem | None:
+    """What is wrong with a ``received_at`` more than ``CLOCK_TOLERANCE`` after ``now``; nothing otherwise."""
+    if ticket.received_at is None or ticket.received_at <= now + CLOCK_TOLERANCE:
+        return None
+    return problem("moment_future", ["received_at"], minutes=CLOCK_TOLERANCE // timedelta(minutes=1))
+
+
+def _validate(raw: bytes | str | Mapping[str, Any]) -> TicketIn:
+    if not isinstance(raw, bytes | str):
+        return TicketIn.model_validate(raw)
+    try:
+        return TicketIn.model_validate_json(raw)
+    except ValidationError as error:
+        if error.errors(include_url=False, include_input=False)[0]["type"] != "json_invalid":
+            raise
+    # The fast parser refuses a lone surrogate, or nesting beyond its own limit, without saying in which field. The
+    # patient one reads them, so that validation can name the place; what it cannot read either is not JSON.
+    return TicketIn.model_validate(parse_json(raw))
+
+
+def parse_json(raw: bytes | str) -> Any:
+    """The JSON document ``raw``; raises BadRequest, with the place, where it is none."""
+    try:
+        return json.loads(raw.decode("utf-8-sig") if isinstance(raw, bytes) else raw.removeprefix("\ufeff"))
+    except json.JSONDecodeError as error:
+        where = (error.lineno, error.colno)
+        raise BadRequest(
+            f"不是合法的 JSON（第 {where[0]} 行第 {where[1]} 列）",
+            f"not valid JSON (line {where[0]} column {where[1]})",
+        ) from error
+    except UnicodeDecodeError as error:
+        raise BadRequest(
+            f"JSON 应为 UTF-8 编码（第 {error.start} 字节处不是）", f"JSON must be UTF-8 (byte {error.start} is not)"
+        ) from error
+    except (RecursionError, ValueError) as error:
+        raise BadRequest("JSON 嵌套过深或数字过长", "JSON nested too deeply, or with a number too long") from error
+
+
+def canonical(ticket: TicketIn) -> dict[str, Any]:
+    """The content of ``ticket`` as a flat object of what was said: no nulls, no defaults, moments as UTC text, the
+    reporter's parts as ``reporter.phone`` and so on. Two tickets with equal canonical content are the same content."""
+    said = ticket.__dict__
+    flat: dict[str, Any] = {name: said[name] for name in _PLAIN_FIELDS if said[name] is not None}
+    for name in _MOMENT_FIELDS:
+        if said[name] is not None:
+            flat[name] = said[name].isoformat()
+    if said["priority"] != "normal":
+        flat["priority"] = said["priority"]
+    if said["reporter"] is not None:
+        parts = said["reporter"].__dict__
+        flat.update((f"reporter.{part}", parts[part]) for part in _REPORTER_FIELDS if parts[part] is not None)
+    return flat
+
+
+_REPORTER_FIELDS: Sequence[str] = tuple(Reporter.model_fields)
+_MOMENT_FIELDS = ("received_at", "source_due_at")
+_PLAIN_FIELDS: Sequence[str] = tuple(
+    name for name in TicketIn.model_fields if name not in (*_MOMENT_FIELDS, "priority", "reporter")
+)
+
+
+def fingerprint(ticket: TicketIn) -> str:
+    """SHA-256, in hex, of the canonical content: tells a retry (same content) from a change (other content)."""
+    return hashlib.sha256(orjson.dumps(canonical(ticket), option=orjson.OPT_SORT_KEYS)).hexdigest()
+
+
+def differing_fields(one: TicketIn | Mapping[str, Any], other: TicketIn | Mapping[str, Any]) -> list[str]:
+    """The names of the fields in which two tickets (or canonical contents) differ, such as ``reporter.phone``."""
+    a = canonical(one) if isinstance(one, TicketIn) else one
+    b = canonical(other) if isinstance(other, TicketIn) else other
+    return sorted(name for name in a.keys() | b.keys() if a.get(name) != b.get(name))

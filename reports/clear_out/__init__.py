@@ -1,0 +1,1 @@
+"""The clear-out ledger of a month."""

@@ -1,0 +1,1 @@
+"""Editions: reports made, sealed, stored and compared."""

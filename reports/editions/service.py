@@ -1,0 +1,395 @@
+"""Making, keeping and reading reports. What pages, the API, the command line and the scheduled jobs call.
+
+    produce(runtime, who, kind, period, …)  →  Published     make, keep, and say whether that was anything new
+    list_reports / get / figures / tickets / download        read, within what ``who`` may see
+    clear_out(…)                                             a month's list, as it is lived with
+
+A report is worked out in a reading session, which may take seconds, and kept in a short writing one, so that no push has
+to wait for a report. Nothing here commits; ``produce`` alone opens sessions. All of it is work for a thread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import select, text
+from sqlmodel import Session, col
+
+from app.errors import Invalid, NotFound
+from app.models import ClearOutList, Report, Ticket
+from app.runtime import Runtime
+from app.security.permissions import require
+from app.security.principal import Principal
+from app.services.core.reference import Node, Reference
+from app.services.core.views import moment, ticket_view
+from app.services.tickets.change import may_see
+from app.store import tickets as store
+from reports.clear_out import ledger
+from reports.editions import store as editions
+from reports.editions.make import make
+from reports.editions.store import RUNNING, Draft
+from reports.figures.body import tickets_behind
+from reports.period import Period, parse_period
+from reports.render import file_name, render
+
+_SHOWN = ("id", "kind", "period", "scope", "edition", "start_at", "end_at", "as_of", "definitions_version", "hash",
+          "created_at", "created_by")  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """What ``produce`` made: the report's id and document, and whether it is new (else there was an equal edition)."""
+
+    id: int
+    document: dict[str, Any]
+    created: bool
+
+
+@dataclass(frozen=True, slots=True)
+class TicketsBehind:
+    """One page of the tickets that a figure counts. ``total`` is what the figure says; ``next`` the id to go on after."""
+
+    items: list[dict[str, Any]]
+    total: int
+    next: int | None
+
+
+# ------------------------------------------------------------------------------------------------------------ making
+
+
+def produce(
+    runtime: Runtime,
+    who: Principal,
+    kind: str,
+    period: str,
+    *,
+    now: datetime,
+    unit: str | None = None,
+    as_of: datetime | None = None,
+) -> Published:
+    """Make the report of ``kind`` and ``period`` (``2024-03-15``, ``2024-W11``, ``2024-03``, ``2024-03-01..2024-03-15``)
+    and keep it; for pages, the API, the command line and the jobs.
+
+    ``unit``: the code of the unit it is about, with all below it. ``as_of`` defaults to ``now``; before the period's end
+    it gives a running report. Raises Forbidden, Invalid (``/kind``, ``/period``, ``/scope``, ``/as_of``), BalanceBroken.
+    """
+    require(who, "reports.make")
+    with snapshot(runtime) as (session, ref):
+        asked = _period(kind, period, runtime, now, as_of)
+        root = _unit(ref, unit)
+        if kind == "clear-out":
+            return _clear_out_list(runtime, session, ref, asked, root, now, as_of, who)
+        draft = make(session, ref, asked, as_of or now, unit=root, relapse_days=runtime.settings.relapse_days)
+    with runtime.database.write() as session:
+        report, created = publish(session, draft, now, who.actor)
+        return _published(report, created)
+
+
+def _published(report: Report, created: bool) -> Published:
+    assert report.id is not None
+    return Published(report.id, editions.document(report), created)
+
+
+@contextmanager
+def snapshot(runtime: Runtime) -> Iterator[tuple[Session, Reference]]:
+    """A session that sees one state of the data through all its questions, with the reference data in force."""
+    with runtime.database.read() as session:
+        if runtime.database.is_postgresql:
+            session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
+        yield session, runtime.reference.get(session)
+
+
+def _period(kind: str, period: str, runtime: Runtime, now: datetime, as_of: datetime | None) -> Period:
+    asked = parse_period(kind, period, runtime.settings.time_zone)
+    if as_of is not None and as_of > now:
+        raise Invalid.at("/as_of", "统计时点不能晚于现在", "as_of cannot be later than now")
+    if (as_of or now).astimezone(UTC) < asked.start.astimezone(UTC):
+        raise Invalid.at(
+            "/as_of" if as_of else "/period",
+            f"统计时点早于期初 {asked.start.isoformat()}，尚无可统计",
+            f"as_of is before the period's start {asked.start.isoformat()}: there is nothing to count yet",
+        )
+    return asked
+
+
+def _unit(ref: Reference, code: str | None) -> Node | None:
+    if not code:
+        return None
+    node = ref.unit_by_code(code)
+    if node is None:
+        raise Invalid.at("/scope", f"没有编码为 {code!r} 的责任单位", f"no unit has the code {code!r}")
+    return node
+
+
+# ----------------------------------------------------------------------------------------------------------- keeping
+
+
+def publish(session: Session, draft: Draft, now: datetime, actor: str) -> tuple[Report, bool]:
+    """Keep ``draft``: (the report, whether it is new).
+
+    Where an edition of the same kind, period and scope has the same facts and figures, that edition is the answer and
+    nothing is written. Where later data changed them, edition n+1 is made beside it as a correction (更正), with the
+    difference. A running report has the number 0, is no edition, and makes way for the next one.
+    """
+    _wait_for_turn(session, draft)
+    query = select(Report).where(
+        col(Report.kind) == draft.period.kind, col(Report.period) == draft.period.key, col(Report.scope) == draft.scope
+    )
+    kept = list(session.execute(query.order_by(col(Report.edition).desc())).scalars())
+    running = next((report for report in kept if report.edition == RUNNING), None)
+    if draft.running:
+        sealed = editions.seal(draft, RUNNING, now, actor)
+        if running is None:
+            return _add(session, sealed), True
+        same = editions.difference(running, draft) is None
+        for name in ("as_of", "definitions_version", "hash", "body", "facts", "created_at", "created_by"):
+            setattr(running, name, getattr(sealed, name))
+        return _add(session, running), not same
+    before = [report for report in kept if report.edition > RUNNING]
+    differences = []
+    for report in before:
+        changed = editions.difference(report, draft)
+        if changed is None:
+            return report, False
+        differences.append(changed)
+    edition = before[0].edition + 1 if before else 1
+    return _add(session, editions.seal(draft, edition, now, actor, differences[0] if differences else None)), True
+
+
+def _add(session: Session, report: Report) -> Report:
+    session.add(report)
+    session.flush()
+    return report
+
+
+def _wait_for_turn(session: Session, draft: Draft) -> None:
+    """Two processes that publish the same report come one after the other (on SQLite all writers do)."""
+    if session.get_bind().dialect.name == "postgresql":
+        key = f"report {draft.period.kind} {draft.period.key} {draft.scope}"
+        session.execute(text("SELECT pg_advisory_xact_lock(hashtextextended(:key, 0))"), {"key": key})
+
+
+def _clear_out_list(
+    runtime: Runtime,
+    session: Session,
+    ref: Reference,
+    period: Period,
+    root: Node | None,
+    now: datetime,
+    as_of: datetime | None,
+    who: Principal,
+) -> Published:
+    """Freeze the month's list where it is not frozen yet; for a unit, its part of the list, sealed for itself."""
+    whole = ledger.frozen(session, period.key)
+    created = False
+    if whole is None:
+        listed = ledger.draft(session, ref, period, as_of or now, relapse_days=runtime.settings.relapse_days)
+        session.rollback()  # the reading is done: on SQLite a reader would keep the log from being written back
+        with runtime.database.write() as writing:
+            if listed.report.running:
+                part = _part(listed.report, root, ref) if root else listed.report
+                return _published(*publish(writing, part, now, who.actor))
+            whole, created = ledger.freeze(writing, listed, now, who.actor)
+    if root is not None:
+        sealed = Draft(period, whole.as_of, "", dict(whole.body), editions.from_parquet(whole.facts))
+        with runtime.database.write() as writing:
+            whole, created = publish(writing, _part(sealed, root, ref), now, who.actor)
+    with runtime.database.read() as reading:
+        document = ledger.overlay(reading, editions.document(whole), now, runtime.settings.zone)
+    assert whole.id is not None
+    return Published(whole.id, document, created)
+
+
+def _part(draft: Draft, root: Node, ref: Reference) -> Draft:
+    body = ledger.narrowed(draft.body, root, ref)
+    wanted = [item["ticket_id"] for item in body["items"]]
+    return Draft(draft.period, draft.as_of, root.code, body, draft.facts[draft.facts["ticket_id"].isin(wanted)])
+
+
+# ----------------------------------------------------------------------------------------------------------- reading
+
+
+def may_read(who: Principal, scope: str, ref: Reference) -> bool:
+    """Whether ``who`` may see reports of ``scope``: a unit its own and those of the units below it, others all."""
+    if who.role != "unit":
+        return True
+    node = ref.unit_by_code(scope) if scope else None
+    return node is not None and who.unit_path is not None and node.path.startswith(who.unit_path)
+
+
+def list_reports(
+    session: Session,
+    ref: Reference,
+    who: Principal,
+    *,
+    kind: str | None = None,
+    period: str | None = None,
+    scope: str | None = None,
+    before: int | None = None,
+    limit: int = 50,
+    zone: Any = UTC,
+) -> list[dict[str, Any]]:
+    """Reports that ``who`` may see, newest first, without their figures; for lists. ``scope`` is the code of a unit,
+    ``""`` for the whole; ``before`` an id."""
+    require(who, "reports.see")
+    columns: list[Any] = [getattr(Report, name) for name in _SHOWN]
+    query = select(*columns, col(Report.difference).is_not(None).label("correction")).order_by(col(Report.id).desc())
+    for column, value in ((col(Report.kind), kind), (col(Report.period), period), (col(Report.scope), scope)):
+        if value is not None:
+            query = query.where(column == value)
+    if who.role == "unit":
+        query = query.where(col(Report.scope).in_([n.code for n in ref.units.values() if may_read(who, n.code, ref)]))
+    if before is not None:
+        query = query.where(col(Report.id) < before)
+    return [_row_view(row, zone) for row in session.execute(query.limit(limit)).mappings()]
+
+
+def _row_view(row: Mapping[str, Any] | Any, zone: Any) -> dict[str, Any]:
+    found = {name: row[name] for name in _SHOWN} | {"correction": bool(row["correction"])}
+    for name in ("start_at", "end_at", "as_of", "created_at"):
+        found[name] = moment(found[name], zone)
+    found["start"], found["end"] = found.pop("start_at"), found.pop("end_at")
+    found["scope"] = {"unit": found["scope"] or None}
+    found["running"] = found["edition"] == RUNNING
+    return found
+
+
+def get(session: Session, ref: Reference, who: Principal, report_id: int) -> Report:
+    """The report, if ``who`` may see it; raises NotFound otherwise, Forbidden to a role that reads no reports."""
+    require(who, "reports.see")
+    report = session.get(Report, report_id)
+    if report is None or not may_read(who, report.scope, ref):
+        raise NotFound(f"没有编号为 {report_id} 的报表", f"no report has the id {report_id}")
+    return report
+
+
+def document(session: Session, report: Report, now: datetime, zone: Any) -> dict[str, Any]:
+    """The document of the contract: as sealed; a clear-out list with leader, measures and state as they stand now."""
+    found = editions.document(report)
+    return ledger.overlay(session, found, now, zone) if report.kind == "clear-out" else found
+
+
+def view(session: Session, report: Report, now: datetime, zone: Any) -> dict[str, Any]:
+    """The document, and what is known about the edition: id, when and by whom it was made, what it corrects."""
+    about = {
+        "id": report.id,
+        "created_at": moment(report.created_at, zone),
+        "created_by": report.created_by,
+        "difference": report.difference,
+    }
+    return {**document(session, report, now, zone), **about}
+
+
+def figures(report: Report, group: str | None = None) -> dict[str, Any]:
+    """The figures of the whole, or of one ``group`` (``unit:GA``), with those of earlier periods beside them."""
+    body = editions.document(report)
+    source = editions.row_of(body, group) if group else body
+    names = ("kind", "period", "as_of", "scope", "edition", "definitions_version")
+    return {
+        **{name: body[name] for name in names},
+        "group": group or None,
+        "figures": source.get("figures") or {},
+        "compare": source.get("compare") or {},
+    }
+
+
+def tickets(
+    session: Session,
+    ref: Reference,
+    who: Principal,
+    report: Report,
+    figure: str,
+    *,
+    group: str | None = None,
+    part: str = "numerator",
+    after: int | None = None,
+    limit: int = 50,
+    now: datetime,
+    zone: Any,
+) -> TicketsBehind:
+    """The tickets that ``figure`` counts, by ascending id: as many as it says, each as it stands now.
+
+    ``group`` is ``dimension:code``, ``part`` numerator or denominator. Of a clear-out list the figure is ``listed``, the
+    group ``reason:overdue`` or ``unit:CODE``. A ticket that has gone to a unit whose tickets ``who`` may not see is
+    still counted and listed, without what the citizen said.
+    """
+    if report.kind == "clear-out":
+        ids = _listed_ids(editions.document(report), figure, group)
+    else:
+        if group:
+            editions.row_of(editions.document(report), group)
+        sealed = editions.behind(report)
+        ids = tickets_behind(sealed.facts, sealed.period, sealed.as_of, figure, group, part)
+    rest = ids if after is None else [key for key in ids if key > after]
+    wanted = rest[:limit]
+    rows = {row.id: row for row in session.execute(select(Ticket).where(col(Ticket.id).in_(wanted))).scalars()}
+    deadlines = store.deadlines_of(session, wanted)
+    items = []
+    for key in wanted:
+        seen = ticket_view(rows[key], deadlines[key], ref, now, zone)
+        if not may_see(who, rows[key], ref):
+            seen |= dict.fromkeys(("title", "content", "reporter", "address", "latitude", "longitude", "result"))
+            seen["attributes"] = {}
+        items.append(seen)
+    return TicketsBehind(items, len(ids), wanted[-1] if len(rest) > limit else None)
+
+
+def _listed_ids(body: Mapping[str, Any], figure: str, group: str | None) -> list[int]:
+    if figure != "listed":
+        raise Invalid.at("/figure", "清零清单只有 listed 一项", "a clear-out list has the figure `listed` alone")
+    dimension, _, code = (group or "").partition(":")
+    if dimension == "reason":
+        items = [item for item in body["items"] if code in {reason["code"] for reason in item["reasons"]}]
+    elif dimension == "unit":
+        items = [item for item in body["items"] if (item["unit"]["code"] if item["unit"] else "") == code]
+    elif not group:
+        items = body["items"]
+    else:
+        raise Invalid.at("/group", f"“{group}”不是分组", f"{group!r} is no group; one like unit:CODE or reason:overdue")
+    return sorted(item["ticket_id"] for item in items)
+
+
+def download(session: Session, report: Report, format_: str, path: Path, *, lang: str, now: datetime, zone: Any) -> str:
+    """Write the report to ``path`` as json, csv or xlsx; the name it should be saved under. Takes seconds for a workbook
+    of many tickets. Raises Invalid at ``/format``."""
+    found = document(session, report, now, zone)
+    facts = editions.behind(report) if format_ == "xlsx" and report.kind != "clear-out" else None
+    render(found, format_, path, lang=lang, behind=facts)
+    return file_name(found, format_)
+
+
+def clear_out(
+    session: Session, ref: Reference, who: Principal, month: str, *, unit: str | None = None, now: datetime, zone: Any
+) -> dict[str, Any]:
+    """The frozen list of ``month`` as it is lived with, for pages and the API: a unit sees the part of its subtree.
+
+    ``unit`` narrows it further. Raises Invalid for what is no month, NotFound for one that has no list yet.
+    """
+    require(who, "clear_out.see")
+    parse_period("clear-out", month, "UTC")
+    report = ledger.frozen(session, month)
+    if report is None:
+        raise NotFound(
+            f"{month} 没有清零清单；清单在次月 1 日冻结，也可用 duban report clear-out {month} 生成",
+            f"{month} has no clear-out list; it is frozen on the first day of the next month, "
+            f"or by `duban report clear-out {month}`",
+        )
+    found = ledger.overlay(session, editions.document(report), now, zone)
+    root = _unit(ref, unit)
+    if who.role == "unit":
+        own = ref.units.get(who.unit_id) if who.unit_id is not None else None
+        if own is None or (root is not None and not root.path.startswith(own.path)):
+            raise NotFound("没有这个范围的清单", "there is no list of that scope")
+        root = root or own
+    found["id"] = report.id
+    return ledger.narrowed(found, root, ref) if root else found
+
+
+def clear_out_months(session: Session) -> list[str]:
+    """The months that have a list, the latest first; for pages."""
+    return list(session.execute(select(col(ClearOutList.month)).order_by(col(ClearOutList.month).desc())).scalars())

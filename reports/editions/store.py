@@ -1,0 +1,222 @@
+"""Editions: a report sealed with its facts and a hash, read back as it was, and held against what is known now.
+
+The hash of an edition is SHA-256 over its body as canonical JSON (UTF-8, keys sorted, no white space), a line break, and
+the SHA-256 of its facts (Parquet) in hexadecimal. ``verify`` works it out again from what is stored.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import orjson
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from app.errors import DubanError, Invalid
+from app.models import Report
+from reports.facts.frame import COLUMNS, conform
+from reports.metrics import BY_KEY, definitions_version
+from reports.period import Period, parse_period
+from reports.render.xlsx import Behind
+
+RUNNING = 0
+"""The number of the one edition that may be replaced: of a period that had not ended at its ``as_of``."""
+TICKETS_TOLD = 1_000
+"""So many changed tickets a difference spells out; it counts all of them."""
+
+_FIELDS = (
+    "kind", "period", "start", "end", "as_of", "time_zone", "scope", "running", "edition", "hash",
+    "definitions_version", "settings", "summary",
+    "figures", "by_unit", "by_category", "by_source", "by_kind", "by_grid", "by_priority", "series", "compare",
+    "compared_with", "balance", "verdicts_from_source", "items", "ticket_id", "code", "name", "name_en", "parent", "depth",
+    "received_directly", "previous", "last_year", "tier", "ranking", "value", "numerator", "denominator", "n",
+)  # fmt: skip
+_ORDER = {name: at for at, name in enumerate((*_FIELDS, *BY_KEY))}
+
+
+class EditionBroken(DubanError):
+    """A sealed report is no longer what was sealed: ``expected`` is the hash it carries, ``found`` what it has now."""
+
+    code = "edition-broken"
+    title_zh = "报表与封存时不符"
+    title_en = "The report is not what was sealed"
+
+    def __init__(self, name: str, expected: str, found: str) -> None:
+        super().__init__(
+            f"{name}：封存时校验码 {expected}，现为 {found}", f"{name}: sealed with {expected}, but it is {found} now"
+        )
+        self.expected, self.found = expected, found
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A report that was worked out and is not sealed. ``scope`` is the code of a unit, empty for the whole; ``body`` the
+    document of the contract without ``edition`` and ``hash``; ``facts`` one row for each ticket it touches."""
+
+    period: Period
+    as_of: datetime
+    scope: str
+    body: dict[str, Any]
+    facts: pd.DataFrame
+
+    @property
+    def running(self) -> bool:
+        """Whether the period had not ended yet at ``as_of``."""
+        return self.as_of.astimezone(UTC) < self.period.end.astimezone(UTC)
+
+
+def seal(draft: Draft, edition: int, now: datetime, actor: str, difference: dict[str, Any] | None = None) -> Report:
+    """``draft`` as an edition ready to be stored, with its hash."""
+    facts = to_parquet(draft.facts)
+    body = {**draft.body, "edition": edition}
+    body.pop("hash", None)
+    return Report(
+        kind=draft.period.kind,
+        period=draft.period.key,
+        scope=draft.scope,
+        edition=edition,
+        start_at=draft.period.start.astimezone(UTC),
+        end_at=draft.period.end.astimezone(UTC),
+        as_of=draft.as_of.astimezone(UTC),
+        definitions_version=definitions_version(),
+        hash=hash_of(body, facts),
+        body=body,
+        difference=difference,
+        facts=facts,
+        created_at=now,
+        created_by=actor,
+    )
+
+
+def hash_of(body: Mapping[str, Any], facts: bytes) -> str:
+    """The hash of a body (without its own hash) and its facts, as 64 hexadecimal digits."""
+    canonical = orjson.dumps(body, option=orjson.OPT_SORT_KEYS)
+    return hashlib.sha256(canonical + b"\n" + hashlib.sha256(facts).hexdigest().encode()).hexdigest()
+
+
+def verify(report: Report) -> None:
+    """Work the hash of a stored edition out again. Raises EditionBroken where it is another one."""
+    found = hash_of(report.body, report.facts)
+    if found != report.hash:
+        name = f"{report.kind} {report.period} {report.scope}".strip() + f" #{report.edition}"
+        raise EditionBroken(name, report.hash, found)
+
+
+def document(report: Report) -> dict[str, Any]:
+    """The document of the contract of a stored edition, its keys in the contract's order whatever the database did."""
+    return _in_order({**report.body, "hash": report.hash})  # type: ignore[no-any-return]
+
+
+def behind(report: Report) -> Behind:
+    """The facts of a stored edition, with what they are about."""
+    zone = report.body["time_zone"]
+    return Behind(from_parquet(report.facts), parse_period(report.kind, report.period, zone), report.as_of)
+
+
+def _in_order(value: Any) -> Any:
+    """PostgreSQL keeps the keys of a document in an order of its own; here they stand as a reader expects them."""
+    if isinstance(value, dict):
+        return {key: _in_order(value[key]) for key in sorted(value, key=lambda key: _ORDER.get(key, len(_ORDER)))}
+    return [_in_order(each) for each in value] if isinstance(value, list) else value
+
+
+# ------------------------------------------------------------------------------------------------ facts as Parquet
+
+
+def to_parquet(facts: pd.DataFrame) -> bytes:
+    """Conforming facts as Parquet (zstd), by ascending ticket id: the same facts give the same bytes."""
+    ordered = conform(facts.sort_values("ticket_id", kind="stable"))
+    buffer = io.BytesIO()
+    pq.write_table(pa.Table.from_pandas(ordered, preserve_index=False), buffer, compression="zstd")
+    return buffer.getvalue()
+
+
+def from_parquet(content: bytes) -> pd.DataFrame:
+    """The facts that ``to_parquet`` wrote; columns that have been added since are empty, ones given up are left out."""
+    frame = pq.read_table(io.BytesIO(content)).to_pandas()
+    return conform(frame[[name for name in frame.columns if name in COLUMNS]])
+
+
+# ------------------------------------------------------------------------------------------- one against the other
+
+
+def changed_tickets(old: pd.DataFrame, new: pd.DataFrame) -> list[dict[str, Any]]:
+    """How ``new`` facts differ from ``old``: one entry for each ticket that was added, removed or changed, by its id.
+
+    A changed one names each column with its old and new value, moments in RFC 3339 (UTC).
+    """
+    left, right = (frame.set_index("ticket_id", drop=False).sort_index() for frame in (old, new))
+    found = [_entry("added", right, key) for key in right.index.difference(left.index)]
+    found += [_entry("removed", left, key) for key in left.index.difference(right.index)]
+    both = left.index.intersection(right.index)
+    left, right = left.loc[both], right.loc[both]
+    differs = {name: _differs(left[name], right[name]) for name in COLUMNS}
+    for at in np.flatnonzero(np.logical_or.reduce(list(differs.values()))).tolist():
+        columns = {
+            name: [_plain(left[name].iat[at]), _plain(right[name].iat[at])]
+            for name, mask in differs.items()
+            if mask[at]
+        }
+        found.append(_entry("changed", right, both[at]) | {"columns": columns})
+    return sorted(found, key=lambda entry: entry["ticket_id"])
+
+
+def _entry(change: str, frame: pd.DataFrame, key: int) -> dict[str, Any]:
+    return {"ticket_id": int(key), "number": _plain(frame.at[key, "number"]), "change": change}
+
+
+def _differs(left: pd.Series, right: pd.Series) -> Any:
+    one, other = (column.astype(object).to_numpy() for column in (left, right))
+    missing, other_missing = pd.isna(one), pd.isna(other)
+    same = np.zeros(len(one), dtype=bool)
+    there = ~missing & ~other_missing
+    same[there] = (one[there] == other[there]).astype(bool)
+    return ~(same | (missing & other_missing))
+
+
+def _plain(value: Any) -> Any:
+    if pd.isna(value):
+        return None
+    if isinstance(value, pd.Timestamp):
+        return value.isoformat()
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def difference(before: Report, draft: Draft) -> dict[str, Any] | None:
+    """What a correction (更正) changes against the edition ``before``: figure by figure, and ticket by ticket.
+
+    None where facts and figures are the same. A ticket may change without changing a figure, and a figure without a
+    ticket (a deadline has passed since).
+    """
+    old, new = before.body.get("figures") or {}, draft.body.get("figures") or {}
+    figures = {
+        key: {"old": old.get(key), "new": new.get(key)}
+        for key in _in_order(dict.fromkeys([*old, *new]))
+        if old.get(key) != new.get(key)
+    }
+    tickets = changed_tickets(from_parquet(before.facts), conform(draft.facts))
+    if not figures and not tickets:
+        return None
+    return {
+        "from_edition": before.edition,
+        "from_as_of": before.body["as_of"],
+        "figures": figures,
+        "tickets": {"count": len(tickets), "items": tickets[:TICKETS_TOLD]},
+    }
+
+
+def row_of(body: Mapping[str, Any], group: str) -> Mapping[str, Any]:
+    """The row of ``group`` in a report; raises Invalid where it has none."""
+    dimension, _, code = group.partition(":")
+    found = next((row for row in body.get(f"by_{dimension}") or () if row["code"] == code), None)
+    if found is None:
+        zh, en = f"报表中没有分组“{group}”", f"the report has no group {group!r}; one is like unit:CODE"
+        raise Invalid.at("/group", zh, en)
+    return found  # type: ignore[no-any-return]  # JSON

@@ -1,0 +1,1 @@
+"""Facts: one row per ticket that a period touches, as of a moment."""

@@ -1,0 +1,1 @@
+"""Figures: the registry counted over facts."""

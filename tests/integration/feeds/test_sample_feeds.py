@@ -1,0 +1,101 @@
+"""The sample feeds: pulls, a failed one, a comparison that found something, and rows refused, all by the real services."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from pydantic import SecretStr
+from sqlalchemy import select
+from sqlmodel import col
+
+from app import demo
+from app.config import Settings
+from app.models import FeedPull, Reject, Ticket
+from app.runtime import Runtime
+from app.security.principal import SYSTEM
+from app.services.intake import feeds, rejects
+from app.services.supervision.sweep import sweep
+from ingest.connectors.http import Pace
+from ingest.devtools.sample import HOTLINE, STREET, tell_feeds
+from ingest.feeds.pull import pull
+from ingest.feeds.run import Pulled
+from ingest.rejects import retry
+
+NOW = datetime.fromisoformat("2026-11-24T11:20:00+08:00")
+
+
+@contextmanager
+def told(url: str, folder: Path) -> Iterator[Runtime]:
+    """A database with a day of sample tickets and the sample feeds."""
+    runtime = Runtime.open(Settings(database_url=SecretStr(url), data_dir=folder), NOW)
+    try:
+        demo.fill(runtime, NOW, days=1)
+        tell_feeds(runtime, NOW, demo.SEED)
+        yield runtime
+    finally:
+        runtime.close()
+
+
+def rows(runtime: Runtime, table: Any) -> list[Any]:
+    with runtime.database.read() as session:
+        found = list(session.execute(select(table).order_by(table.id)).scalars())
+        session.expunge_all()
+    return found
+
+
+def test_the_sample_feeds_have_something_for_every_page(database_url: str, tmp_path: Path) -> None:
+    with told(database_url, tmp_path) as runtime:
+        with runtime.database.read() as session:
+            shown = {one["name"]: one for one in feeds.listed(session, NOW, runtime.settings.zone, "zh")}
+        assert {name: one["state"] for name, one in shown.items()} == {HOTLINE: "off", STREET: "ok"}
+        assert all(one["created"] > 10 and one["rejected"] >= 3 for one in shown.values())
+
+        log: list[FeedPull] = rows(runtime, FeedPull)
+        assert [one.state for one in log if one.kind == "pull"].count("failed") == 1
+        assert all(one.started_at <= NOW for one in log)
+        (compared,) = (one.detail for one in log if one.kind == "reconcile")
+        assert compared is not None
+        assert compared["missing"] > compared["still_count"] == len(compared["rejected"]) >= 1
+
+        waiting = [one for one in rows(runtime, Reject) if one.state == "open"]
+        assert {one.reason for one in waiting} >= {"missing", "moment_written", "value_unknown"}
+        assert {one.door for one in waiting} == {"feed", "import"}
+        assert sweep(runtime.database, runtime.reference, NOW).checked == 0, "nothing is left for the first real sweep"
+
+
+def test_a_sample_reject_can_be_corrected_and_the_watched_folder_goes_on_being_pulled(
+    sqlite_url: str, tmp_path: Path
+) -> None:
+    with told(sqlite_url, tmp_path) as runtime:
+        with runtime.reading() as (session, _):
+            chosen = rejects.Filter(door="import", reason="missing")
+            (wrong,) = rejects.list_rejects(session, SYSTEM, chosen, before=None, limit=9)
+        assert wrong.id is not None
+        corrected = wrong.raw.replace('"编号":""', '"编号":"YC-1"').replace('"编号": ""', '"编号": "YC-1"')
+        assert retry.retry(runtime, SYSTEM, wrong.id, corrected, NOW) > 0
+        later = NOW + timedelta(hours=2)
+        done: Pulled = pull(runtime, STREET, if_due=True, pace=Pace(lambda: later))
+        assert (done.state, done.tally.created) == ("done", 0)
+        with runtime.database.read() as session:
+            assert feeds.due(session, later) == [], "nothing of the samples is polled over a network"
+
+
+def test_the_same_seed_and_clock_make_the_same_feeds(sqlite_url: str, tmp_path: Path) -> None:
+    def facts(runtime: Runtime) -> list[Any]:
+        with runtime.database.read() as session:
+            tickets = select(col(Ticket.id), col(Ticket.external_id), col(Ticket.status), col(Ticket.head_hash))
+            refused = select(col(Reject.digest), col(Reject.state))
+            return [
+                *session.execute(tickets.order_by(col(Ticket.id))),
+                *session.execute(refused.order_by(col(Reject.id))),
+            ]
+
+    with (
+        told(sqlite_url, tmp_path / "a") as one,
+        told(f"sqlite:///{(tmp_path / 'b.db').as_posix()}", tmp_path / "b") as two,
+    ):
+        assert facts(one) == facts(two)

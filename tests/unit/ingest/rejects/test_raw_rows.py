@@ -1,0 +1,61 @@
+"""The reporter in the raw row of a reject: found by the profile that read it, masked, and what nobody can tell hidden whole."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from ingest.connectors.spec import load_spec
+from ingest.rejects.raw_rows import UNTOLD, Seen, seen
+from ingest.rows.profile import load_profile
+
+DUBAN = load_profile("duban")
+
+
+@pytest.mark.parametrize(
+    ("why", "row", "held", "masked"),
+    [
+        ("a pushed row", {"title": "x", "reporter": {"name": "张三丰", "phone": "13812345678"}}, ("name", "phone"),
+         {"title": "x", "reporter": {"name": "张**", "phone": "138****5678"}}),
+        ("a phone that came as a number", {"reporter": {"phone": 13812345678}}, ("phone",),
+         {"reporter": {"phone": "138****5678"}}),
+        ("a member that no reporter has", {"reporter": {"wechat": "zsf"}}, ("name", "phone", "id_number"),
+         {"reporter": {"wechat": "***"}}),
+        ("a reporter that is no object", {"reporter": "张三丰 13812345678"}, ("name", "phone", "id_number"),
+         {"reporter": "***"}),
+        ("a name that is no text", {"reporter": {"name": ["张三丰"]}}, ("name",), {"reporter": {"name": "***"}}),
+    ],
+)  # fmt: skip
+def test_of_a_pushed_row_the_reporter_is_masked(why: str, row: Any, held: tuple[str, ...], masked: Any) -> None:
+    found = seen(json.dumps(row), None)
+    assert found.held == held, why
+    assert json.loads(found.masked or "") == masked, why
+
+
+def test_a_row_without_a_reporter_is_left_as_it_came() -> None:
+    for raw in ('{"title":"x"}', '{"title": "x", "reporter": null}', '{"reporter": {"name": ""}}'):
+        assert seen(raw, None) == Seen((), raw)
+
+
+def test_the_columns_of_a_file_are_known_by_its_profile_in_any_spelling() -> None:
+    found = seen(json.dumps({"编号": "1", "姓　名": "张三丰", "联系电话": "13812345678", "备注": "张"}), DUBAN)
+    assert found.held == ("name", "phone")
+    assert json.loads(found.masked or "") == {"编号": "1", "姓　名": "张**", "联系电话": "138****5678", "备注": "张"}
+
+
+def test_the_record_of_a_feed_is_known_by_its_mapping_also_where_it_is_nested() -> None:
+    profile = load_spec("hotline12345").profile()
+    (path,) = (name.split(".") for name in profile.fields["reporter.phone"].columns[:1])
+    row: Any = "13812345678"
+    for step in reversed(path):
+        row = {step: row}
+    found = seen(json.dumps(row), profile)
+    assert found.held == ("phone",)
+    assert "13812345678" not in (found.masked or "13812345678")
+
+
+@pytest.mark.parametrize("raw", ["1,路灯,张三丰", '["1", "张三丰"]', '{"broken', '"张三丰"', "[" * 100_000])
+def test_of_what_has_no_names_nobody_can_tell_and_it_is_hidden_whole(raw: str) -> None:
+    assert seen(raw, DUBAN) == seen(raw, None) == UNTOLD
