@@ -19,7 +19,7 @@ from app.runtime import Runtime
 from app.workers.background import Background
 from ingest.batch.service import Batches
 from ingest.files.jobs import ImportJobs
-from ingest.push.queue import Intake
+from ingest.push.queue import PushQueue
 
 DESCRIPTION = """\
 督办 Duban supervises citizens' work orders to completion: intake, deadlines in working days, alerts, supervision orders,
@@ -37,7 +37,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     imports = app.state.imports = ImportJobs(runtime)
     if settings.role in ("all", "web"):
         imports.resume()
-    async with Intake(runtime) as intake, stream.Broadcaster(runtime) as broadcaster:
+    async with PushQueue(runtime) as intake, stream.Broadcaster(runtime) as broadcaster:
         app.state.intake = intake
         app.state.batches = Batches()
         app.state.broadcaster = broadcaster

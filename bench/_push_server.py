@@ -24,7 +24,7 @@ from app.runtime import Runtime
 from app.services.access import accounts
 from app.services.core import catalogue
 from ingest.push import queue as commit
-from ingest.push.queue import Intake
+from ingest.push.queue import PushQueue
 from ingest.push.transaction import Answer, Push
 from ingest.rows.garbage import settle
 
@@ -32,7 +32,7 @@ BODY = b'{"id":1,"title":"' + b"x" * 2400 + b'"}'
 """As long as the answer to the ticket that the load pushes."""
 
 
-class Hollow(Intake):
+class Hollow(PushQueue):
     """A queue that answers at once and keeps nothing."""
 
     async def push(self, push: Push) -> Answer:

@@ -6,7 +6,7 @@
 
 A name is a column of the facts or another condition of the registry. Two truth values only: what cannot be known is
 not true, and ``NOT x`` means "x is not true"; ``sql`` spells that out, so that NULL never spreads. There is no ``<>``.
-One parser, two readers: ``Columns`` answers over a pandas frame, ``sql`` writes the condition for a database.
+One parser, two readers: ``FactColumns`` answers over a pandas frame, ``sql`` writes the condition for a database.
 """
 
 from __future__ import annotations
@@ -80,14 +80,14 @@ class Not:
 
 
 @dataclass(frozen=True, slots=True)
-class Both:
+class Combination:
     """``AND`` or ``OR`` of two or more parts."""
 
     word: str
     parts: tuple[Condition, ...]
 
 
-Condition = Name | Compare | IsNull | In | Not | Both
+Condition = Name | Compare | IsNull | In | Not | Combination
 
 _TOKEN = re.compile(r"\s*(?:(?P<text>'[^']*')|(?P<number>\d+)|(?P<param>:\w+)|(?P<word>\w+)|(?P<sign><=|>=|[=<>(),]))")
 _WORDS = {"AND", "OR", "NOT", "IS", "NULL", "IN"}
@@ -126,7 +126,7 @@ class _Parser:
         parts = [part()]
         while self.take(word):
             parts.append(part())
-        return parts[0] if len(parts) == 1 else Both(word, tuple(parts))
+        return parts[0] if len(parts) == 1 else Combination(word, tuple(parts))
 
     def one(self) -> Condition:
         if self.take("NOT"):
@@ -204,7 +204,7 @@ def names(condition: Condition) -> set[str]:
             return {value.name}
         case Not(part):
             return names(part)
-        case Both(_, parts):
+        case Combination(_, parts):
             return set().union(*(names(part) for part in parts))
 
 
@@ -221,9 +221,10 @@ def sql(condition: Condition, conditions: Mapping[str, str]) -> str:
             return f"{value.name} IN ({', '.join(repr(option) for option in options)})"
         case Not(part):
             return f"(CASE WHEN {sql(part, conditions)} THEN 0 ELSE 1 END) = 1"
-        case Both(word, parts):
+        case Combination(word, parts):
             return f" {word} ".join(
-                f"({sql(part, conditions)})" if isinstance(part, Both) else sql(part, conditions) for part in parts
+                f"({sql(part, conditions)})" if isinstance(part, Combination) else sql(part, conditions)
+                for part in parts
             )
 
 
@@ -237,7 +238,7 @@ def _sql_value(value: Value) -> str:
             return repr(literal)
 
 
-class Columns:
+class FactColumns:
     """A facts frame that answers conditions; each column is unpacked and each named condition worked out once."""
 
     def __init__(
@@ -283,7 +284,7 @@ class Columns:
                 return self._among(value.name, options)
             case Not(part):
                 return ~self._answer(part)
-            case Both(word, parts):
+            case Combination(word, parts):
                 join = np.logical_and if word == "AND" else np.logical_or
                 found: Mask = join.reduce([self._answer(part) for part in parts])
                 return found

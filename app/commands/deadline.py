@@ -60,7 +60,7 @@ def load_calendar(
                 session, SYSTEM, code, lambda held: apply_edit(calendars.existing(held, code), edit),
                 now=now, note=(note or file.name)[:400],
             )  # fmt: skip
-        tally = recompute.Tally()
+        tally = recompute.RecomputeResult()
         if saved.changed:
             tally = recompute.after_calendar(runtime.database, runtime.reference, code, SYSTEM.actor, now)
         zone = runtime.settings.zone
@@ -217,7 +217,7 @@ def import_policies(
     with opened() as runtime:
         with runtime.database.write() as session:
             done = policies.import_toml(session, SYSTEM, file.read_text("utf-8"), now=now)
-        tally = recompute.Tally()
+        tally = recompute.RecomputeResult()
         for code in [*done.created, *done.changed] if apply_open else []:
             tally.add(recompute.after_policy(runtime.database, runtime.reference, code, SYSTEM.actor, now))
         told = {**done.to_json(), **calendars.moves_view(tally, runtime.settings.zone)}

@@ -20,8 +20,8 @@ from app.commands.common import JsonFlag, opened, parse_time, print_json
 from app.config import get_settings
 from app.services.core.reference import DEFAULT_CALENDAR
 from app.services.deadlines.differences import Difference
-from app.services.deadlines.verify import Checked, verify
-from app.services.recompute.policy_replay import Proposal, proposal_in, replay
+from app.services.deadlines.verify import VerifyProgress, verify
+from app.services.recompute.policy_replay import RuleProposal, proposal_in, replay
 
 ACTOR = "system:verify"
 _EVERY = 2.0
@@ -47,12 +47,12 @@ def verify_deadlines(
 
     Exit code 1 where any differ and were not mended, 0 else.
     """
-    checked = Checked()
+    checked = VerifyProgress()
     listed: list[dict[str, Any]] = []
     shown = 0
     with opened() as runtime, _progress(as_json) as report:
 
-        def on_progress(done: Checked) -> None:
+        def on_progress(done: VerifyProgress) -> None:
             nonlocal checked
             checked = done
             report(done)
@@ -90,7 +90,7 @@ def replay_file(
     given = proposal_in(file.read_text("utf-8-sig"))
     begin, end = (_needed(parse_time(text, name)) for text, name in ((since, "--from"), (until, "--to")))
     with opened() as runtime, runtime.reading() as (session, ref):
-        proposal = Proposal.read(given["policies"], given["calendar"], calendar, ref)
+        proposal = RuleProposal.read(given["policies"], given["calendar"], calendar, ref)
         unit_id = ref.need_unit(unit, "--unit").id if unit is not None else None
         answer = replay(session, ref, proposal, begin, end, now=clock.now(), unit_id=unit_id).to_json(ref)
     if as_json:
@@ -125,7 +125,7 @@ def _line(difference: Difference) -> str:
     )
 
 
-def _conclude(checked: Checked, differing: int, mend: bool) -> None:
+def _conclude(checked: VerifyProgress, differing: int, mend: bool) -> None:
     english = get_settings().lang == "en"
     if differing > _SHOWN:
         typer.echo(
@@ -142,7 +142,7 @@ def _conclude(checked: Checked, differing: int, mend: bool) -> None:
 
 
 @contextmanager
-def _progress(quiet: bool) -> Iterator[Callable[[Checked], None]]:
+def _progress(quiet: bool) -> Iterator[Callable[[VerifyProgress], None]]:
     """A progress bar on a terminal, and plain lines elsewhere; on stderr, since stdout is the answer."""
     console = Console(stderr=True)
     if not console.is_terminal:
@@ -154,10 +154,10 @@ def _progress(quiet: bool) -> Iterator[Callable[[Checked], None]]:
         yield lambda done: bar.update(task, total=done.total, completed=done.tickets)
 
 
-def _plain_lines(quiet: bool) -> Callable[[Checked], None]:
+def _plain_lines(quiet: bool) -> Callable[[VerifyProgress], None]:
     last = time.monotonic()
 
-    def show(done: Checked) -> None:
+    def show(done: VerifyProgress) -> None:
         nonlocal last
         if not quiet and time.monotonic() - last >= _EVERY:
             last = time.monotonic()

@@ -16,10 +16,10 @@ from app.commands.common import JsonFlag, opened, print_json, say
 from app.commands.feed_words import counts
 from app.config import get_settings
 from app.errors import Conflict
-from ingest.connectors.http import Pace
+from ingest.connectors.http import RequestPace
 from ingest.devtools.simulator import trial
 from ingest.devtools.simulator.trial import Trial
-from ingest.feeds.run import Pulled
+from ingest.feeds.run import PullResult
 
 
 def simulate(
@@ -66,7 +66,7 @@ def simulate(
 
 
 def _run(running: Trial, told: Event, seconds: int, every: int, records: int, *, quiet: bool) -> None:
-    pace = Pace(clock.now)
+    pace = RequestPace(clock.now)
     ends = time.monotonic() + seconds if seconds else None
     while not told.is_set() and (ends is None or time.monotonic() < ends):
         for name, done in running.round(records, pace):
@@ -76,7 +76,7 @@ def _run(running: Trial, told: Event, seconds: int, every: int, records: int, *,
         _tell(name, done, quiet=quiet)
 
 
-def _tell(name: str, done: Pulled | None, *, quiet: bool) -> None:
+def _tell(name: str, done: PullResult | None, *, quiet: bool) -> None:
     if quiet or done is None:
         return
     settings = get_settings()

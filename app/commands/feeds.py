@@ -20,11 +20,11 @@ from app.commands.feed_words import counts
 from app.config import get_settings
 from app.errors import Invalid
 from app.services.intake import feeds
-from ingest.connectors.spec import Changes
+from ingest.connectors.spec import SpecOverrides
 from ingest.feeds import registry as feed_book
 from ingest.feeds.pull import pull
 from ingest.feeds.reconcile import reconcile
-from ingest.feeds.run import Pulled
+from ingest.feeds.run import PullResult
 
 ACTOR = "system:cli"
 _EVERY = 2.0
@@ -54,7 +54,7 @@ def add(
 ) -> None:
     """Add a feed from a template that is bundled, or in `feeds` in the data directory, or from a TOML file. `duban serve`
     then pulls it by itself. The secret is not in the file: it says which environment variable or file has it."""
-    changes = Changes(name, source, url, str(folder.resolve()) if folder else None)
+    changes = SpecOverrides(name, source, url, str(folder.resolve()) if folder else None)
     with opened() as runtime:
         spec = feed_book.load(runtime, template, changes)
         with runtime.database.write() as session:
@@ -204,7 +204,7 @@ def parse_day(text: str) -> date:
 
 
 @contextmanager
-def _progress(quiet: bool) -> Iterator[Callable[[Pulled], None]]:
+def _progress(quiet: bool) -> Iterator[Callable[[PullResult], None]]:
     """A line that moves on a terminal, and plain lines elsewhere; on stderr, since stdout is the answer."""
     lang = get_settings().lang
     console = Console(stderr=True)
@@ -214,7 +214,7 @@ def _progress(quiet: bool) -> Iterator[Callable[[Pulled], None]]:
         return
     last = time.monotonic()
 
-    def show_line(done: Pulled) -> None:
+    def show_line(done: PullResult) -> None:
         nonlocal last
         if not quiet and time.monotonic() - last >= _EVERY:
             last = time.monotonic()
@@ -223,6 +223,6 @@ def _progress(quiet: bool) -> Iterator[Callable[[Pulled], None]]:
     yield show_line
 
 
-def _line(done: Pulled, lang: str) -> str:
+def _line(done: PullResult, lang: str) -> str:
     pages = f"{done.pages} pages" if lang == "en" else f"{done.pages} 页"
     return f"{pages}  {counts(done.view(lang), lang)}"

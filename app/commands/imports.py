@@ -98,7 +98,7 @@ def _line(done: importer.Progress) -> str:
     return f"第 {done.row} 行：新建 {tally.created}，未变 {tally.unchanged}，拒收 {tally.rejected}"
 
 
-def _print(runtime: Runtime, done: importer.Imported, lang: str) -> None:
+def _print(runtime: Runtime, done: importer.ImportResult, lang: str) -> None:
     if done.resumed_after:
         say(f"从第 {done.resumed_after} 行之后继续", f"went on behind row {done.resumed_after}")
     tally = done.tally
@@ -116,7 +116,7 @@ def _print(runtime: Runtime, done: importer.Imported, lang: str) -> None:
         say(f"第 {row} 行：{text}", f"row {row}: {text}")
 
 
-def _print_json(runtime: Runtime, done: importer.Imported, lang: str) -> None:
+def _print_json(runtime: Runtime, done: importer.ImportResult, lang: str) -> None:
     """One document, its rejects written one by one: a million of them need no more memory than one page."""
     tally = done.tally
     write = sys.stdout.write

@@ -12,8 +12,8 @@ from app import clock
 from app.commands.common import JsonFlag, print_json, say
 from app.config import get_settings
 from app.errors import Conflict
-from ingest.profile_wizard.preview import ROWS, Preview, preview
-from ingest.profile_wizard.proposal import Proposal, propose
+from ingest.profile_wizard.preview import ROWS, ImportPreview, preview
+from ingest.profile_wizard.proposal import MappingProposal, propose
 from ingest.profile_wizard.sampling import look
 from ingest.profile_wizard.saved import saved_profiles
 from ingest.profile_wizard.views import identity, preview_view, proposal_view, sample_view, slug, unknown_words
@@ -90,7 +90,7 @@ def _commented(view: dict[str, Any]) -> str:
     return "\n".join(line.replace("\r", " ").replace("\n", " ") for line in lines) + "\n"
 
 
-def _print_proposal(view: dict[str, Any], found: Proposal, out: Path | None) -> None:
+def _print_proposal(view: dict[str, Any], found: MappingProposal, out: Path | None) -> None:
     file = view["file"]
     about = "，".join(str(file[name]) for name in ("format", "encoding", "sheet") if file[name])
     say(
@@ -131,7 +131,7 @@ def preview_import(
         _print_preview(view, found)
 
 
-def _print_preview(view: dict[str, Any], found: Preview) -> None:
+def _print_preview(view: dict[str, Any], found: ImportPreview) -> None:
     more = "" if found.whole else "+"
     say(
         f"{found.rows}{more} 行：工单 {found.tickets}，重复行 {found.repeated}，拒收 {found.rejects}",

@@ -86,7 +86,7 @@ def serve(
                             timeout_graceful_shutdown=GRACE_SECONDS)  # fmt: skip
     settle()
     try:
-        _Server(config).run()
+        _StreamClosingServer(config).run()
     finally:
         if not getattr(application.state, "ended", True):
             # A report, say, is still being worked out, and Python would wait for its end. Nothing of it is written yet.
@@ -94,7 +94,7 @@ def serve(
             os._exit(0)
 
 
-class _Server(uvicorn.Server):
+class _StreamClosingServer(uvicorn.Server):
     """Ends the live streams first when told to stop, so that nobody waits for them."""
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:

@@ -11,9 +11,9 @@ from fractions import Fraction
 from random import Random
 from typing import Any
 
-from app.demo.matters import Case, Matter
+from app.demo.matters import Incident, Matter
 from app.demo.people import Citizen
-from app.demo.places import Place
+from app.demo.places import Location
 from app.domain.tickets.policies import Policy, Subject, choose
 from app.domain.time.due import Limit, due, elapsed
 from app.domain.time.workcalendar import WorkCalendar
@@ -48,7 +48,7 @@ class Pushed:
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class StoryStep:
     """One thing that happens to a ticket: an action of ``services.lifecycle``, or one of those that ``tell`` knows
     besides (callback, rule, ack, order, reply, accept_reply, refuse_reply). ``by``: the role of who does it."""
 
@@ -59,21 +59,21 @@ class Step:
 
 
 @dataclass(slots=True)
-class Life:
+class Story:
     """One ticket, from its receipt through its steps in order."""
 
     source: str
     pushed: Pushed
     matter: Matter
-    place: Place
+    place: Location
     person: Citizen
-    parent: Life | None
-    case: Case
-    steps: list[Step] = field(default_factory=list)
+    parent: Story | None
+    case: Incident
+    steps: list[StoryStep] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
-class World:
+class StoryWorld:
     """What every life is told in: chance, the working days, the rules, and the clock at which the story ends."""
 
     rng: Random
@@ -81,7 +81,7 @@ class World:
     policies: Sequence[Policy]
     now: datetime
 
-    def policy(self, life: Life) -> Policy:
+    def policy(self, life: Story) -> Policy:
         """The policy that judges this life."""
         pushed = life.pushed
         subject = Subject(source=life.source, kind=pushed.kind, category_path=(life.matter.parent, life.matter.code),

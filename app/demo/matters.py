@@ -9,7 +9,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from app.demo.places import Fields, Place
+from app.demo.places import Fields, Location
 
 VENUES = ("烧烤店", "棋牌室", "歌厅", "大排档", "健身房", "台球室", "奶茶店")
 SHOPS = ("美容院", "健身房", "洗车店", "理发店", "摄影工作室", "瑜伽馆", "儿童乐园")
@@ -18,7 +18,7 @@ EMPLOYERS = ("家具厂", "制衣厂", "餐饮公司", "物流公司", "培训�
 
 
 @dataclass(frozen=True, slots=True)
-class Case:
+class Incident:
     """One thing that goes wrong: how it is called, what is said of it, how it ends."""
 
     titles: tuple[str, ...]
@@ -43,13 +43,13 @@ class Matter:
     unit: str
     other: str
     asks: tuple[str, ...]
-    cases: tuple[Case, ...]
+    cases: tuple[Incident, ...]
     crises: tuple[tuple[str, str], ...] = ()
     urban: bool = False
     personal: bool = False
 
 
-CRISIS = Case(
+CRISIS = Incident(
     (),
     ("情况紧急，周边群众已聚集。",),
     (
@@ -62,7 +62,7 @@ CRISIS = Case(
 
 
 def _matter(table: dict[str, Any]) -> Matter:
-    cases = tuple(Case(*(tuple(part.split("|")) for part in case)) for case in table.pop("cases"))
+    cases = tuple(Incident(*(tuple(part.split("|")) for part in case)) for case in table.pop("cases"))
     crises = tuple((title, detail) for title, detail in table.pop("crises", ()))
     return Matter(**{**table, "asks": tuple(table["asks"]), "cases": cases, "crises": crises})
 
@@ -93,7 +93,7 @@ def categories() -> Iterator[Fields]:
         yield {"code": m.code, "name": m.name, "name_en": m.name_en, "parent": m.parent, "practical": m.practical}
 
 
-def fill(template: str, rng: Random, place: Place) -> str:
+def fill(template: str, rng: Random, place: Location) -> str:
     """The template with its slots (``matters.toml`` lists them) filled from the place and by chance."""
     return template.format(
         t=place.town.name,
@@ -110,7 +110,7 @@ def fill(template: str, rng: Random, place: Place) -> str:
     )
 
 
-def unit_of(matter: Matter, place: Place, where: str | None = None) -> str:
+def unit_of(matter: Matter, place: Location, where: str | None = None) -> str:
     """The code of the unit that ``where`` (the matter's own unit, where none is given) means at this place."""
     wanted = where or matter.unit
     return {"station": place.town.station, "town": place.town.code}.get(wanted, wanted)

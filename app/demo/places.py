@@ -119,7 +119,7 @@ def _grid(code: str, name: str, english: str, parent: str | None) -> Fields:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class Location:
     """Where a matter is: the township, a road, an estate or village, its address, and its grid where there is one."""
 
     town: Township
@@ -129,7 +129,7 @@ class Place:
     grid: str | None
 
 
-def place(rng: Random, *, urban: bool = False) -> Place:
+def place(rng: Random, *, urban: bool = False) -> Location:
     """Somewhere in the county, or in its sub-districts (``urban``), which have most of the tickets."""
     towns = [town for town in TOWNSHIPS if town.urban or not urban]
     town = rng.choices(towns, [t.weight for t in towns])[0]
@@ -145,4 +145,4 @@ def place(rng: Random, *, urban: bool = False) -> Place:
         grid = f"G-{town.code}-{index + 1}-{rng.randrange(1, 4)}"
         if rng.random() < 0.7:
             grid += f"-{rng.randrange(1, 4)}"
-    return Place(town, road, quarter, where, grid)
+    return Location(town, road, quarter, where, grid)

@@ -1,6 +1,6 @@
 """What becomes of a ticket: how a plan turns into timed steps, from dispatch to the last callback.
 
-The times follow the rules that the services will apply (``World.due``), so that what is meant to be in time is in time,
+The times follow the rules that the services will apply (``StoryWorld.due``), so that what is meant to be in time is in time,
 and what is meant to be late is found late by the sweep.
 """
 
@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from app.demo import matters as texts
-from app.demo.life import Life, Step, World
+from app.demo.life import Story, StoryStep, StoryWorld
 from app.demo.matters import fill, unit_of
 from app.demo.places import STRAINED
 
@@ -32,7 +32,7 @@ TURNS = (
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class StoryPlan:
     """What is to become of a life: its turn, whether it is late, whether its citizen is dissatisfied (``cross``), and
     whether a supervisor's order is issued because the matter comes again (``ordered``)."""
 
@@ -47,7 +47,7 @@ UNFINISHED = frozenset({"late_open", "late_replied", "late_refused", "late_twice
 QUICK = frozenset({"cross_open", "unanswered", "uncalled"})
 
 
-def live(world: World, life: Life, plan: Plan) -> None:
+def live(world: StoryWorld, life: Story, plan: StoryPlan) -> None:
     """Write the steps of ``life`` that lie before the world's clock."""
     plot = _Plot(world, life, plan)
     plot.tell()
@@ -57,11 +57,11 @@ def live(world: World, life: Life, plan: Plan) -> None:
 class _Plot:
     """One life being thought out: where it stands in time, who has it, and when it is due."""
 
-    def __init__(self, world: World, life: Life, plan: Plan) -> None:
+    def __init__(self, world: StoryWorld, life: Story, plan: StoryPlan) -> None:
         self.world, self.rng, self.life, self.plan = world, world.rng, life, plan
         self.policy = world.policy(life)
         self.limit = self.policy.limits["complete"]
-        self.steps: list[Step] = []
+        self.steps: list[StoryStep] = []
         self.t = life.pushed.received_at
         self.unit = life.pushed.unit or ""
         self.start = self.due = self.t
@@ -219,7 +219,7 @@ class _Plot:
         at = (
             self.due + timedelta(minutes=self.rng.uniform(2, 40)) if self.crisis else self.world.after(self.due, 0.1, 2)
         )
-        self.steps.append(Step(at, "ack", "supervisor"))
+        self.steps.append(StoryStep(at, "ack", "supervisor"))
 
     def finish(self) -> None:
         if self.plan.late:
@@ -244,12 +244,12 @@ class _Plot:
         at = self.world.after(self.due, least, most)
         if least >= 8 and self.rng.random() < 0.5:
             replied = self.world.after(self.due, 1, 4)
-            self.steps.append(Step(replied, "reply", "unit", {"text": self.rng.choice(texts.REPLIES)}))
+            self.steps.append(StoryStep(replied, "reply", "unit", {"text": self.rng.choice(texts.REPLIES)}))
             ruled = self.world.after(replied, 0.5, 3)
             good = self.rng.random() < 0.7
             words = texts.RULINGS_GOOD if good else texts.RULINGS_BAD
             action = "accept_reply" if good else "refuse_reply"
-            self.steps.append(Step(ruled, action, "supervisor", {"ruling": self.rng.choice(words)}))
+            self.steps.append(StoryStep(ruled, action, "supervisor", {"ruling": self.rng.choice(words)}))
         return at
 
     def complete(self, at: datetime) -> None:
@@ -317,7 +317,7 @@ class _Plot:
     # -- small things
 
     def add(self, at: datetime, action: str, by: str, **params: Any) -> None:
-        self.steps.append(Step(at, action, by, params))
+        self.steps.append(StoryStep(at, action, by, params))
         self.t = at
 
     def minutes(self, least: float, most: float) -> datetime:

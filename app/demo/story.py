@@ -12,11 +12,11 @@ from dataclasses import replace
 from datetime import date, datetime, time, timedelta
 from random import Random
 
-from app.demo.life import Life, Pushed, World
+from app.demo.life import Pushed, Story, StoryWorld
 from app.demo.matters import AGAIN, CRISIS, MATTERS, OPENINGS, Matter, fill, unit_of
 from app.demo.people import Citizen, citizen
-from app.demo.places import STRAINED, Place, place
-from app.demo.plot import TURNS, Plan, live
+from app.demo.places import STRAINED, Location, place
+from app.demo.plot import TURNS, StoryPlan, live
 from app.domain.tickets.policies import Policy
 from app.domain.time.due import Limit, shift
 from app.domain.time.workcalendar import WorkCalendar
@@ -41,11 +41,11 @@ AGAIN_SHARE = 0.055
 
 def quarter(
     seed: int, now: datetime, calendar: WorkCalendar, policies: tuple[Policy, ...], days: int = DAYS
-) -> list[Life]:
+) -> list[Story]:
     """Every life of the ``days`` days that end at ``now``, in order of receipt, with its external ids."""
     rng = Random(f"duban-demo-{seed}")  # noqa: S311 - a story, no secret
-    world = World(rng, calendar, policies, now)
-    lives: list[Life] = []
+    world = StoryWorld(rng, calendar, policies, now)
+    lives: list[Story] = []
     today = now.astimezone(calendar.zone).date()
     for back in range(days - 1, -1, -1):
         receipts = _receipts(rng, calendar, today - timedelta(days=back))
@@ -70,7 +70,7 @@ def _receipts(rng: Random, calendar: WorkCalendar, day: date) -> list[datetime]:
     return sorted(found)
 
 
-def _one(world: World, received: datetime, progress: float) -> Life:
+def _one(world: StoryWorld, received: datetime, progress: float) -> Story:
     """An ordinary life: received by chance, on its way by chance. ``progress``: 0 at the quarter's start, 1 at its end."""
     rng = world.rng
     matter = rng.choices(MATTERS, [m.weight for m in MATTERS])[0]
@@ -79,7 +79,7 @@ def _one(world: World, received: datetime, progress: float) -> Life:
     life = _begin(world, matter, where, source, citizen(rng), received)
     turn = rng.choices([turn.name for turn in TURNS], [turn.weight for turn in TURNS])[0]
     strain = STRAINED.get(unit_of(matter, where), 0.75) * (1.35 - 0.7 * progress)  # the quarter grows better
-    live(world, life, Plan(turn, late=rng.random() < 0.017 * strain, cross=rng.random() < 0.012 * strain))
+    live(world, life, StoryPlan(turn, late=rng.random() < 0.017 * strain, cross=rng.random() < 0.012 * strain))
     return life
 
 
@@ -94,9 +94,9 @@ def _source(rng: Random, matter: Matter, local: datetime) -> str:
 
 
 def _begin(
-    world: World, matter: Matter, where: Place, source: str, person: Citizen, received: datetime, *,
-    parent: Life | None = None, priority: str | None = None,
-) -> Life:  # fmt: skip
+    world: StoryWorld, matter: Matter, where: Location, source: str, person: Citizen, received: datetime, *,
+    parent: Story | None = None, priority: str | None = None,
+) -> Story:  # fmt: skip
     """A fresh life: what is pushed, in words."""
     rng = world.rng
     kind = rng.choices(list(matter.kinds), list(matter.kinds.values()))[0]
@@ -134,17 +134,17 @@ def _begin(
         unit=unit_of(matter, where) if knows_unit else None,
         attributes={"channel": rng.choice(("热线", "小程序", "公众号"))} if source == "sulaiban" else None,
     )
-    return Life(source, pushed, matter, where, person, parent, case)
+    return Story(source, pushed, matter, where, person, parent, case)
 
 
-def _sentence(where: Place, title: str, detail: str, rng: Random) -> str:
+def _sentence(where: Location, title: str, detail: str, rng: Random) -> str:
     bare = title.rsplit("：", maxsplit=1)[-1].removeprefix("【重复】")
     return rng.choice(
         (f"{where.address}，{bare}，{detail}", f"{bare}。{detail}", f"在{where.address}，{bare}。{detail}")
     )
 
 
-def _again(world: World, life: Life) -> Iterator[Life]:
+def _again(world: StoryWorld, life: Story) -> Iterator[Story]:
     """Later reports of the same matter by the same person: most of them once, a few again and again."""
     rng = world.rng
     if rng.random() > AGAIN_SHARE or life.person.phone is None or life.pushed.kind in ("praise", "consult"):
@@ -159,7 +159,9 @@ def _again(world: World, life: Life) -> Iterator[Life]:
             return
         again = _begin(world, life.matter, life.place, life.source, life.person, received, parent=life)
         live(
-            world, again, Plan("plain", late=rng.random() < 0.05, cross=rng.random() < 0.05, ordered=rng.random() < 0.3)
+            world,
+            again,
+            StoryPlan("plain", late=rng.random() < 0.05, cross=rng.random() < 0.05, ordered=rng.random() < 0.3),
         )
         yield again
 
@@ -176,7 +178,7 @@ CAST = (
 )  # fmt: skip
 
 
-def cast(world: World) -> Iterator[Life]:
+def cast(world: StoryWorld) -> Iterator[Story]:
     """The lives that a board shows on its last day, in each state there is."""
     rng = world.rng
     plain = [m for m in MATTERS if "consult" not in m.kinds and "praise" not in m.kinds and "dispute" not in m.kinds]
@@ -190,11 +192,11 @@ def cast(world: World) -> Iterator[Life]:
             life = _begin(world, matter, place(rng, urban=matter.urban), source, citizen(rng), received,
                           priority=priority)  # fmt: skip
             life.pushed = replace(life.pushed, unit=None, kind="complaint" if turn != "crisis_open" else "help")
-            live(world, life, Plan(turn))
+            live(world, life, StoryPlan(turn))
             yield life
 
 
-def _before(world: World, days: float, rng: Random) -> datetime:
+def _before(world: StoryWorld, days: float, rng: Random) -> datetime:
     """So many working days before the clock; parts of a day are natural minutes."""
     if days < 1:
         return world.now - timedelta(minutes=days * 600 + rng.uniform(0, 8))
@@ -204,7 +206,7 @@ def _before(world: World, days: float, rng: Random) -> datetime:
     return min(datetime.combine(day, clock, world.calendar.zone), world.now - timedelta(minutes=5))
 
 
-def _name(lives: list[Life], calendar: WorkCalendar) -> None:
+def _name(lives: list[Story], calendar: WorkCalendar) -> None:
     """Give every ticket the id its source would have given it: letters, date, number of the day."""
     letters = {code: prefix for code, _, _, prefix, _ in SOURCES}
     counts: Counter[tuple[str, date]] = Counter()

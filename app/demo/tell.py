@@ -17,7 +17,7 @@ from sqlmodel import Session, col
 
 from app.config import Settings
 from app.db import Database
-from app.demo.life import Life, Step
+from app.demo.life import Story, StoryStep
 from app.models import Alert, Ticket
 from app.security.principal import Principal, RoleName
 from app.services.alerts import book as alerts
@@ -88,7 +88,7 @@ class _Watch:
 class Teller:
     """The lives being told: ticket ids in order of receipt, steps in order of time."""
 
-    def __init__(self, host: Host, lives: Sequence[Life], now: datetime, progress: Progress | None) -> None:
+    def __init__(self, host: Host, lives: Sequence[Story], now: datetime, progress: Progress | None) -> None:
         self.host, self.lives, self.now, self.progress = host, lives, now, progress
         self.ids = host.ids.take(len(lives))  # in a transaction of its own, so before ours
         self.watch = _Watch()
@@ -135,7 +135,7 @@ class Teller:
             self.progress(self.told, len(self.steps))
 
     def _receive(self, session: Session, ref: Reference, until: datetime) -> None:
-        batch: list[intake.Prepared] = []
+        batch: list[intake.PreparedTicket] = []
         zone = self.host.settings.zone
         while self.received < len(self.lives) and self.lives[self.received].pushed.received_at <= until:
             life = self.lives[self.received]
@@ -163,7 +163,7 @@ class Teller:
             for ticket_id, moment in session.execute(query):
                 self.watch.put(ticket_id, moment)
 
-    def _play(self, session: Session, ref: Reference, n: int, step: Step) -> None:
+    def _play(self, session: Session, ref: Reference, n: int, step: StoryStep) -> None:
         """One step, through the service that takes it."""
         ticket_id, at, params = self.ids[n], step.at, dict(step.params)
         who = self._who(ref, ticket_id, step.by)
@@ -224,6 +224,6 @@ def _order(
     return ticket
 
 
-def tell(host: Host, lives: Sequence[Life], now: datetime, progress: Progress | None = None) -> None:
+def tell(host: Host, lives: Sequence[Story], now: datetime, progress: Progress | None = None) -> None:
     """Tell ``lives``, in order of receipt, up to ``now``; ``progress`` is told how far it is."""
     Teller(host, lives, now, progress).tell()

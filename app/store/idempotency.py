@@ -20,7 +20,7 @@ _LOCK = text("SELECT pg_advisory_xact_lock(:key)")
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class KeyedRequest:
     """A request with a key: who made it, the key, and what tells its body from another."""
 
     caller: str
@@ -34,7 +34,7 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
-class Before:
+class StoredAnswer:
     """The answer once given."""
 
     request_hash: str
@@ -43,15 +43,15 @@ class Before:
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class PendingAnswer:
     """An answer to be kept for ``request``."""
 
-    request: Request
+    request: KeyedRequest
     status: int
     body: str
 
 
-def known(session: Session, requests: Iterable[Request], now: datetime) -> dict[tuple[str, str], Before]:
+def known(session: Session, requests: Iterable[KeyedRequest], now: datetime) -> dict[tuple[str, str], StoredAnswer]:
     """The answers to ``requests`` given within the last day, by (caller, key).
 
     On PostgreSQL other processes that serve one of these keys wait until this transaction ends (on SQLite they wait
@@ -61,14 +61,14 @@ def known(session: Session, requests: Iterable[Request], now: datetime) -> dict[
     if session.get_bind().dialect.name == "postgresql":
         for lock in sorted({_lock_of(name) for name in names}):  # in one order everywhere, and before any row is locked
             session.execute(_LOCK, {"key": lock})
-    found: dict[tuple[str, str], Before] = {}
+    found: dict[tuple[str, str], StoredAnswer] = {}
     a: Any = IdempotentAnswer
     for start in range(0, len(names), LOOKUP):
         query = select(a.caller, a.key, a.request_hash, a.status, a.body).where(
             tuple_(a.caller, a.key).in_(names[start : start + LOOKUP]), a.created_at > now - KEPT
         )
         for caller, key, request_hash, status, body in session.execute(query):
-            found[(caller, key)] = Before(request_hash, status, body)
+            found[(caller, key)] = StoredAnswer(request_hash, status, body)
     return found
 
 
@@ -76,7 +76,7 @@ def _lock_of(name: tuple[str, str]) -> int:
     return int.from_bytes(hashlib.sha256("\0".join(name).encode()).digest()[:8], signed=True)
 
 
-def keep(session: Session, answers: Sequence[Kept], now: datetime) -> None:
+def keep(session: Session, answers: Sequence[PendingAnswer], now: datetime) -> None:
     """Keep answers to requests that ``known`` did not find; one under the same key that is too old gives way."""
     if not answers:
         return

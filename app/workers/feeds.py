@@ -19,7 +19,7 @@ from app.runtime import Runtime
 from app.services.intake import feeds
 from app.store import feeds as store
 from app.workers.scheduler import Job, register
-from ingest.connectors.http import Pace
+from ingest.connectors.http import RequestPace
 from ingest.feeds.pull import pull
 from ingest.feeds.reconcile import reconcile
 
@@ -72,7 +72,7 @@ class Puller:
 
     def one(self, name: str, day: date | None) -> bool:
         """Work on one feed; whether anything was done: not where another process is at it, or was just before."""
-        pace = Pace(clock.now, sleep=self._sleep)
+        pace = RequestPace(clock.now, sleep=self._sleep)
         try:
             if day is not None:
                 reconcile(self._runtime, name, day, pace=pace, stop=self._stop.is_set)

@@ -20,14 +20,14 @@ from app.errors import FieldProblem
 from app.runtime import Runtime
 from app.services.intake import rejects
 from app.store import db_errors
-from ingest.rows.prepare import Door, Fate, Part
-from ingest.rows.row import Chunk, Line
+from ingest.rows.prepare import IngestContext, PreparedChunk, RowOutcome
+from ingest.rows.row import Chunk, InputRow
 
 log = logging.getLogger("duban.intake")
 
 
 @dataclass
-class Tally:
+class RowCounts:
     """How many rows had which fate."""
 
     created: int = 0
@@ -35,10 +35,10 @@ class Tally:
     rejected: int = 0
     corrected: int = 0
 
-    def count(self, fates: Iterable[Fate]) -> Tally:
+    def count(self, fates: Iterable[RowOutcome]) -> RowCounts:
         """This tally and those fates."""
         more = Counter([fate.status for fate in fates])
-        return Tally(
+        return RowCounts(
             self.created + more["created"],
             self.unchanged + more["unchanged"],
             self.rejected + more["rejected"],
@@ -46,28 +46,30 @@ class Tally:
         )
 
 
-AtEnd = Callable[[Session, Sequence[Line], Sequence[Fate]], None]
+AtEnd = Callable[[Session, Sequence[InputRow], Sequence[RowOutcome]], None]
 """What else belongs into the transaction of these lines: the position of an import."""
 
 
-def made_ready(runtime: Runtime, door: Door, chunks: Iterator[Chunk], now: datetime) -> Iterator[tuple[Part, Chunk]]:
+def made_ready(
+    runtime: Runtime, door: IngestContext, chunks: Iterator[Chunk], now: datetime
+) -> Iterator[tuple[PreparedChunk, Chunk]]:
     """Each chunk with its lines prepared: for the thread that works ahead of the one that writes."""
     for chunk in chunks:
         yield ready(runtime, door, chunk.lines, now), chunk
         del chunk
 
 
-def ready(runtime: Runtime, door: Door, lines: Sequence[Line], now: datetime) -> Part:
+def ready(runtime: Runtime, door: IngestContext, lines: Sequence[InputRow], now: datetime) -> PreparedChunk:
     """Lines for one transaction, prepared as far as that can be done before it."""
-    part = Part(runtime, door, lines, now)
+    part = PreparedChunk(runtime, door, lines, now)
     with runtime.reading() as (_, ref):
         part.prepare(ref)
     return part
 
 
-def take_in(
-    runtime: Runtime, part: Part, at_end: AtEnd | None = None
-) -> Iterator[tuple[Sequence[Line], Sequence[Fate]]]:
+def commit_rows(
+    runtime: Runtime, part: PreparedChunk, at_end: AtEnd | None = None
+) -> Iterator[tuple[Sequence[InputRow], Sequence[RowOutcome]]]:
     """Take the lines of ``part`` in; gives those of each transaction with their fates once that is committed: all at
     once, unless the database refuses something. Raises what the database raises when it is away; what was given before
     then is stored."""
@@ -79,15 +81,15 @@ def take_in(
             raise
         if len(lines) > 1:
             for half in (lines[: len(lines) // 2], lines[len(lines) // 2 :]):
-                yield from take_in(runtime, Part(runtime, part.door, half, part.now), at_end)
+                yield from commit_rows(runtime, PreparedChunk(runtime, part.door, half, part.now), at_end)
             return
         log.warning("a row that the database refuses", extra={"error": type(error.orig).__name__})
         lines = [lines[0]._replace(ticket=None, errors=(_unstorable(),))]
-        fates = _commit(runtime, Part(runtime, part.door, lines, part.now), at_end)
+        fates = _commit(runtime, PreparedChunk(runtime, part.door, lines, part.now), at_end)
     yield lines, fates
 
 
-def _commit(runtime: Runtime, part: Part, at_end: AtEnd | None) -> Sequence[Fate]:
+def _commit(runtime: Runtime, part: PreparedChunk, at_end: AtEnd | None) -> Sequence[RowOutcome]:
     try:
         return _transaction(runtime, part, at_end)
     except DBAPIError as error:
@@ -96,11 +98,11 @@ def _commit(runtime: Runtime, part: Part, at_end: AtEnd | None) -> Sequence[Fate
         return _transaction(runtime, part, at_end)  # undone whole, so that it can be done again
 
 
-def _transaction(runtime: Runtime, part: Part, at_end: AtEnd | None) -> Sequence[Fate]:
+def _transaction(runtime: Runtime, part: PreparedChunk, at_end: AtEnd | None) -> Sequence[RowOutcome]:
     with runtime.writing() as (session, ref):
         fates = part.write(session, ref)
         kept = [
-            rejects.Refused(line.number, fate.errors, line.raw(), line.external_id)
+            rejects.RefusedRow(line.number, fate.errors, line.raw(), line.external_id)
             for line, fate in zip(part.lines, fates, strict=True)
             if fate.status == "rejected"
         ]
@@ -111,10 +113,15 @@ def _transaction(runtime: Runtime, part: Part, at_end: AtEnd | None) -> Sequence
 
 
 def write_lines(
-    runtime: Runtime, session: Session, door: Door, lines: Sequence[Line], ids: Sequence[int], now: datetime
-) -> Sequence[Fate]:
+    runtime: Runtime,
+    session: Session,
+    door: IngestContext,
+    lines: Sequence[InputRow],
+    ids: Sequence[int],
+    now: datetime,
+) -> Sequence[RowOutcome]:
     """Write the tickets of ``lines`` in the transaction of ``session``; nothing is kept of those that are refused."""
-    return Part(runtime, door, lines, now, ids).write(session, runtime.reference.get(session))
+    return PreparedChunk(runtime, door, lines, now, ids).write(session, runtime.reference.get(session))
 
 
 def _unstorable() -> FieldProblem:

@@ -15,12 +15,12 @@ from typing import Any
 
 from app.errors import Busy
 from app.runtime import Runtime
-from app.services.intake.rejects import Place
-from ingest.batch.rows import Tally, made_ready, take_in
+from app.services.intake.rejects import RejectOrigin
+from ingest.batch.rows import RowCounts, commit_rows, made_ready
 from ingest.batch.split import Body, array_elements, split_lines
 from ingest.files.ahead import ahead
 from ingest.rows.garbage import held_off
-from ingest.rows.prepare import Door, Fate
+from ingest.rows.prepare import IngestContext, RowOutcome
 from ingest.rows.row import batch_chunks
 
 MOST_ROWS = 10_000
@@ -54,11 +54,11 @@ class Batches:
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
+class BatchResult:
     """What became of a batch: the tally, and the fate of each row in its order."""
 
-    tally: Tally
-    fates: Sequence[Fate]
+    tally: RowCounts
+    fates: Sequence[RowOutcome]
 
     def view(self, lang: str) -> dict[str, Any]:
         """The answer of the contract, its messages in ``lang``."""
@@ -70,7 +70,7 @@ class Batch:
         }
 
 
-def _result(index: int, fate: Fate, lang: str) -> dict[str, Any]:
+def _result(index: int, fate: RowOutcome, lang: str) -> dict[str, Any]:
     found: dict[str, Any] = {"index": index, "status": fate.status}
     if fate.ticket_id is not None:
         found["id"] = fate.ticket_id
@@ -81,19 +81,19 @@ def _result(index: int, fate: Fate, lang: str) -> dict[str, Any]:
 
 def take_batch(
     runtime: Runtime, body: Body, kind: str, source_code: str, source_id: int, actor: str, now: datetime
-) -> Batch:
+) -> BatchResult:
     """Take in the batch ``body`` of media type ``kind``, from one source.
 
     Blocks. Raises BadRequest for what is no JSON array, with its place, and TooLarge beyond ``MOST_ROWS`` rows, before
     anything is stored; a row that is no JSON is a reject.
     """
-    door = Door(Place("batch", source_id), source_code, actor)
-    tally = Tally()
-    fates: list[Fate] = []
+    door = IngestContext(RejectOrigin("batch", source_id), source_code, actor)
+    tally = RowCounts()
+    fates: list[RowOutcome] = []
     spans = (split_lines if kind == NDJSON else array_elements)(body, MOST_ROWS)
     with held_off(), ahead(made_ready(runtime, door, batch_chunks(body, spans, now), now)) as parts:
         for part, _ in parts:
-            for _, done in take_in(runtime, part):
+            for _, done in commit_rows(runtime, part):
                 tally = tally.count(done)
                 fates += done
-    return Batch(tally, fates)
+    return BatchResult(tally, fates)

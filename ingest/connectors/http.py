@@ -50,12 +50,12 @@ class UpstreamError(DubanError):
         self.http = http
 
 
-class Unreadable(ValueError):
+class UnreadableBody(ValueError):
     """A body that cannot be read; raised by the reader that ``Upstream.get`` is given."""
 
 
 @dataclass
-class Pace:
+class RequestPace:
     """The clocks and chances of a client; tests give their own."""
 
     now: Callable[[], datetime]
@@ -82,7 +82,7 @@ class Upstream:
     def __init__(
         self,
         spec: FeedSpec,
-        pace: Pace,
+        pace: RequestPace,
         before_each: Callable[[], None] = lambda: None,
         explain: Callable[[bytes], str] = plain_text,
     ) -> None:
@@ -108,7 +108,7 @@ class Upstream:
         self._client.close()
 
     def get(self, path: str, params: Mapping[str, str], read: Callable[[bytes], T]) -> T:
-        """What ``read`` makes of the answer to GET ``path``; it raises ``Unreadable`` for what must be asked again.
+        """What ``read`` makes of the answer to GET ``path``; it raises ``UnreadableBody`` for what must be asked again.
 
         Raises ``UpstreamError`` once every attempt has failed, or at once where another cannot help.
         """
@@ -158,7 +158,7 @@ class Upstream:
         self._check_status(answer, body)
         try:
             return read(body)
-        except Unreadable as error:
+        except UnreadableBody as error:
             raise UpstreamError(
                 f"上游的应答无法读取：{error}", f"the upstream's answer cannot be read: {error}", again=True
             ) from error

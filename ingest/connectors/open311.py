@@ -17,7 +17,7 @@ from xml.etree.ElementTree import Element, ParseError
 from defusedxml.common import DefusedXmlException
 from defusedxml.ElementTree import fromstring
 
-from ingest.connectors.http import Unreadable, Upstream, UpstreamError, plain_text
+from ingest.connectors.http import UnreadableBody, Upstream, UpstreamError, plain_text
 from ingest.connectors.rest import MOST_PARTS, Page, Position, Record, read_json, spans, window_params
 from ingest.connectors.spec import FeedSpec
 
@@ -51,22 +51,22 @@ class GeoReportError:
 
 
 def read_document(body: bytes) -> Any:
-    """An answer as plain objects and lists, whichever of the two encodings it came in. Raises ``Unreadable``."""
+    """An answer as plain objects and lists, whichever of the two encodings it came in. Raises ``UnreadableBody``."""
     start = body.lstrip(b"\xef\xbb\xbf \t\r\n")[:1]
     if start != b"<":
         return read_json(body)
     if body.count(b"<") > 2 * MOST_PARTS:
-        raise Unreadable(f"more than {MOST_PARTS} elements")
+        raise UnreadableBody(f"more than {MOST_PARTS} elements")
     try:
         root = fromstring(body.lstrip(b" \t\r\n"), forbid_dtd=True)
     except (ParseError, DefusedXmlException, ValueError, LookupError) as error:
-        raise Unreadable(f"not acceptable XML: {str(error)[:120]}") from error
+        raise UnreadableBody(f"not acceptable XML: {str(error)[:120]}") from error
     return _plain(root, DEPTH)
 
 
 def _plain(element: Element, levels: int) -> Any:
     if levels == 0:
-        raise Unreadable(f"XML nested deeper than {DEPTH} levels")
+        raise UnreadableBody(f"XML nested deeper than {DEPTH} levels")
     children = list(element)
     tag = _tag(element)
     if not children:
@@ -102,15 +102,15 @@ def read_requests(body: bytes) -> list[Record]:
 
 
 def _none(document: Any) -> list[Record]:
-    raise Unreadable(f"no list of requests: {str(document)[:120]}")
+    raise UnreadableBody(f"no list of requests: {str(document)[:120]}")
 
 
 def read_services(body: bytes) -> list[Service]:
-    """The services of an answer. Raises ``Unreadable`` for what is none."""
+    """The services of an answer. Raises ``UnreadableBody`` for what is none."""
     document = read_document(body)
     rows = document.get("services") if isinstance(document, Mapping) else document
     if not isinstance(rows, list):
-        raise Unreadable("no list of services")
+        raise UnreadableBody("no list of services")
     return [
         Service(
             str(row["service_code"]),
@@ -142,7 +142,7 @@ def explained(body: bytes) -> str:
     """What a refusal says, in GeoReport's form or as it stands."""
     try:
         errors = read_errors(body)
-    except Unreadable:
+    except UnreadableBody:
         return plain_text(body)
     said = "; ".join(f"{error.code} {error.description}".strip() for error in errors)
     return said if any(error.description for error in errors) else plain_text(body)
@@ -170,7 +170,7 @@ class Open311Feed:
             if isinstance(found, list) and len(found) == 1:
                 found = found[0]
             if not isinstance(found, Mapping):
-                raise Unreadable("no service definition")
+                raise UnreadableBody("no service definition")
             return found
 
         return self._upstream.get(self._path(f"/services/{quote(service_code, safe='')}"), self._params(), read)

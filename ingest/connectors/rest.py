@@ -25,8 +25,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from ingest.connectors.http import Unreadable, Upstream, UpstreamError
-from ingest.connectors.spec import FeedSpec, Window
+from ingest.connectors.http import UnreadableBody, Upstream, UpstreamError
+from ingest.connectors.spec import ChangeWindow, FeedSpec
 
 Position = dict[str, Any]
 Record = Any
@@ -51,15 +51,15 @@ class Page:
 
 
 def read_json(body: bytes) -> Any:
-    """The JSON document of an answer. Raises ``Unreadable``."""
+    """The JSON document of an answer. Raises ``UnreadableBody``."""
     if body.count(b"[") + body.count(b"{") > MOST_PARTS:
-        raise Unreadable(f"more than {MOST_PARTS} arrays and objects")
+        raise UnreadableBody(f"more than {MOST_PARTS} arrays and objects")
     try:
         return json.loads(body.decode("utf-8-sig"))
     except UnicodeDecodeError as error:
-        raise Unreadable(f"not UTF-8 at byte {error.start}") from error
+        raise UnreadableBody(f"not UTF-8 at byte {error.start}") from error
     except (ValueError, RecursionError) as error:
-        raise Unreadable(f"not JSON: {str(error)[:120]}") from error
+        raise UnreadableBody(f"not JSON: {str(error)[:120]}") from error
 
 
 def member(document: Any, path: str) -> Any:
@@ -94,7 +94,7 @@ class RestFeed:
         if resumed and "back" in position:
             yield from self._by_spans(self.spec.window, position, now)
 
-    def _by_spans(self, window: Window, position: Position, now: datetime) -> Iterator[Page]:
+    def _by_spans(self, window: ChangeWindow, position: Position, now: datetime) -> Iterator[Page]:
         settled = now - timedelta(minutes=window.overlap_minutes) - self._widen
         cut_off = {"back": position["back"]} if "until" in position and "back" in position else {}
         for whole in spans(window, position, now, self._widen):
@@ -107,7 +107,7 @@ class RestFeed:
                 yield from self._numbered({**begun, **kept}, window_params(window, since, until), after, behind)
                 position = after
 
-    def _parts(self, window: Window, since: datetime, until: datetime, settled: datetime) -> list[Span]:
+    def _parts(self, window: ChangeWindow, since: datetime, until: datetime, settled: datetime) -> list[Span]:
         """A span, in two where it reaches beyond ``settled`` and comes in pages that can shift."""
         if self.spec.paging.style == "number" and window.until and since < settled < until:
             return [(since, settled), (settled, until)]
@@ -153,7 +153,7 @@ class RestFeed:
         for path, good in self.spec.request.success.items():
             said = member(document, path)
             if str(said) not in good:
-                raise Unreadable(f"{path} = {str(said)[:80]}")
+                raise UnreadableBody(f"{path} = {str(said)[:80]}")
         return document
 
     def _items(self, document: Any) -> list[Record]:
@@ -236,7 +236,7 @@ class RestFeed:
         return {paging.size_param: str(paging.size)} if paging.size_param else {}
 
 
-def spans(window: Window, position: Position, now: datetime, widen: timedelta = timedelta(0)) -> Iterator[Span]:
+def spans(window: ChangeWindow, position: Position, now: datetime, widen: timedelta = timedelta(0)) -> Iterator[Span]:
     """The spans to ask for from ``position`` until ``now``, the one that was begun first. A finished span says where
     it ended (``through``); the next begins so much before as the overlap has it, and ``widen`` besides, or where it is
     told to go back to."""
@@ -258,7 +258,7 @@ def spans(window: Window, position: Position, now: datetime, widen: timedelta = 
         begin = end
 
 
-def window_params(window: Window, since: datetime, until: datetime) -> dict[str, str]:
+def window_params(window: ChangeWindow, since: datetime, until: datetime) -> dict[str, str]:
     """A span as the upstream wants it written, its ends rounded outwards to the second."""
     found = {window.since: written(since.replace(microsecond=0), window)}
     if window.until:
@@ -267,7 +267,7 @@ def window_params(window: Window, since: datetime, until: datetime) -> dict[str,
     return found
 
 
-def written(moment: datetime, window: Window) -> str:
+def written(moment: datetime, window: ChangeWindow) -> str:
     """A moment in the window's zone and format."""
     local = moment.astimezone(ZoneInfo(window.time_zone))
     if window.format == "iso":

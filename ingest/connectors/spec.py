@@ -28,11 +28,11 @@ _MIB = 1024 * 1024
 DottedPath = Annotated[str, Field(pattern=r"^[^\s.]+(\.[^\s.]+)*$", max_length=200)]
 
 
-class _Part(BaseModel):
+class _SpecPart(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Limits(_Part):
+class RequestLimits(_SpecPart):
     """How long and how hard an upstream is asked. Seconds, bytes, requests a minute; ``attempts`` of one request."""
 
     every_seconds: Annotated[int, Field(ge=5, le=86_400)] = 300
@@ -48,7 +48,7 @@ class Limits(_Part):
     breaker_seconds: Annotated[int, Field(ge=1, le=86_400)] = 60
 
 
-class Request(_Part):
+class RequestSpec(_SpecPart):
     """What is asked for. ``items`` is the path of the records in the answer (empty: the answer is their array);
     ``success``: a member that must have one of these values, where the upstream answers errors with status 200."""
 
@@ -60,7 +60,7 @@ class Request(_Part):
     encoding: Literal["json", "xml"] = "json"
 
 
-class Paging(_Part):
+class Paging(_SpecPart):
     """``number``: pages counted from ``first``. ``token``: each answer names the next at ``next``, kept as the cursor
     for good. ``none``: one answer holds all. ``total``: where the number of records is told."""
 
@@ -81,7 +81,7 @@ class Paging(_Part):
         return self
 
 
-class Window(_Part):
+class ChangeWindow(_SpecPart):
     """The span of changes asked for. Each begins ``overlap_minutes`` before the end of the one before, which must be
     more than the upstream's clock can be off and its writes late; the first reaches ``first_days`` back."""
 
@@ -105,7 +105,7 @@ class Window(_Part):
         return value
 
 
-class Signature(_Part):
+class Signature(_SpecPart):
     """``hmac``: HMAC-SHA256, in hex, over ``METHOD\\npath?query\\ntimestamp\\nnonce\\nbody``. ``header``: the secret in
     a header after ``prefix``. ``query``: the secret as the parameter ``header``."""
 
@@ -140,7 +140,7 @@ class Signature(_Part):
         return found.strip()
 
 
-class Reconcile(_Part):
+class Reconcile(_SpecPart):
     """The upstream's own list of a day. ``ids``: path of the array of ids (or of objects, whose id is at ``id``);
     ``total``: of their number. ``detail``: path of one record (``{id}`` stands for it), its record at ``detail_item``.
     ``format``: how the day is written."""
@@ -156,7 +156,7 @@ class Reconcile(_Part):
     detail_item: str = ""
 
 
-class Folder(_Part):
+class Folder(_SpecPart):
     """A folder watched for files: those that match and have not changed for ``quiet_seconds`` are taken in by
     ``profile``, and then moved into ``done`` (or ``failed``) below it."""
 
@@ -167,7 +167,7 @@ class Folder(_Part):
     live: bool = True
 
 
-class FeedSpec(_Part):
+class FeedSpec(_SpecPart):
     """One feed. ``mapping`` is a mapping profile without its name, title and source; record members are its columns,
     nested ones by dotted names. ``updated`` is the member that tells when the record was last changed."""
 
@@ -177,10 +177,10 @@ class FeedSpec(_Part):
     source: SourceNamed
     base_url: str = ""
     plain_http: bool = False
-    limits: Limits = Limits()
-    request: Request = Request()
+    limits: RequestLimits = RequestLimits()
+    request: RequestSpec = RequestSpec()
     paging: Paging = Paging()
-    window: Window | None = None
+    window: ChangeWindow | None = None
     signature: Signature = Signature()
     reconcile: Reconcile | None = None
     folder: Folder | None = None
@@ -230,7 +230,7 @@ def _check_url(url: str, *, plain: bool) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Changes:
+class SpecOverrides:
     """What of a template is replaced: its name, the code of its source, where its upstream stands, its folder."""
 
     name: str | None = None
@@ -239,10 +239,10 @@ class Changes:
     folder: str | None = None
 
 
-AS_IT_IS = Changes()
+AS_IT_IS = SpecOverrides()
 
 
-def parse_spec(text: str, changes: Changes = AS_IT_IS) -> FeedSpec:
+def parse_spec(text: str, changes: SpecOverrides = AS_IT_IS) -> FeedSpec:
     """The feed in the TOML ``text``, with ``changes``. Raises ``Invalid`` with a pointer for each mistake."""
     content = read_toml(text)
     if changes.name is not None:
@@ -297,7 +297,7 @@ def read_file(path: Path) -> str:
         raise Invalid.at("", "接入源配置应为 UTF-8 编码", "a feed file must be UTF-8") from error
 
 
-def load_spec(name: str, folders: Iterable[Path] = (), changes: Changes = AS_IT_IS) -> FeedSpec:
+def load_spec(name: str, folders: Iterable[Path] = (), changes: SpecOverrides = AS_IT_IS) -> FeedSpec:
     """The feed of the template called ``name``, or of the file ``name`` where that ends in ``.toml``, with ``changes``.
     Raises ``NotFound`` and ``Invalid``."""
     return parse_spec(read_file(Path(name)) if name.endswith(".toml") else template_text(name, folders), changes)

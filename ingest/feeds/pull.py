@@ -17,18 +17,18 @@ from app.errors import Busy, Conflict, DubanError
 from app.runtime import Runtime
 from app.turns import Turns
 from ingest.connectors.folder import DONE, FAILED, put_away, waiting_files
-from ingest.connectors.http import Pace, Upstream, plain_text
+from ingest.connectors.http import RequestPace, Upstream, plain_text
 from ingest.connectors.open311 import Open311Feed, explained
 from ingest.connectors.rest import RestFeed
-from ingest.feeds.run import Lost, Pulled, Stopped, Work, begin
+from ingest.feeds.run import LeaseLost, PullResult, PullSession, PullStopped, begin
 from ingest.feeds.updates import following
 from ingest.files.importer import import_file
-from ingest.formats.base import Limits
+from ingest.formats.base import FileLimits
 from ingest.rejects.retry import own_profiles
-from ingest.rows.prepare import Fate
+from ingest.rows.prepare import RowOutcome
 from ingest.rows.profile import load_profile
 
-FOLDER_LIMITS = Limits(turns=Turns(5.0))
+FOLDER_LIMITS = FileLimits(turns=Turns(5.0))
 """Of watched folders' files: one spreadsheet at a time, whatever the number of feeds."""
 
 
@@ -39,36 +39,36 @@ def pull(
     actor: str = "system:duban",
     force: bool = False,
     if_due: bool = False,
-    pace: Pace | None = None,
+    pace: RequestPace | None = None,
     stop: Callable[[], bool] | None = None,
-    on_page: Callable[[Pulled], None] | None = None,
-) -> Pulled:
+    on_page: Callable[[PullResult], None] | None = None,
+) -> PullResult:
     """Pull the feed ``name`` to its upstream's end; blocks. ``force``: also while its breaker is open; ``if_due``: only
     if its time has come. ``stop`` is asked before each request whether to end early.
 
     An upstream that fails is told of in the answer (``state`` failed), and what came before it is stored. Raises
     NotFound, and Conflict where another pull is under way, the breaker is open, or (``NotDue``) it is not due.
     """
-    pace = pace or Pace(clock.now)
+    pace = pace or RequestPace(clock.now)
     work = begin(runtime, name, pace, "pull", actor, force=force, if_due=if_due)
     if stop is not None:
         work.stop = stop
     return work.run(lambda: _pull_folder(work) if work.spec.kind == "folder" else _pull_pages(work, on_page))
 
 
-def upstream_of(work: Work) -> Upstream:
+def upstream_of(work: PullSession) -> Upstream:
     """The feed's upstream, for one pull or comparison."""
     explain = explained if work.spec.kind == "open311" else plain_text
     return Upstream(work.spec, work.pace, work.renew, explain)
 
 
-def source_of(work: Work, upstream: Upstream) -> RestFeed | Open311Feed:
+def source_of(work: PullSession, upstream: Upstream) -> RestFeed | Open311Feed:
     """The reader of the feed's kind."""
     kind = Open311Feed if work.spec.kind == "open311" else RestFeed
     return kind(work.spec, upstream, work.widen)
 
 
-def _pull_pages(work: Work, on_page: Callable[[Pulled], None] | None) -> None:
+def _pull_pages(work: PullSession, on_page: Callable[[PullResult], None] | None) -> None:
     with upstream_of(work) as upstream:
         try:
             for page in source_of(work, upstream).pages(work.position, work.pace.now()):
@@ -83,7 +83,7 @@ def _pull_pages(work: Work, on_page: Callable[[Pulled], None] | None) -> None:
             work.done.retries, work.skew = upstream.retries, upstream.skew_seconds
 
 
-def _pull_folder(work: Work) -> None:
+def _pull_folder(work: PullSession) -> None:
     """Every file that waits, through the importer, which keeps its own position; then out of the way."""
     folder = work.spec.folder
     assert folder is not None, "checked when the spec was read"
@@ -97,7 +97,7 @@ def _pull_folder(work: Work) -> None:
                 work.runtime, path, profile, now, source_code=work.spec.source.code, live=folder.live,
                 on_progress=lambda _: work.renew(), follow=following(work.actor), limits=FOLDER_LIMITS,
             )  # fmt: skip
-        except (Lost, Stopped):
+        except (LeaseLost, PullStopped):
             raise
         except (Conflict, Busy):
             continue  # it is being imported by hand, or another spreadsheet is read: it stays for the next look
@@ -116,5 +116,5 @@ def _pull_folder(work: Work) -> None:
         put_away(path, DONE, now)
 
 
-def _fates(status: Any, count: int) -> Iterator[Fate]:
-    return (Fate(status) for _ in range(count))
+def _fates(status: Any, count: int) -> Iterator[RowOutcome]:
+    return (RowOutcome(status) for _ in range(count))

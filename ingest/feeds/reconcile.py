@@ -13,11 +13,11 @@ from app.errors import Conflict, Invalid
 from app.runtime import Runtime
 from app.services.intake.rejects import digest_of
 from app.store import feeds as store
-from ingest.connectors.http import Pace
+from ingest.connectors.http import RequestPace
 from ingest.connectors.open311 import Open311Feed
 from ingest.connectors.rest import Record, RestFeed
 from ingest.feeds.pull import source_of, upstream_of
-from ingest.feeds.run import Pulled, Work, begin
+from ingest.feeds.run import PullResult, PullSession, begin
 from ingest.rows.row import raw_of
 
 CHUNK = 100
@@ -26,7 +26,7 @@ SHOWN = 1_000
 
 
 @dataclass(frozen=True, slots=True)
-class Reconciled:
+class ReconcileResult:
     """A day compared: how many the upstream lists and how many are here, what was missing, what of that is no ticket
     still (``rejected``: it waits as a reject; else the upstream lists it and does not give it), and what only Duban
     has."""
@@ -38,7 +38,7 @@ class Reconciled:
     still_missing: list[str]
     rejected: list[str]
     extra: list[str]
-    pulled: Pulled
+    pulled: PullResult
 
     def view(self, lang: str) -> dict[str, Any]:
         """As JSON."""
@@ -55,27 +55,27 @@ def reconcile(
     day: date,
     *,
     actor: str = "system:duban",
-    pace: Pace | None = None,
+    pace: RequestPace | None = None,
     stop: Callable[[], bool] | None = None,
     patience: int = 0,
-) -> Reconciled:
+) -> ReconcileResult:
     """Compare a local day of the feed with its upstream's list, and pull what is missing; blocks.
 
     ``patience``: seconds that a pull under way is waited for. Raises Invalid for a feed that cannot be compared,
     Conflict while it is being pulled, and ``UpstreamError``.
     """
-    pace = pace or Pace(clock.now)
+    pace = pace or RequestPace(clock.now)
     work = _begin(runtime, name, pace, actor, patience)
     if stop is not None:
         work.stop = stop
-    found: list[Reconciled] = []
+    found: list[ReconcileResult] = []
     done = work.run(lambda: found.append(_compare(work, day)))
     if done.error is not None:
         raise done.error
     return found[0]
 
 
-def _begin(runtime: Runtime, name: str, pace: Pace, actor: str, patience: int) -> Work:
+def _begin(runtime: Runtime, name: str, pace: RequestPace, actor: str, patience: int) -> PullSession:
     while True:
         try:
             return begin(runtime, name, pace, "reconcile", actor, force=True)
@@ -86,7 +86,7 @@ def _begin(runtime: Runtime, name: str, pace: Pace, actor: str, patience: int) -
             pace.sleep(1)
 
 
-def _compare(work: Work, day: date) -> Reconciled:
+def _compare(work: PullSession, day: date) -> ReconcileResult:
     if work.spec.kind == "folder" or (work.spec.kind == "rest" and work.spec.reconcile is None):
         raise Invalid.at(
             "/reconcile", "该接入源没有配置对账清单", "this feed has no list to compare with ([reconcile])"
@@ -96,12 +96,12 @@ def _compare(work: Work, day: date) -> Reconciled:
         return compare(work, day, _ids(source, work, *_span(work, day)), source.one)
 
 
-def _span(work: Work, day: date) -> tuple[datetime, datetime]:
+def _span(work: PullSession, day: date) -> tuple[datetime, datetime]:
     zone = ZoneInfo(work.spec.profile().time_zone)
     return datetime.combine(day, time.min, zone), datetime.combine(day + timedelta(days=1), time.min, zone)
 
 
-def compare(work: Work, day: date, ids: Iterable[str], one: Callable[[str], Record | None]) -> Reconciled:
+def compare(work: PullSession, day: date, ids: Iterable[str], one: Callable[[str], Record | None]) -> ReconcileResult:
     """The local ``day`` here against ``ids``, which the upstream lists of it; what is missing is asked of ``one`` by its id,
     which answers None for what it does not give."""
     since, until = _span(work, day)
@@ -127,10 +127,10 @@ def compare(work: Work, day: date, ids: Iterable[str], one: Callable[[str], Reco
         "still_count": len(still), "still_missing": still[:SHOWN], "rejected": rejected[:SHOWN],
         "extra_count": len(extra), "extra": extra[:SHOWN],
     }  # fmt: skip
-    return Reconciled(day.isoformat(), len(listed), len(of_day), missing, still, rejected, extra, work.done)
+    return ReconcileResult(day.isoformat(), len(listed), len(of_day), missing, still, rejected, extra, work.done)
 
 
-def _ids(source: RestFeed | Open311Feed, work: Work, since: datetime, until: datetime) -> list[str]:
+def _ids(source: RestFeed | Open311Feed, work: PullSession, since: datetime, until: datetime) -> list[str]:
     if isinstance(source, Open311Feed):
         return source.ids_between(since, until)
     reconcile = work.spec.reconcile

@@ -17,7 +17,7 @@ from ingest.connectors.spec import FeedSpec
 from ingest.formats.json_rows import REST, row_of
 from ingest.rows.mapper import Mapper
 from ingest.rows.messages import problem
-from ingest.rows.row import Line, raw_of
+from ingest.rows.row import InputRow, raw_of
 from ingest.rows.ticket_in import HistoricalTicket, future_problem
 from ingest.rows.values import MomentReader, text_of
 
@@ -29,7 +29,7 @@ OLDEST = datetime.min.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class UpstreamRecord:
     """One record on its way in."""
 
     number: int
@@ -40,12 +40,12 @@ class Said:
     ticket: HistoricalTicket | None
     errors: Sequence[FieldProblem]
 
-    def line(self) -> Line:
+    def line(self) -> InputRow:
         """As a line."""
-        return Line(self.number, self.ticket, self.errors, lambda: self.raw, self.external_id)
+        return InputRow(self.number, self.ticket, self.errors, lambda: self.raw, self.external_id)
 
 
-class Reader:
+class RecordReader:
     """Reads the records of one feed by its mapping."""
 
     def __init__(self, spec: FeedSpec) -> None:
@@ -56,9 +56,9 @@ class Reader:
         self._updated = spec.updated
         self._id_names = profile.fields["external_id"].columns
 
-    def page(self, records: Sequence[Record], now: datetime) -> list[Said]:
+    def page(self, records: Sequence[Record], now: datetime) -> list[UpstreamRecord]:
         """Every record of a page, older versions first; the very same record once."""
-        found: dict[str, Said] = {}
+        found: dict[str, UpstreamRecord] = {}
         for number, record in enumerate(records, 1):
             raw = raw_of(record)
             digest = digest_of(raw)
@@ -66,7 +66,7 @@ class Reader:
                 ticket, errors = self._ticket(number, record, now)
                 external_id = ticket.external_id if ticket else self._id_of(record)
                 updated_at = self.updated_at(record, now)
-                found[digest] = Said(number, raw, digest, external_id, updated_at, ticket, errors)
+                found[digest] = UpstreamRecord(number, raw, digest, external_id, updated_at, ticket, errors)
         return sorted(found.values(), key=lambda one: one.updated_at or OLDEST)
 
     def updated_at(self, record: Record, now: datetime) -> datetime | None:
@@ -107,7 +107,7 @@ class Reader:
         return text if 0 < len(text) <= ID_LENGTH and not _UNSTORABLE.search(text) else None
 
 
-def is_known(one: Said, known: Mapping[str, FeedRecord]) -> bool:
+def is_known(one: UpstreamRecord, known: Mapping[str, FeedRecord]) -> bool:
     """Whether the stored ticket has heard this already: the very record, or a later version of it."""
     row = known.get(one.external_id) if one.external_id else None
     if row is None:

@@ -11,7 +11,7 @@ from app.errors import Invalid
 from app.models import Feed
 from app.runtime import Runtime
 from app.services.intake import feeds
-from ingest.connectors.spec import AS_IT_IS, Changes, FeedSpec, load_spec
+from ingest.connectors.spec import AS_IT_IS, FeedSpec, SpecOverrides, load_spec
 from ingest.rejects.retry import own_profiles
 from ingest.rows.profile import load_profile
 
@@ -22,7 +22,7 @@ def own_templates(runtime: Runtime) -> list[Path]:
     return [folder] if folder.is_dir() else []
 
 
-def load(runtime: Runtime, name: str, changes: Changes = AS_IT_IS) -> FeedSpec:
+def load(runtime: Runtime, name: str, changes: SpecOverrides = AS_IT_IS) -> FeedSpec:
     """The feed of the template or ``.toml`` file ``name``, with ``changes``. Raises NotFound and Invalid, also for a
     folder whose mapping profile is not there."""
     spec = load_spec(name, own_templates(runtime), changes)

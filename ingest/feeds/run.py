@@ -21,16 +21,16 @@ from app.errors import Conflict, DubanError, NotFound
 from app.models import Feed, FeedPull, FeedRecord, Reject
 from app.runtime import Runtime
 from app.services.intake import feeds
-from app.services.intake.rejects import Place, reason_of
+from app.services.intake.rejects import RejectOrigin, reason_of
 from app.store import feeds as store
-from ingest.batch.rows import Tally, ready, take_in
-from ingest.connectors.http import Pace
+from ingest.batch.rows import RowCounts, commit_rows, ready
+from ingest.connectors.http import RequestPace
 from ingest.connectors.rest import Position, Record
 from ingest.connectors.spec import FeedSpec
-from ingest.feeds.records import OLDEST, Reader, Said, is_known
+from ingest.feeds.records import OLDEST, RecordReader, UpstreamRecord, is_known
 from ingest.feeds.updates import FEED, feed_spec, following
-from ingest.rows.prepare import Door, Fate
-from ingest.rows.row import Line
+from ingest.rows.prepare import IngestContext, RowOutcome
+from ingest.rows.row import InputRow
 
 TERM = timedelta(minutes=10)
 """How long a lease lasts without a sign of life; renewed before every request and with every page."""
@@ -44,14 +44,14 @@ MOST_SKEW = 86_400
 
 
 @dataclass
-class Pulled:
+class PullResult:
     """What a pull came to."""
 
     pull_id: int
     state: str
     pages: int = 0
     retries: int = 0
-    tally: Tally = field(default_factory=Tally)
+    tally: RowCounts = field(default_factory=RowCounts)
     error: DubanError | None = None
     unsettled: list[tuple[str, str]] = field(default_factory=list)
     """Spans of change times (RFC 3339) that the upstream never held still for, and that are not asked for again."""
@@ -67,17 +67,17 @@ class Pulled:
         }  # fmt: skip
 
 
-class Lost(Conflict):
+class LeaseLost(Conflict):
     """Another process has taken the feed over."""
 
 
-class Stopped(DubanError):
+class PullStopped(DubanError):
     """The process is told to end: the pull stops where it is, and goes on from there the next time."""
 
     code = "stopped"
 
 
-class NotDue(Conflict):
+class PullNotDue(Conflict):
     """Another process has pulled the feed in the meantime."""
 
 
@@ -107,10 +107,10 @@ def is_gone(holder: str) -> bool:
     return False
 
 
-class Work:
+class PullSession:
     """One pull or reconciliation under way: the lease, the log row, and the feed's definition."""
 
-    def __init__(self, runtime: Runtime, feed: Feed, spec: FeedSpec, holder: str, pull_id: int, pace: Pace,
+    def __init__(self, runtime: Runtime, feed: Feed, spec: FeedSpec, holder: str, pull_id: int, pace: RequestPace,
                  before_started: datetime | None) -> None:  # fmt: skip
         """``stop``, to be set by whoever can be told to end, is asked before each request."""
         assert feed.id is not None, "it is stored"
@@ -124,15 +124,15 @@ class Work:
         self.skew: int | None = None
         self.widen = timedelta(seconds=min(abs(feed.skew_seconds or 0), MOST_SKEW))
         self.detail: dict[str, Any] | None = None
-        self.done = Pulled(pull_id, "running")
+        self.done = PullResult(pull_id, "running")
         self.actor = FEED + spec.name
 
     @cached_property
-    def reader(self) -> Reader:
+    def reader(self) -> RecordReader:
         """How this feed's records are read; a folder has none, its files are read by a profile."""
-        return Reader(self.spec)
+        return RecordReader(self.spec)
 
-    def run(self, job: Callable[[], None]) -> Pulled:
+    def run(self, job: Callable[[], None]) -> PullResult:
         """Do ``job`` and write what became of it, whatever that is; gives the lease back."""
         try:
             self._run(job)
@@ -143,16 +143,16 @@ class Work:
     def _run(self, job: Callable[[], None]) -> None:
         try:
             job()
-        except Lost:
+        except LeaseLost:
             raise
-        except Stopped as error:
+        except PullStopped as error:
             self.done.error = error
             self._finish("stopped")
         except DubanError as error:
             self.done.error = error
             self._finish("failed")
         except KeyboardInterrupt:
-            self.done.error = Stopped("被中断", "interrupted")
+            self.done.error = PullStopped("被中断", "interrupted")
             self._finish("stopped")
             raise
         except BaseException as error:
@@ -163,9 +163,11 @@ class Work:
             self._finish("done")
 
     def renew(self) -> None:
-        """Hold the lease for another term. Raises ``Lost`` and ``Stopped``."""
+        """Hold the lease for another term. Raises ``LeaseLost`` and ``PullStopped``."""
         if self.stop():
-            raise Stopped("服务正在停止，下次从此处继续", "the service is stopping; the next pull goes on from here")
+            raise PullStopped(
+                "服务正在停止，下次从此处继续", "the service is stopping; the next pull goes on from here"
+            )
         with self.runtime.database.write() as session:
             self.hold(session, {})
 
@@ -173,7 +175,7 @@ class Work:
         """Set ``values`` on the feed's row, in the transaction of ``session``, if this pull still has its lease."""
         until = self.pace.now() + TERM
         if not store.held(session, self.feed_id, self.holder, {**values, "lease_until": until}):
-            raise Lost("该接入源已由另一进程接管", "another process has taken this feed over")
+            raise LeaseLost("该接入源已由另一进程接管", "another process has taken this feed over")
 
     def take(self, records: Sequence[Record], position: Position | None) -> None:
         """Take records in, and move the cursor to ``position`` with the last of them (None: leave it)."""
@@ -181,20 +183,20 @@ class Work:
         said = self.reader.page(records, now)
         heard, kept = self._heard(said)
         fresh = [one for one in said if not is_known(one, heard) and not _is_kept(one, kept)]
-        again = [Fate("unchanged")] * (len(records) - len(fresh))
+        again = [RowOutcome("unchanged")] * (len(records) - len(fresh))
         by_number = {one.number: one for one in fresh}
         lines = [one.line() for one in fresh]
         self._see_newest(said)
 
-        def counted(part: Sequence[Line], fates: Sequence[Fate]) -> list[Fate]:
+        def counted(part: Sequence[InputRow], fates: Sequence[RowOutcome]) -> list[RowOutcome]:
             """What the counts say: a reject that is kept already is nothing new, what was known comes with the last."""
             found = [
-                Fate("unchanged") if fate.status == "rejected" and by_number[line.number].digest in kept else fate
+                RowOutcome("unchanged") if fate.status == "rejected" and by_number[line.number].digest in kept else fate
                 for line, fate in zip(part, fates, strict=True)
             ]
             return [*found, *again] if not lines or part[-1] is lines[-1] else found
 
-        def at_end(session: Session, part: Sequence[Line], fates: Sequence[Fate]) -> None:
+        def at_end(session: Session, part: Sequence[InputRow], fates: Sequence[RowOutcome]) -> None:
             last = not lines or part[-1] is lines[-1]
             taken = [(by_number[line.number], fate) for line, fate in zip(part, fates, strict=True)]
             self._remember(session, taken, now)
@@ -205,9 +207,11 @@ class Work:
                 at_end(session, (), ())
             self.done.tally = self.done.tally.count(again)
             return
-        place = Place("feed", self.source_id, None, self.actor)
-        door = Door(place, self.spec.source.code, self.actor, history=True, live=True, follow=following(self.actor))
-        for part, fates in take_in(self.runtime, ready(self.runtime, door, lines, now), at_end):
+        place = RejectOrigin("feed", self.source_id, None, self.actor)
+        door = IngestContext(
+            place, self.spec.source.code, self.actor, history=True, live=True, follow=following(self.actor)
+        )
+        for part, fates in commit_rows(self.runtime, ready(self.runtime, door, lines, now), at_end):
             self.done.tally = self.done.tally.count(counted(part, fates))
 
     def note_unsettled(self, since: datetime, until: datetime) -> None:
@@ -215,23 +219,23 @@ class Work:
         self.done.unsettled.append((since.isoformat(), until.isoformat()))
         self.detail = {"unsettled": self.done.unsettled[-SPANS_KEPT:]}
 
-    def _see_newest(self, said: Sequence[Said]) -> None:
+    def _see_newest(self, said: Sequence[UpstreamRecord]) -> None:
         newest = max((one.updated_at for one in said if one.ticket and one.updated_at), default=None)
         if newest and (self.newest_at is None or newest > self.newest_at):
             self.newest_at = newest
 
-    def _heard(self, said: Sequence[Said]) -> tuple[Mapping[str, FeedRecord], Mapping[str, str]]:
+    def _heard(self, said: Sequence[UpstreamRecord]) -> tuple[Mapping[str, FeedRecord], Mapping[str, str]]:
         """What is known of these records: what their tickets last heard, and the reasons of the rejects they are."""
         with self.runtime.database.read() as session:
             heard = store.records(session, self.feed_id, [one.external_id for one in said if one.external_id])
             return heard, store.kept_reasons(session, self.source_id, [one.digest for one in said])
 
-    def advance(self, session: Session, position: Position | None, fates: Iterable[Fate]) -> None:
-        """Count ``fates`` and move the cursor, in the transaction of ``session``. Raises ``Lost``."""
+    def advance(self, session: Session, position: Position | None, fates: Iterable[RowOutcome]) -> None:
+        """Count ``fates`` and move the cursor, in the transaction of ``session``. Raises ``LeaseLost``."""
         feed = session.get(Feed, self.feed_id, populate_existing=True)
         assert feed is not None, "feeds are not deleted"
         fates = list(fates)
-        tally = Tally(feed.created, feed.unchanged, feed.rejected, feed.corrected).count(fates)
+        tally = RowCounts(feed.created, feed.unchanged, feed.rejected, feed.corrected).count(fates)
         values: dict[str, Any] = {
             "created": tally.created, "unchanged": tally.unchanged, "rejected": tally.rejected,
             "corrected": tally.corrected, "newest_at": self.newest_at,
@@ -241,14 +245,14 @@ class Work:
         self.hold(session, values)
         row = session.get(FeedPull, self.done.pull_id)
         assert row is not None, "it was stored at the beginning"
-        mine = Tally(row.created, row.unchanged, row.rejected, row.corrected).count(fates)
+        mine = RowCounts(row.created, row.unchanged, row.rejected, row.corrected).count(fates)
         row.created, row.unchanged = mine.created, mine.unchanged
         row.rejected, row.corrected = mine.rejected, mine.corrected
         row.pages += position is not None
         row.detail = self.detail
         session.add(row)
 
-    def _remember(self, session: Session, taken: Sequence[tuple[Said, Fate]], now: datetime) -> None:
+    def _remember(self, session: Session, taken: Sequence[tuple[UpstreamRecord, RowOutcome]], now: datetime) -> None:
         """Keep what each ticket has heard now, and settle the rejects of its record that this leaves behind."""
         rows: dict[str, dict[str, Any]] = {}
         for one, fate in taken:
@@ -320,10 +324,10 @@ class Work:
 
 
 def begin(
-    runtime: Runtime, name: str, pace: Pace, kind: str, actor: str, *, force: bool = False, if_due: bool = False
-) -> Work:
+    runtime: Runtime, name: str, pace: RequestPace, kind: str, actor: str, *, force: bool = False, if_due: bool = False
+) -> PullSession:
     """Take the lease of the feed ``name`` and open its log. ``force``: also while its breaker is open; ``if_due``: only
-    if its time has come, or somebody wants it. Raises NotFound, Conflict, and ``NotDue``."""
+    if its time has come, or somebody wants it. Raises NotFound, Conflict, and ``PullNotDue``."""
     now = pace.now()
     holder = holder_name()
     with runtime.database.write() as session:
@@ -331,7 +335,7 @@ def begin(
         if feed is None:
             raise NotFound(f"没有名为 {name} 的接入源", f"there is no feed {name!r}")
         if if_due and not feeds.is_due(feed, now):
-            raise NotDue(f"接入源 {name} 刚由另一进程拉取", f"another process has just pulled the feed {name}")
+            raise PullNotDue(f"接入源 {name} 刚由另一进程拉取", f"another process has just pulled the feed {name}")
         asked = feed.pull_asked_by if kind == "pull" else feed.reconcile_asked_by
         _may_begin(feed, now, runtime, force=force or asked is not None)
         spec = feed_spec(feed)
@@ -345,7 +349,7 @@ def begin(
         session.flush()
         assert row.id is not None, "it has been flushed"
         session.refresh(feed)
-        work = Work(runtime, feed, spec, holder, row.id, pace, before)
+        work = PullSession(runtime, feed, spec, holder, row.id, pace, before)
         _ACTIVE.add(holder)
         return work
 
@@ -377,7 +381,7 @@ def _end_abandoned(session: Session, feed_id: int, now: datetime) -> None:
         session.add(row)
 
 
-def _is_kept(one: Said, kept: Mapping[str, str]) -> bool:
+def _is_kept(one: UpstreamRecord, kept: Mapping[str, str]) -> bool:
     """Whether the record is no ticket for the same reason as when it was first kept."""
     return one.ticket is None and kept.get(one.digest) == reason_of(one.errors)
 

@@ -9,11 +9,11 @@ from datetime import datetime
 
 from app import clock
 from app.errors import FieldProblem
-from ingest.connectors.http import Pace, Upstream, plain_text
+from ingest.connectors.http import RequestPace, Upstream, plain_text
 from ingest.connectors.open311 import Open311Feed, explained
 from ingest.connectors.rest import RestFeed
 from ingest.connectors.spec import FeedSpec
-from ingest.feeds.records import Reader, Said
+from ingest.feeds.records import RecordReader, UpstreamRecord
 
 SHOWN = 10
 PATIENCE = {"attempts": 1, "connect_seconds": 5.0, "read_seconds": 15.0, "total_seconds": 20.0}
@@ -23,25 +23,25 @@ _KEY = re.compile(r"^\s*((?:\"[^\"]*\"|[\w-]+)(?:\s*\.\s*(?:\"[^\"]*\"|[\w-]+))*
 
 
 @dataclass(frozen=True, slots=True)
-class Tried:
+class FeedTrial:
     """What the first page came to: how many records it has, and the first of them as read."""
 
     records: int
-    first: Sequence[Said]
+    first: Sequence[UpstreamRecord]
     refused: int
 
 
-def try_feed(spec: FeedSpec, now: datetime) -> Tried:
+def try_feed(spec: FeedSpec, now: datetime) -> FeedTrial:
     """The first page of the feed's upstream, read by its mapping. Blocks for twenty seconds at most; nothing is stored, and no
     cursor moves. Raises ``UpstreamError``, and ``Conflict`` where its secret is not there."""
     spec = spec.model_copy(update={"limits": spec.limits.model_copy(update=PATIENCE)})
     explain = explained if spec.kind == "open311" else plain_text
-    with Upstream(spec, Pace(clock.now), explain=explain) as upstream:
+    with Upstream(spec, RequestPace(clock.now), explain=explain) as upstream:
         source = Open311Feed(spec, upstream) if spec.kind == "open311" else RestFeed(spec, upstream)
         page = next(iter(source.pages({}, now)), None)
     records = page.records if page is not None else []
-    said = Reader(spec).page(records, now)
-    return Tried(len(records), said[:SHOWN], sum(one.ticket is None for one in said))
+    said = RecordReader(spec).page(records, now)
+    return FeedTrial(len(records), said[:SHOWN], sum(one.ticket is None for one in said))
 
 
 def line_of(text: str, problem: FieldProblem) -> int | None:

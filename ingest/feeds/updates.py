@@ -28,7 +28,7 @@ from app.services.tickets.change import Change, finish, latest_step
 from app.store import tickets as store
 from ingest.connectors.spec import FeedSpec, spec_of
 from ingest.rows import compare
-from ingest.rows.prepare import Fate, Follow
+from ingest.rows.prepare import Follow, RowOutcome
 from ingest.rows.profile import Profile
 from ingest.rows.ticket_in import HistoricalTicket, TicketIn, canonical, differing_fields, fingerprint
 
@@ -54,14 +54,16 @@ def feed_profile(runtime: Runtime, name: str) -> Profile:
 def following(actor: str) -> Follow:
     """``follow`` for the feed whose actor this is."""
 
-    def follow_one(session: Session, ref: Reference, ticket_id: int, said: TicketIn, now: datetime) -> Fate:
+    def follow_one(session: Session, ref: Reference, ticket_id: int, said: TicketIn, now: datetime) -> RowOutcome:
         assert isinstance(said, HistoricalTicket), "a feed maps records to tickets with their life"
         return follow(session, ref, ticket_id, said, actor, now)
 
     return follow_one
 
 
-def follow(session: Session, ref: Reference, ticket_id: int, said: HistoricalTicket, actor: str, now: datetime) -> Fate:
+def follow(
+    session: Session, ref: Reference, ticket_id: int, said: HistoricalTicket, actor: str, now: datetime
+) -> RowOutcome:
     """Bring the ticket to what its source says of it now: ``corrected``, ``unchanged``, or ``rejected`` with the
     reasons; in the last case nothing of it is changed."""
     session.flush()
@@ -72,12 +74,12 @@ def follow(session: Session, ref: Reference, ticket_id: int, said: HistoricalTic
     except DubanError as error:
         savepoint.rollback()
         problems = error.problems if isinstance(error, Invalid) else (_problem(error),)
-        return Fate("rejected", ticket_id, problems)
+        return RowOutcome("rejected", ticket_id, problems)
     except BaseException:
         savepoint.rollback()
         raise
     savepoint.commit()
-    return Fate("corrected" if changed else "unchanged", ticket_id)
+    return RowOutcome("corrected" if changed else "unchanged", ticket_id)
 
 
 def _problem(error: DubanError) -> FieldProblem:
@@ -118,7 +120,7 @@ def _follow(
 
 def _with_own_codes(ref: Reference, said: HistoricalTicket) -> HistoricalTicket:
     """Its unit, category and grid by the codes that Duban has them under, where the source gives their names."""
-    nodes = history.Places(ref).of(said)
+    nodes = history.ReferenceFinder(ref).of(said)
     codes = {
         name: node.code for name, node in zip(("unit", "category", "grid"), nodes, strict=True) if node is not None
     }

@@ -25,14 +25,14 @@ from app.runtime import Runtime
 from app.services.core.reference import touch
 from app.services.intake import rejects
 from app.store import reference as reference_store
-from ingest.batch.rows import Tally, made_ready, take_in
+from ingest.batch.rows import RowCounts, commit_rows, made_ready
 from ingest.files.ahead import ahead
-from ingest.files.reader_process import FileTask, Gone, SecondReader, can_help
-from ingest.formats.base import Limits
+from ingest.files.reader_process import FileTask, ProcessDied, ReaderProcess, can_help
+from ingest.formats.base import FileLimits
 from ingest.rows.garbage import held_off, sweep_young
-from ingest.rows.prepare import Door, Fate, Follow
+from ingest.rows.prepare import Follow, IngestContext, RowOutcome
 from ingest.rows.profile import Profile
-from ingest.rows.row import CHUNK, Chunk, Line, file_chunks
+from ingest.rows.row import CHUNK, Chunk, InputRow, file_chunks
 from ingest.rows.validate import MappedFile, open_mapped
 
 log = logging.getLogger("duban.intake")
@@ -51,15 +51,15 @@ class Progress:
     consumed: int
     total: int
     row: int
-    tally: Tally
+    tally: RowCounts
 
 
 @dataclass(frozen=True, slots=True)
-class Imported:
+class ImportResult:
     """What an import came to. ``resumed_after``: the row behind which it went on, 0 where it began anew."""
 
     run_id: int
-    tally: Tally
+    tally: RowCounts
     resumed_after: int
 
 
@@ -76,8 +76,8 @@ def import_file(
     name: str | None = None,
     by: str | None = None,
     follow: Follow | None = None,
-    limits: Limits | None = None,
-) -> Imported:
+    limits: FileLimits | None = None,
+) -> ImportResult:
     """Take the file at ``path`` in by ``profile``, from ``source_code`` (made where missing; else the profile's own).
     ``name``: what the file is called where it came from; ``by``: who takes it in, the profile itself unless said;
     ``follow``: what is done about a ticket that is there and reads otherwise now; without it such a row is a reject.
@@ -95,15 +95,15 @@ def import_file(
             columns=file.file.columns,
         )  # fmt: skip
         assert run.id is not None, "it has been stored"
-        place = rejects.Place("import", run.source_id, run.id, profile.name, earlier)
-        door = Door(place, code, f"import:{profile.name}", history=True, live=live, follow=follow)
-        state = _State(run.id, run.position, Tally(run.created, run.unchanged, run.rejected))
+        place = rejects.RejectOrigin("import", run.source_id, run.id, profile.name, earlier)
+        door = IngestContext(place, code, f"import:{profile.name}", history=True, live=live, follow=follow)
+        state = _State(run.id, run.position, RowCounts(run.created, run.unchanged, run.rejected))
         stack.enter_context(held_off())
         chunks = stack.enter_context(_chunks(file, path, profile, now, run.position, chunk))
         parts = stack.enter_context(ahead(made_ready(runtime, door, chunks, now)))
         for count, (part, (_, consumed, total)) in enumerate(parts, 1):
             rejected = state.tally.rejected
-            for lines, fates in take_in(runtime, part, state.advance):
+            for lines, fates in commit_rows(runtime, part, state.advance):
                 state.committed(lines, fates)
                 if on_progress is not None:
                     on_progress(Progress(state.run_id, consumed, total, state.position, state.tally))
@@ -111,10 +111,10 @@ def import_file(
                 sweep_young()
         with runtime.database.write() as session:
             session.execute(update(ImportRun).where(col(ImportRun.id) == run.id).values(state="done", finished_at=now))
-    return Imported(run.id, state.tally, run.position)
+    return ImportResult(run.id, state.tally, run.position)
 
 
-def finished(runtime: Runtime, run_id: int | None) -> Imported | None:
+def finished(runtime: Runtime, run_id: int | None) -> ImportResult | None:
     """What the run came to, where it has come to its end: to be asked by whoever goes on with an import whose process
     died, which may have been behind its last commit. None where there is no such run, or it is to go on."""
     if run_id is None:
@@ -123,18 +123,18 @@ def finished(runtime: Runtime, run_id: int | None) -> Imported | None:
         run = session.get(ImportRun, run_id)
         if run is None or run.state != "done":
             return None
-        return Imported(run_id, Tally(run.created, run.unchanged, run.rejected), run.position)
+        return ImportResult(run_id, RowCounts(run.created, run.unchanged, run.rejected), run.position)
 
 
 class _State:
     """The position and tally of a run, in memory and, with each transaction, in its row."""
 
-    def __init__(self, run_id: int, position: int, tally: Tally) -> None:
+    def __init__(self, run_id: int, position: int, tally: RowCounts) -> None:
         self.run_id = run_id
         self.position = position
         self.tally = tally
 
-    def advance(self, session: Session, lines: Sequence[Line], fates: Sequence[Fate]) -> None:
+    def advance(self, session: Session, lines: Sequence[InputRow], fates: Sequence[RowOutcome]) -> None:
         """Write where these lines lead to. Whoever finds another position than its own is not alone with the file."""
         tally = self.tally.count(fates)
         done = session.execute(
@@ -153,7 +153,7 @@ class _State:
                 "another process is importing the same file; wait for its end",
             )
 
-    def committed(self, lines: Sequence[Line], fates: Sequence[Fate]) -> None:
+    def committed(self, lines: Sequence[InputRow], fates: Sequence[RowOutcome]) -> None:
         """Take note that these lines are stored."""
         self.position = lines[-1].number
         self.tally = self.tally.count(fates)
@@ -175,19 +175,19 @@ def _chunks(
         yield _from_there_or_here(reader, task, file)
 
 
-def _second_reader(file: MappedFile, path: Path) -> SecondReader | None:
+def _second_reader(file: MappedFile, path: Path) -> ReaderProcess | None:
     """One, where the file is worth it and the machine can. A spreadsheet has a process of its own already
     (``ingest.formats.sheets``)."""
     if not can_help() or file.file.format == "xlsx" or path.stat().st_size < APART_FROM:
         return None
     try:
-        return SecondReader()
-    except Gone:
+        return ReaderProcess()
+    except ProcessDied:
         log.warning("no second process can be started to read a file")
         return None
 
 
-def _from_there_or_here(reader: SecondReader, task: FileTask, file: MappedFile) -> Iterator[Chunk]:
+def _from_there_or_here(reader: ReaderProcess, task: FileTask, file: MappedFile) -> Iterator[Chunk]:
     """What the second process reads; should it die, the rest from here."""
     here = file_chunks(file, task.now, after=task.after, size=task.size)
     after = task.after
@@ -202,7 +202,7 @@ def _from_there_or_here(reader: SecondReader, task: FileTask, file: MappedFile) 
             after = chunk.lines[-1].number
             yield chunk
             del chunk  # before the next is made
-    except Gone:
+    except ProcessDied:
         log.warning("the second process that read a file is gone", extra={"after_row": after})
         yield from replace(task, after=after).chunks()
 

@@ -13,7 +13,7 @@ from python_multipart import MultipartParser
 from python_multipart.exceptions import MultipartParseError
 
 from app.errors import BadRequest, TooLarge, UnsupportedMedia
-from ingest.files.uploads import Incoming
+from ingest.files.uploads import IncomingFile
 
 MOST_TEXT = 256 * 1024
 """Bytes of the fields besides the file, all together."""
@@ -21,19 +21,19 @@ MOST_PARTS = 64
 
 
 @dataclass
-class Received:
+class MultipartForm:
     """A form that has come: its text fields, and its file with the name that it had at home."""
 
     fields: dict[str, str] = field(default_factory=dict)
     file_name: str = ""
-    file: Incoming | None = None
+    file: IncomingFile | None = None
 
 
-class _Reader:
+class _MultipartReader:
     """Takes a body in pieces. The file is the part ``file``; a part of another name with a file is not taken."""
 
-    def __init__(self, boundary: bytes, begin: Callable[[], Incoming]) -> None:
-        self.received = Received()
+    def __init__(self, boundary: bytes, begin: Callable[[], IncomingFile]) -> None:
+        self.received = MultipartForm()
         self._begin = begin
         self._header = bytearray()
         self._value = bytearray()
@@ -107,7 +107,7 @@ class _Reader:
         self.ended = True
 
 
-async def receive(content_type: str, body: AsyncIterator[bytes], begin: Callable[[], Incoming]) -> Received:
+async def receive(content_type: str, body: AsyncIterator[bytes], begin: Callable[[], IncomingFile]) -> MultipartForm:
     """The form in ``body``; ``begin`` makes place for its file. Nothing stays where it is refused: raises
     UnsupportedMedia, BadRequest for a body that is no form or breaks off, TooLarge."""
     said = Message()
@@ -118,7 +118,7 @@ async def receive(content_type: str, body: AsyncIterator[bytes], begin: Callable
             "请以 multipart/form-data 上传，文件放在 file 一项",
             "upload as multipart/form-data, with the file as `file`",
         )
-    reader = _Reader(boundary.encode("latin-1", "replace"), begin)
+    reader = _MultipartReader(boundary.encode("latin-1", "replace"), begin)
     try:
         async for chunk in body:
             await to_thread.run_sync(reader.feed, chunk)

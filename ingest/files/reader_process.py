@@ -24,17 +24,17 @@ from pathlib import Path
 from typing import Any
 
 from app.errors import DubanError, FieldProblem
-from ingest.formats.base import Limits
+from ingest.formats.base import FileLimits
 from ingest.rows.garbage import held_off, sweep_young
 from ingest.rows.profile import Profile
-from ingest.rows.row import Chunk, Line, file_chunks
+from ingest.rows.row import Chunk, InputRow, file_chunks
 from ingest.rows.ticket_in import Packed, packed, unpacked
 from ingest.rows.validate import open_mapped
 
 _READY = "ready"
 
 
-class Gone(Exception):
+class ProcessDied(Exception):
     """The other process is not there (any more)."""
 
 
@@ -44,7 +44,7 @@ class FileTask:
 
     path: Path
     profile: Profile
-    limits: Limits
+    limits: FileLimits
     now: datetime
     after: int
     size: int
@@ -60,7 +60,7 @@ def can_help() -> bool:
     return os.name == "posix" and (os.cpu_count() or 1) > 1
 
 
-class SecondReader:
+class ReaderProcess:
     """A second process, which reads one file at a time; for one thread at a time. Raises Gone where none can be started."""
 
     def __init__(self) -> None:
@@ -75,7 +75,7 @@ class SecondReader:
             )
         except OSError as error:
             self._pipe.close()
-            raise Gone from error
+            raise ProcessDied from error
         finally:
             theirs.close()
         self._ready = False
@@ -105,7 +105,7 @@ class SecondReader:
                 yield _chunk_of(said)
                 del said  # before the next comes
         except (EOFError, OSError) as error:
-            raise Gone from error
+            raise ProcessDied from error
 
     def close(self) -> None:
         """End it: it holds nothing that is not here, or in the file."""
@@ -133,7 +133,9 @@ def _chunk_of(sent: _Sent) -> Chunk:
     lines, raws, consumed, total = sent
     return Chunk(
         [
-            Line(number, None if said is None else unpacked(*said), errors, partial(_raw_at, raws, index), None, known)
+            InputRow(
+                number, None if said is None else unpacked(*said), errors, partial(_raw_at, raws, index), None, known
+            )
             for index, (number, said, errors, known) in enumerate(lines)
         ],
         consumed,

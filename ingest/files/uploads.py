@@ -22,9 +22,9 @@ import orjson
 
 from app.errors import BadRequest, NotFound, TooLarge
 from app.turns import Turns
-from ingest.formats.base import MIB, Limits
+from ingest.formats.base import MIB, FileLimits
 
-LIMITS = Limits(
+LIMITS = FileLimits(
     spreadsheet=256 * MIB, cells=2_000_000, memory=1024 * MIB, seconds=60, turns=Turns(5.0, places=2, queue=8)
 )
 """What a page takes: a spreadsheet is held in memory, and here others are waiting for the same process. Two are read at
@@ -64,7 +64,7 @@ class Upload:
     error: tuple[str, str] | None = None
 
 
-class Incoming:
+class IncomingFile:
     """A file on its way in. ``write`` raises TooLarge past the limit; ``keep`` makes it an upload, ``drop`` undoes it."""
 
     def __init__(self, folder: Path, limit: int) -> None:
@@ -118,10 +118,10 @@ class Uploads:
         self.folder = folder
         self.limit = limit
 
-    def begin(self, now: datetime) -> Incoming:
+    def begin(self, now: datetime) -> IncomingFile:
         """Make place for a file; what has lain too long is removed first."""
         self.sweep(now)
-        return Incoming(self.folder, self.limit)
+        return IncomingFile(self.folder, self.limit)
 
     def get(self, token: str) -> Upload:
         """The upload of ``token``. Raises NotFound for one that is gone."""

@@ -15,7 +15,7 @@ MIB = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class FileLimits:
     """How much a file may be, so that none can exhaust memory or disk. Sizes are in bytes unless said otherwise.
 
     ``ratio`` is unpacked to packed, judged once ``ratio_from`` bytes are out: a bomb is a thousand to one, real tables
@@ -37,7 +37,7 @@ class Limits:
     turns: Turns | None = None
 
 
-class Row(NamedTuple):
+class SourceRow(NamedTuple):
     """One row: ``number`` counts from 1 below the header, blank rows included, as a spreadsheet shows it less the
     header; ``cells`` follow the file's columns; a ``fault`` says why the cells cannot be trusted. ``line`` is what
     came, where that is not the cells themselves."""
@@ -63,18 +63,18 @@ class RowSource(Protocol):
     def total(self) -> int:
         """Units in all."""
 
-    def rows(self) -> Iterator[Row]:
+    def rows(self) -> Iterator[SourceRow]:
         """Every row, in order, once."""
 
 
-def weight_of(row: Row) -> int:
+def weight_of(row: SourceRow) -> int:
     """About how many bytes a row takes in memory: so that whoever holds many holds no more than so much."""
     if row.line is not None:  # a small container is twenty times its text
         return len(row.line) + 64 * (row.line.count(",") + row.line.count("[") + row.line.count("{"))
     return sum([len(cell) + 64 if isinstance(cell, str) else 64 for cell in row.cells])
 
 
-def raw_text(row: Row, columns: Sequence[str]) -> str:
+def raw_text(row: SourceRow, columns: Sequence[str]) -> str:
     """The row as it came, whole: its line, or its cells as a JSON object (an array, where they do not fit the columns).
     Lone surrogates stand escaped, so that any database can keep it."""
     if row.line is not None:

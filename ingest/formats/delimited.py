@@ -14,7 +14,7 @@ from itertools import chain
 from typing import TextIO
 
 from app.errors import BadRequest, FieldProblem
-from ingest.formats.base import Limits, Row
+from ingest.formats.base import FileLimits, SourceRow
 from ingest.formats.header import DEEPEST, HEADER_WITHIN, HeaderRule, find_header, too_many_columns
 from ingest.rows.messages import problem
 
@@ -99,9 +99,9 @@ class DelimitedRows:
         *,
         delimiter: str | None = None,
         header: HeaderRule | None = None,
-        limits: Limits | None = None,
+        limits: FileLimits | None = None,
     ) -> None:
-        self._limits = limits or Limits()
+        self._limits = limits or FileLimits()
         self._lines = _Lines(text, self._limits.record)
         self.delimiter = delimiter or self._find_delimiter()
         self._records: Iterator[_Record] = self._read_records(self._lines)
@@ -110,24 +110,24 @@ class DelimitedRows:
         self.columns: Sequence[str] = self._find_header(header)
         self._width = len(self.columns)
 
-    def rows(self) -> Iterator[Row]:
+    def rows(self) -> Iterator[SourceRow]:
         """Every row below the header."""
         width = len(self.columns)
         for cells, fault, line in self._records:
             self._number += 1
             if fault is not None:
-                yield Row(self._number, (), fault, line)
+                yield SourceRow(self._number, (), fault, line)
             elif not any(cells):
                 continue  # a blank row: counted, as a spreadsheet counts it, and nothing else
             elif len(cells) == width:
-                yield Row(self._number, cells)
+                yield SourceRow(self._number, cells)
             else:
                 yield self._uneven(cells, width)
 
-    def _uneven(self, cells: list[str], width: int) -> Row:
+    def _uneven(self, cells: list[str], width: int) -> SourceRow:
         if len(cells) > width and not any(cells[width:]):
-            return Row(self._number, cells[:width])  # delimiters left over at the end of a line say nothing
-        return Row(self._number, cells, problem("column_count", expected=width, actual=len(cells)))
+            return SourceRow(self._number, cells[:width])  # delimiters left over at the end of a line say nothing
+        return SourceRow(self._number, cells, problem("column_count", expected=width, actual=len(cells)))
 
     def _find_delimiter(self) -> str:
         probe: list[str] = []

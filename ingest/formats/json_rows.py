@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TextIO
 
 from app.errors import BadRequest, FieldProblem
-from ingest.formats.base import Limits, Row
+from ingest.formats.base import FileLimits, SourceRow
 from ingest.rows.messages import problem
 
 REST = "…"
@@ -23,25 +23,25 @@ _SPACE = " \t\r\n"
 class JsonRows:
     """The rows of NDJSON (``array=False``) or of one JSON array, over the wanted ``columns`` and ``REST``."""
 
-    def __init__(self, text: TextIO, columns: Sequence[str], *, array: bool, limits: Limits | None = None) -> None:
+    def __init__(self, text: TextIO, columns: Sequence[str], *, array: bool, limits: FileLimits | None = None) -> None:
         self._text = text
-        self._limits = limits or Limits()
+        self._limits = limits or FileLimits()
         self._array = array
         self._wanted = tuple(columns)
         self.columns: Sequence[str] = (*self._wanted, REST)
 
-    def rows(self) -> Iterator[Row]:
+    def rows(self) -> Iterator[SourceRow]:
         """Every element. Raises ``BadRequest`` where an array breaks off or is not JSON beyond some point."""
         return self._array_rows() if self._array else self._line_rows()
 
-    def _line_rows(self) -> Iterator[Row]:
+    def _line_rows(self) -> Iterator[SourceRow]:
         longest = self._limits.record
         number = 0
         while line := self._text.readline(longest):
             number += 1
             if len(line) >= longest and not line.endswith("\n"):
                 skipped = self._skip_line()
-                yield Row(number, (), problem("record_too_long", limit=longest), f"{line}… (+{skipped})")
+                yield SourceRow(number, (), problem("record_too_long", limit=longest), f"{line}… (+{skipped})")
                 continue
             line = line.strip()
             if not line:
@@ -49,7 +49,7 @@ class JsonRows:
             try:
                 value = json.loads(line)
             except (ValueError, RecursionError):
-                yield Row(number, (), problem("json_invalid"), line)
+                yield SourceRow(number, (), problem("json_invalid"), line)
                 continue
             yield self._row(number, value, line)
 
@@ -61,9 +61,9 @@ class JsonRows:
                 break
         return skipped
 
-    def _array_rows(self) -> Iterator[Row]:
+    def _array_rows(self) -> Iterator[SourceRow]:
         for number, (value, fault, line) in enumerate(self._elements(), 1):
-            yield Row(number, (), fault, line) if fault is not None else self._row(number, value, line)
+            yield SourceRow(number, (), fault, line) if fault is not None else self._row(number, value, line)
 
     def _elements(self) -> Iterator[tuple[Any, FieldProblem | None, str]]:
         decoder = json.JSONDecoder()
@@ -84,15 +84,15 @@ class JsonRows:
         if buffer.peek():
             raise BadRequest("JSON 数组之后还有内容", "there is more after the JSON array")
 
-    def _row(self, number: int, value: Any, line: str) -> Row:
+    def _row(self, number: int, value: Any, line: str) -> SourceRow:
         if not isinstance(value, dict):
-            return Row(number, (), problem("model_type"), line)
-        return Row(number, _cells(value, self._wanted), None, line)
+            return SourceRow(number, (), problem("model_type"), line)
+        return SourceRow(number, _cells(value, self._wanted), None, line)
 
 
-def row_of(number: int, value: Mapping[str, Any], wanted: Sequence[str]) -> tuple[Sequence[str], Row]:
+def row_of(number: int, value: Mapping[str, Any], wanted: Sequence[str]) -> tuple[Sequence[str], SourceRow]:
     """One object as a row, with its columns: as it would be read from a file of them."""
-    return (*wanted, REST), Row(number, _cells(value, wanted))
+    return (*wanted, REST), SourceRow(number, _cells(value, wanted))
 
 
 def _cells(value: Mapping[str, Any], wanted: Sequence[str]) -> list[Any]:

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 
 from app.errors import BadRequest, TooLarge
-from ingest.formats.base import Limits, Row
+from ingest.formats.base import FileLimits, SourceRow
 from ingest.formats.delimited import DelimitedRows
 from ingest.formats.encoding import ESCAPE, detect_encoding
 from ingest.formats.header import HeaderRule
@@ -46,10 +46,10 @@ class RowFile:
         encoding: str | None = None,
         delimiter: str | None = None,
         sheet: str | None = None,
-        limits: Limits | None = None,
+        limits: FileLimits | None = None,
     ) -> None:
         self.path = path
-        self.limits = limits or Limits()
+        self.limits = limits or FileLimits()
         self.encoding: str | None = None
         self.delimiter: str | None = None
         self.sheet: str | None = None
@@ -126,7 +126,7 @@ class RowFile:
         assert self._book is not None, "what is no text is a spreadsheet"
         return self._book
 
-    def rows(self) -> Iterator[Row]:
+    def rows(self) -> Iterator[SourceRow]:
         """Every row, in order, once."""
         most = self.limits.rows
         for row in self._source.rows():

@@ -39,7 +39,7 @@ def bound(memory: int, seconds: int) -> None:
                 resource.setrlimit(what, (min(most, ends), ends))
 
 
-class Book:
+class OpenWorkbook:
     """One workbook, and the sheet whose rows are being taken."""
 
     def __init__(self, path: str) -> None:
@@ -100,14 +100,14 @@ def what_is_wrong(error: BaseException) -> str:
 
 def serve(pipe: Connection, path: str) -> None:
     """Answer until nobody asks any more."""
-    book: Book | None = None
+    book: OpenWorkbook | None = None
     while True:
         try:
             what, *given = pipe.recv()
         except (EOFError, OSError):
             return
         try:
-            book = book or Book(path)
+            book = book or OpenWorkbook(path)
             answers: dict[str, Callable[..., Any]] = {"sheets": book.sheets, "open": book.open, "take": book.take}
             pipe.send((None, answers[what](*given)))
         except BaseException as error:  # noqa: BLE001 - whatever it is, it is told, and the one who asks goes on

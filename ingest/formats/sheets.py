@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 from app.errors import BadRequest, Busy, DubanError
 from app.turns import Turns
 from ingest.formats import sheet_process, workbook
-from ingest.formats.base import Limits, Row
+from ingest.formats.base import FileLimits, SourceRow
 from ingest.formats.header import DEEPEST, HEADER_WITHIN, Header, HeaderRule, find_header, too_many_columns
 from ingest.rows.messages import problem
 
@@ -39,11 +39,11 @@ class _Cells(NamedTuple):
     cut: bool
 
 
-class _Reader:
+class _SheetProcess:
     """The process that reads the workbook at ``path``, whose kind has this ``ending``. Asking raises BadRequest for a
     damaged one, TooLarge for one that would take more than the limits."""
 
-    def __init__(self, path: Path, ending: str, limits: Limits) -> None:
+    def __init__(self, path: Path, ending: str, limits: FileLimits) -> None:
         self._limits = limits
         self._sheet: str | None = None
         # Calamine goes by a file's name, and an upload has none, or the wrong one; told the kind, it tells what is wrong.
@@ -118,14 +118,14 @@ class SheetRows:
         *,
         sheet: str | None = None,
         header: HeaderRule | None = None,
-        limits: Limits | None = None,
+        limits: FileLimits | None = None,
     ) -> None:
-        self._limits = limits = limits or Limits()
+        self._limits = limits = limits or FileLimits()
         self._open = ExitStack()
         try:
             if limits.turns is not None:
                 _take_turn(self._open, limits.turns)
-            self._reader = _Reader(path, workbook.look_through(path, limits), limits)
+            self._reader = _SheetProcess(path, workbook.look_through(path, limits), limits)
             self._open.callback(self._reader.close)
             named: list[tuple[str, bool]] = self._reader.ask("sheets")
             self.sheets = [name for name, visible in named if visible] or [name for name, _ in named]
@@ -154,7 +154,7 @@ class SheetRows:
         """Rows of the sheet."""
         return self._height
 
-    def rows(self) -> Iterator[Row]:
+    def rows(self) -> Iterator[SourceRow]:
         """Every row below the header that is not blank."""
         width = len(self.columns)
         number = 0
@@ -163,7 +163,7 @@ class SheetRows:
             if not any(cell not in ("", None) for cell in cells):
                 continue
             fault = problem("record_too_long", limit=self._limits.record) if cut else None
-            yield Row(number, cells[:width] + [""] * (width - len(cells)), fault)
+            yield SourceRow(number, cells[:width] + [""] * (width - len(cells)), fault)
 
     def _all_rows(self) -> Iterator[_Cells]:
         yield from self._pending

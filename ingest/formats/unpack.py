@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO, Final, Protocol
 
 from app.errors import BadRequest, TooLarge
-from ingest.formats.base import Limits
+from ingest.formats.base import FileLimits
 
 GZIP_MAGIC = b"\x1f\x8b"
 ZIP_MAGIC = b"PK\x03\x04"
@@ -80,7 +80,7 @@ class _Bounded(io.RawIOBase):
     """Unpacked bytes, refused once they outgrow what a file of this size can honestly hold, or what the archive says."""
 
     def __init__(
-        self, packed: _Readable, counted: CountedFile, limits: Limits, declared: tuple[str, int] | None
+        self, packed: _Readable, counted: CountedFile, limits: FileLimits, declared: tuple[str, int] | None
     ) -> None:
         self._packed = packed
         self._declared = declared
@@ -138,7 +138,7 @@ def check_declared(name: str, size: int, declared: int) -> None:
         )
 
 
-def check_unpacked(unpacked: int, packed: int, limits: Limits) -> None:
+def check_unpacked(unpacked: int, packed: int, limits: FileLimits) -> None:
     """Raises ``TooLarge`` where ``unpacked`` bytes out of ``packed`` cannot be an honest file."""
     if unpacked > limits.unpacked:
         raise TooLarge(
@@ -154,7 +154,7 @@ def check_unpacked(unpacked: int, packed: int, limits: Limits) -> None:
         )
 
 
-def unpacked_stream(path: Path, limits: Limits) -> tuple[io.BufferedReader, CountedFile]:
+def unpacked_stream(path: Path, limits: FileLimits) -> tuple[io.BufferedReader, CountedFile]:
     """The unpacked bytes of ``path`` from the beginning, and the file that counts what of it has been read; closing
     the first closes both. Raises ``BadRequest`` for a damaged, encrypted or empty archive, or one of several files;
     reading raises ``TooLarge`` for a bomb."""
@@ -166,7 +166,7 @@ def unpacked_stream(path: Path, limits: Limits) -> tuple[io.BufferedReader, Coun
         raise
 
 
-def _unpacked(counted: CountedFile, limits: Limits) -> io.BufferedReader:
+def _unpacked(counted: CountedFile, limits: FileLimits) -> io.BufferedReader:
     start = counted.read(4)
     counted.seek(0)
     declared: tuple[str, int] | None = None

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from app.errors import BadRequest, TooLarge
-from ingest.formats.base import MIB, Limits
+from ingest.formats.base import MIB, FileLimits
 from ingest.formats.unpack import BROKEN, CountedFile, as_far_as_it_goes, check_declared, damaged
 
 _CELL = re.compile(rb'\br="([A-Z]{1,3})([0-9]{1,7})"')
@@ -24,7 +24,7 @@ _ENCRYPTED: Final = "EncryptedPackage".encode("utf-16-le")
 """What a workbook with a password holds instead of itself."""
 
 
-def look_through(path: Path, limits: Limits) -> str:
+def look_through(path: Path, limits: FileLimits) -> str:
     """The ending that a file of this kind has: ``.xlsx``, ``.xlsb``, ``.ods`` or ``.xls``. Raises ``TooLarge`` for one
     that would not fit in memory, ``BadRequest`` for a damaged or encrypted one, and one that holds a document type."""
     if not zipfile.is_zipfile(path):
@@ -42,7 +42,7 @@ def look_through(path: Path, limits: Limits) -> str:
     return ".xlsb" if "xl/workbook.bin" in names else ".xlsx"
 
 
-def _look_at_part(archive: zipfile.ZipFile, member: zipfile.ZipInfo, unpacked: int, limits: Limits) -> int:
+def _look_at_part(archive: zipfile.ZipFile, member: zipfile.ZipInfo, unpacked: int, limits: FileLimits) -> int:
     """Go through one part; how many bytes have been unpacked with it."""
     if member.flag_bits & 1:
         raise encrypted()
@@ -65,7 +65,7 @@ def _look_at_part(archive: zipfile.ZipFile, member: zipfile.ZipInfo, unpacked: i
     return unpacked + size
 
 
-def _look_at_old(path: Path, limits: Limits) -> str:
+def _look_at_old(path: Path, limits: FileLimits) -> str:
     if path.stat().st_size > limits.spreadsheet // 8:
         raise TooLarge(
             f"XLS 文件超过 {limits.spreadsheet // 8 // MIB} MiB；请另存为 CSV 后导入",
@@ -96,7 +96,7 @@ def _column_number(letters: bytes) -> int:
 # ------------------------------------------------------------------------------------------------- what is said, and why
 
 
-def _unpacks_too_large(part: str, limits: Limits) -> TooLarge:
+def _unpacks_too_large(part: str, limits: FileLimits) -> TooLarge:
     most = limits.spreadsheet // MIB
     return TooLarge(
         f"表格解压后超过 {most} MiB（读到 {part}）；请分成几个文件，或另存为 CSV 后导入",
@@ -105,7 +105,7 @@ def _unpacks_too_large(part: str, limits: Limits) -> TooLarge:
     )
 
 
-def too_many_cells(sheet: str | None, rows: int | None, columns: int | None, limits: Limits) -> TooLarge:
+def too_many_cells(sheet: str | None, rows: int | None, columns: int | None, limits: FileLimits) -> TooLarge:
     """Of a sheet that holds, or says that it holds, more cells than may be read at once."""
     zh, en = _named(sheet)
     zh += f"占到第 {rows} 行第 {columns} 列，" if rows else ""
@@ -122,7 +122,7 @@ def _named(sheet: str | None) -> tuple[str, str]:
     return (f"工作表“{sheet}”", f"the sheet {sheet!r}") if sheet else ("表格", "the spreadsheet")
 
 
-def too_much_memory(sheet: str | None, limits: Limits) -> TooLarge:
+def too_much_memory(sheet: str | None, limits: FileLimits) -> TooLarge:
     """Of one whose reader wanted more than it may have."""
     most = limits.memory // MIB
     zh, en = _named(sheet)
@@ -134,7 +134,7 @@ def too_much_memory(sheet: str | None, limits: Limits) -> TooLarge:
     )
 
 
-def too_slow(limits: Limits) -> TooLarge:
+def too_slow(limits: FileLimits) -> TooLarge:
     """Of one that its reader came to no end with."""
     return TooLarge(
         f"读取表格超过 {limits.seconds} 秒仍未读完；请分成几个文件，或另存为 CSV 后导入",

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ingest.profile_wizard.vocabulary import CODES, TREES
-from ingest.rows.profile import TARGETS, Columns, Profile, Tree, check_profile, column_key
+from ingest.rows.profile import TARGETS, ColumnMapping, Profile, Tree, check_profile, column_key
 
 JOINED = 3
 """Columns that one field may be put together from, in a draft."""
@@ -28,7 +28,7 @@ ALL_TARGETS = (*FIELDS, *TREE_TARGETS)
 
 
 @dataclass
-class Draft:
+class ProfileDraft:
     """``columns``: target → one column, or several to be joined. ``constants``: field → what every ticket has there.
     ``words``: field → the source's word → our code (empty: leave the field out; ``*``: every other word).
     ``sheet``: the one of a spreadsheet, where it is not the first that holds anything; ``encoding``: where the one that
@@ -59,12 +59,12 @@ class Identity:
     source_en: str
 
 
-def profile_of(draft: Draft, identity: Identity, base: Profile | None = None) -> Profile:
+def profile_of(draft: ProfileDraft, identity: Identity, base: Profile | None = None) -> Profile:
     """The profile that ``draft`` comes to. Raises ``Invalid``, with a pointer for each mistake."""
     return check_profile(content_of(draft, identity, base))
 
 
-def content_of(draft: Draft, identity: Identity, base: Profile | None = None) -> dict[str, Any]:
+def content_of(draft: ProfileDraft, identity: Identity, base: Profile | None = None) -> dict[str, Any]:
     """The same before it is checked: what a profile says that is not finished, too."""
     content: dict[str, Any] = document_of(base) if base else {}
     content |= {
@@ -93,7 +93,7 @@ def content_of(draft: Draft, identity: Identity, base: Profile | None = None) ->
     return {name: value for name, value in content.items() if value not in ({}, [], False) or name == "fields"}
 
 
-def _fields(draft: Draft, base: Profile | None) -> dict[str, Any]:
+def _fields(draft: ProfileDraft, base: Profile | None) -> dict[str, Any]:
     given = base.fields if base else {}
     turned = base is not None and draft.shorten is not any(given[name].shorten for name in SHORTENED if name in given)
     found: dict[str, Any] = {}
@@ -112,7 +112,7 @@ def _fields(draft: Draft, base: Profile | None) -> dict[str, Any]:
     return found
 
 
-def _as_field(draft: Draft, tree: str, base: Profile | None) -> bool:
+def _as_field(draft: ProfileDraft, tree: str, base: Profile | None) -> bool:
     """Whether the profile before had this tree as a field, and it still is that column and nothing else."""
     chosen = {target: names for target, names in draft.columns.items() if target.startswith(f"{tree}.")}
     if base is None or tree not in base.fields or list(chosen) != [f"{tree}.1.name"]:
@@ -120,8 +120,8 @@ def _as_field(draft: Draft, tree: str, base: Profile | None) -> bool:
     return _same(next(iter(chosen.values())), base.fields[tree])
 
 
-def _as_place(place: Any) -> Columns:
-    return place if isinstance(place, Columns) else Columns.model_validate(_as_table(place))
+def _as_place(place: Any) -> ColumnMapping:
+    return place if isinstance(place, ColumnMapping) else ColumnMapping.model_validate(_as_table(place))
 
 
 def _as_table(place: Any) -> dict[str, Any]:
@@ -134,7 +134,7 @@ def _long_code(name: str, columns: Sequence[str]) -> bool:
     return name == "external_id" and len(columns) > 1
 
 
-def _levels(draft: Draft, tree: str, given: Tree | None) -> list[dict[str, Any]]:
+def _levels(draft: ProfileDraft, tree: str, given: Tree | None) -> list[dict[str, Any]]:
     levels: list[dict[str, Any]] = []
     for number in range(1, TREES[tree] + 1):
         level = {}
@@ -154,7 +154,7 @@ def _codes_of(tree: str, levels: Sequence[Mapping[str, Any]]) -> str:
     return "path" if len(levels) > 1 and (tree == "category" or alone) else "own"
 
 
-def _place(columns: Sequence[str], given: Columns | None, *, shorten: bool = False) -> Any:
+def _place(columns: Sequence[str], given: ColumnMapping | None, *, shorten: bool = False) -> Any:
     """A place as it is written, keeping what ``given`` says besides as long as it reads the same columns."""
     if given is not None and _same(columns, given):
         return _written(given.model_copy(update={"shorten": True}) if shorten else given)
@@ -163,13 +163,13 @@ def _place(columns: Sequence[str], given: Columns | None, *, shorten: bool = Fal
     return {"columns": [columns[0]], "shorten": True} if shorten else columns[0]
 
 
-def _same(columns: Sequence[str], given: Columns) -> bool:
+def _same(columns: Sequence[str], given: ColumnMapping) -> bool:
     if len(columns) == 1 and given.columns:
         return column_key(columns[0]) in map(column_key, given.columns)
     return [*map(column_key, columns)] == [*map(column_key, given.join)][:JOINED]
 
 
-def _written(place: Columns) -> Any:
+def _written(place: ColumnMapping) -> Any:
     """A place in its shortest form: the name of a column, names of one column, or a table."""
     rest = place.model_dump(exclude={"columns", "join"}, exclude_defaults=True)
     if place.join:
@@ -198,10 +198,10 @@ def document_of(profile: Profile) -> dict[str, Any]:
     return content
 
 
-def draft_of(profile: Profile, columns: Sequence[str]) -> Draft:
+def draft_of(profile: Profile, columns: Sequence[str]) -> ProfileDraft:
     """A profile as a draft over the ``columns`` of a file; of alternative names, the one that the file has."""
     there = {column_key(name): name for name in reversed(columns)}
-    draft = Draft(
+    draft = ProfileDraft(
         constants={name: code for name, code in profile.constants.items() if name in CODES},
         words={name: dict(table) for name, table in profile.values.items() if name in CODES},
         status_from_times=profile.status_from_times,
@@ -224,7 +224,7 @@ def draft_of(profile: Profile, columns: Sequence[str]) -> Draft:
     return draft
 
 
-def _note(draft: Draft, target: str, place: Columns | None, there: Mapping[str, str]) -> None:
+def _note(draft: ProfileDraft, target: str, place: ColumnMapping | None, there: Mapping[str, str]) -> None:
     if place is None:
         return
     found = [there[key] for name in place.all_names if (key := column_key(name)) in there]
@@ -232,11 +232,11 @@ def _note(draft: Draft, target: str, place: Columns | None, there: Mapping[str, 
         draft.columns[target] = tuple(found[:JOINED]) if place.join else (found[0],)
 
 
-def used_columns(draft: Draft) -> set[str]:
+def used_columns(draft: ProfileDraft) -> set[str]:
     """Every column that the draft reads."""
     return {name for names in draft.columns.values() for name in names}
 
 
-def coded(draft: Draft) -> Iterable[tuple[str, str]]:
+def coded(draft: ProfileDraft) -> Iterable[tuple[str, str]]:
     """The fields that hold a code, each with the column it is read from."""
     return [(name, draft.columns[name][0]) for name in CODES if draft.columns.get(name)]

@@ -9,12 +9,12 @@ from datetime import datetime
 from pathlib import Path
 
 from app.errors import BadRequest, DubanError, FieldProblem, TooLarge
-from ingest.formats.base import Limits
+from ingest.formats.base import FileLimits
 from ingest.profile_wizard.vocabulary import CODES
 from ingest.rows.profile import Profile, column_key
 from ingest.rows.row import past_fingerprint
 from ingest.rows.ticket_in import HistoricalTicket
-from ingest.rows.validate import Mapped, Rejected, map_rows, open_mapped
+from ingest.rows.validate import MappedRow, RejectedRow, map_rows, open_mapped
 from ingest.rows.values import text_of
 
 ROWS = 5_000
@@ -26,7 +26,7 @@ MOST_WORDS = 200
 
 
 @dataclass(slots=True)
-class Reason:
+class RejectReason:
     """Rejects of one reason: how many, and the first of them."""
 
     code: str
@@ -35,7 +35,7 @@ class Reason:
 
 
 @dataclass(slots=True)
-class Preview:
+class ImportPreview:
     """What the first ``rows`` rows come to. ``repeated`` are rows of tickets that came before in the file and say the
     same, and change nothing; of one that says something else, the later row would be refused. ``words``: coded field
     → how often each of the source's words comes. ``broken``: what ends the file early, where it cannot be read to its
@@ -45,7 +45,7 @@ class Preview:
     whole: bool = True
     tickets: int = 0
     repeated: int = 0
-    reasons: dict[str, Reason] = field(default_factory=dict)
+    reasons: dict[str, RejectReason] = field(default_factory=dict)
     shown: list[tuple[int, HistoricalTicket]] = field(default_factory=list)
     words: dict[str, Counter[str]] = field(default_factory=dict)
     broken: DubanError | None = None
@@ -56,15 +56,17 @@ class Preview:
         return sum(reason.count for reason in self.reasons.values())
 
     @property
-    def by_reason(self) -> list[Reason]:
+    def by_reason(self) -> list[RejectReason]:
         """The reasons, the commonest first."""
         return sorted(self.reasons.values(), key=lambda reason: (-reason.count, reason.code))
 
 
-def preview(path: Path, profile: Profile, now: datetime, *, limits: Limits | None = None, most: int = ROWS) -> Preview:
+def preview(
+    path: Path, profile: Profile, now: datetime, *, limits: FileLimits | None = None, most: int = ROWS
+) -> ImportPreview:
     """What the first ``most`` rows of the file at ``path`` would come to under ``profile``. Raises BadRequest, TooLarge
     or Invalid for a file that cannot be read under it at all."""
-    found = Preview()
+    found = ImportPreview()
     seen: dict[str, tuple[int, str]] = {}
     with open_mapped(path, profile, limits=limits) as source:
         columns = _coded_columns(profile, source.file.columns)
@@ -86,9 +88,9 @@ def preview(path: Path, profile: Profile, now: datetime, *, limits: Limits | Non
             _count_words(found, result, columns, profile.missing)
 
 
-def _count(found: Preview, result: Mapped | Rejected, seen: dict[str, tuple[int, str]]) -> None:
+def _count(found: ImportPreview, result: MappedRow | RejectedRow, seen: dict[str, tuple[int, str]]) -> None:
     number = result.row.number
-    if isinstance(result, Rejected):
+    if isinstance(result, RejectedRow):
         _refuse(found, number, result.errors)
         return
     ticket, content = result.ticket, past_fingerprint(result.ticket)
@@ -107,8 +109,8 @@ def _count(found: Preview, result: Mapped | Rejected, seen: dict[str, tuple[int,
         _refuse(found, number, [FieldProblem("/external_id", zh, en, "differs")])
 
 
-def _refuse(found: Preview, number: int, errors: Sequence[FieldProblem]) -> None:
-    reason = found.reasons.setdefault(errors[0].code, Reason(errors[0].code))
+def _refuse(found: ImportPreview, number: int, errors: Sequence[FieldProblem]) -> None:
+    reason = found.reasons.setdefault(errors[0].code, RejectReason(errors[0].code))
     reason.count += 1
     if len(reason.examples) < SHOWN:
         reason.examples.append((number, errors))
@@ -126,7 +128,9 @@ def _coded_columns(profile: Profile, columns: Sequence[str]) -> Mapping[str, int
     return found
 
 
-def _count_words(found: Preview, result: Mapped | Rejected, columns: Mapping[str, int], missing: Sequence[str]) -> None:
+def _count_words(
+    found: ImportPreview, result: MappedRow | RejectedRow, columns: Mapping[str, int], missing: Sequence[str]
+) -> None:
     if result.row.fault is not None:
         return
     for name, place in columns.items():

@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from ingest.profile_wizard.draft import FIELDS, Draft, coded
+from ingest.profile_wizard.draft import FIELDS, ProfileDraft, coded
 from ingest.profile_wizard.sampling import Sample
-from ingest.profile_wizard.sniffing import FORMATS, Facts
+from ingest.profile_wizard.sniffing import FORMATS, ColumnFacts
 from ingest.profile_wizard.vocabulary import CODES, TREES, code_of, hear, nothing
 from ingest.rows.profile import MOMENT_FIELDS, NUMBER_FIELDS
 from ingest.rows.values import text_of
@@ -26,7 +26,7 @@ _LIMITS = {"title": 200, "content": 10_000, "address": 500, "result": 10_000}
 _TITLE, _IDENTIFIER = "title", "external_id"
 
 
-class Said(NamedTuple):
+class BilingualText(NamedTuple):
     """A sentence in both languages."""
 
     zh: str
@@ -38,23 +38,23 @@ class Said(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Guess:
+class TargetGuess:
     """What is proposed for one target, how sure that is (0 to 1), and why."""
 
     target: str
     columns: tuple[str, ...]
     confidence: float
-    reasons: tuple[Said, ...]
+    reasons: tuple[BilingualText, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Proposal:
+class MappingProposal:
     """A mapping proposed: the draft, the guesses behind it, what is said of the whole, and which words stand in the
     columns that hold codes."""
 
-    draft: Draft
-    guesses: Mapping[str, Guess]
-    notes: tuple[Said, ...]
+    draft: ProfileDraft
+    guesses: Mapping[str, TargetGuess]
+    notes: tuple[BilingualText, ...]
     words: Mapping[str, Sequence[str]]
 
 
@@ -62,21 +62,21 @@ class _Seen(NamedTuple):
     """How well the values of a column suit a target: a factor, and what they show."""
 
     fit: float
-    why: Said | None = None
+    why: BilingualText | None = None
 
 
-def propose(sample: Sample, time_zone: str) -> Proposal:
+def propose(sample: Sample, time_zone: str) -> MappingProposal:
     """A mapping for the file of ``sample``; times without an offset are taken to be of ``time_zone``."""
     missing = _missing(sample)
     facts = [_facts(sample, place, missing) for place in range(len(sample.columns))]
     guesses = _assign(facts)
-    notes: list[Said] = []
+    notes: list[BilingualText] = []
     _find_identifier(facts, guesses, notes)
     _find_title(facts, guesses, notes)
     if "closed_at" in guesses and "completed_at" not in guesses:
-        why = Said("没有办结时间：取归档时间", "no time of completion: that of the closing")
-        guesses["completed_at"] = Guess("completed_at", guesses["closed_at"].columns, LIKELY, (why,))
-    draft = Draft(
+        why = BilingualText("没有办结时间：取归档时间", "no time of completion: that of the closing")
+        guesses["completed_at"] = TargetGuess("completed_at", guesses["closed_at"].columns, LIKELY, (why,))
+    draft = ProfileDraft(
         columns={target: guess.columns for target, guess in guesses.items()},
         time_zone=time_zone,
         missing=missing,
@@ -92,9 +92,9 @@ def propose(sample: Sample, time_zone: str) -> Proposal:
     if steps and "status" not in guesses:
         draft.status_from_times = True
         notes.append(
-            Said("没有状态列：按各时间推断状态", "no column of states: each ticket stands where its times say")
+            BilingualText("没有状态列：按各时间推断状态", "no column of states: each ticket stands where its times say")
         )
-    return Proposal(draft, guesses, tuple(notes), words)
+    return MappingProposal(draft, guesses, tuple(notes), words)
 
 
 def words_for(field: str, words: Iterable[str]) -> dict[str, str]:
@@ -111,74 +111,82 @@ def _missing(sample: Sample) -> tuple[str, ...]:
     return tuple(sorted(seen))
 
 
-def _facts(sample: Sample, place: int, missing: Sequence[str]) -> Facts:
+def _facts(sample: Sample, place: int, missing: Sequence[str]) -> ColumnFacts:
     cells = [row.cells[place] for row in sample.rows]
     said = [cell for cell in cells if (text := text_of(cell)) and text not in missing]
-    return Facts(sample.columns[place], place, len(cells), said)
+    return ColumnFacts(sample.columns[place], place, len(cells), said)
 
 
 # ------------------------------------------------------------------------------------------------- a column, a target
 
 
-def _identifier(of: Facts) -> _Seen:
+def _identifier(of: ColumnFacts) -> _Seen:
     if not of.cells or of.longest > 64 or any(" " in text.strip() for text in of.few[:50]):
         return _Seen(0.2)
     if of.filled < 1:
-        return _Seen(0.5, Said("有的行没有值", "some rows have none"))
+        return _Seen(0.5, BilingualText("有的行没有值", "some rows have none"))
     doubles = len(of.cells) - len(of.words)
     if doubles == 0:
-        return _Seen(1.0, Said(f"{len(of.cells)} 行各不相同", f"all {len(of.cells)} rows differ"))
+        return _Seen(1.0, BilingualText(f"{len(of.cells)} 行各不相同", f"all {len(of.cells)} rows differ"))
     if of.distinct > 0.95:
-        return _Seen(0.9, Said(f"有 {doubles} 行重复", f"{doubles} rows repeat one"))
-    return _Seen(0.15, Said("很多行相同", "many rows are the same"))
+        return _Seen(0.9, BilingualText(f"有 {doubles} 行重复", f"{doubles} rows repeat one"))
+    return _Seen(0.15, BilingualText("很多行相同", "many rows are the same"))
 
 
-def _moment(of: Facts) -> _Seen:
+def _moment(of: ColumnFacts) -> _Seen:
     share, formats = of.moments
     if share < 0.5:
-        return _Seen(0.1, Said("多数不是时间", "most are no times"))
+        return _Seen(0.1, BilingualText("多数不是时间", "most are no times"))
     kinds = len(formats) + (1 if any(not isinstance(cell, str) for cell in of.cells) else 0)
-    mixed = Said(f"（{kinds} 种写法混用）", f" ({kinds} ways of writing, mixed)") if kinds > 1 else Said("", "")
+    mixed = (
+        BilingualText(f"（{kinds} 种写法混用）", f" ({kinds} ways of writing, mixed)")
+        if kinds > 1
+        else BilingualText("", "")
+    )
     return _Seen(
-        0.7 + 0.3 * share, Said(f"{share:.0%} 能读作时间{mixed.zh}", f"{share:.0%} can be read as times{mixed.en}")
+        0.7 + 0.3 * share,
+        BilingualText(f"{share:.0%} 能读作时间{mixed.zh}", f"{share:.0%} can be read as times{mixed.en}"),
     )
 
 
-def _coordinate(low: float, high: float) -> Callable[[Facts], _Seen]:
-    def judge(of: Facts) -> _Seen:
+def _coordinate(low: float, high: float) -> Callable[[ColumnFacts], _Seen]:
+    def judge(of: ColumnFacts) -> _Seen:
         if of.within(low, high):
-            return _Seen(1.0, Said(f"都是 {low:g} 至 {high:g} 的小数", f"decimals between {low:g} and {high:g}"))
+            return _Seen(
+                1.0, BilingualText(f"都是 {low:g} 至 {high:g} 的小数", f"decimals between {low:g} and {high:g}")
+            )
         return _Seen(0.9 if len(of.numbers) >= 0.9 * len(of.few) > 0 else 0.1)
 
     return judge
 
 
-def _code(field: str) -> Callable[[Facts], _Seen]:
-    def judge(of: Facts) -> _Seen:
+def _code(field: str) -> Callable[[ColumnFacts], _Seen]:
+    def judge(of: ColumnFacts) -> _Seen:
         if not of.cells or len(of.words) > MOST_WORDS:
-            return _Seen(0.2, Said(f"有 {len(of.words)} 种不同的值", f"{len(of.words)} different values"))
+            return _Seen(0.2, BilingualText(f"有 {len(of.words)} 种不同的值", f"{len(of.words)} different values"))
         known = sum(count for word, count in of.words.items() if code_of(field, word)) / len(of.cells)
         if known < 0.5:
             return _Seen(
-                0.45, Said(f"{len(of.words)} 种值，多数不认识", f"{len(of.words)} values, most of them unknown")
+                0.45,
+                BilingualText(f"{len(of.words)} 种值，多数不认识", f"{len(of.words)} values, most of them unknown"),
             )
         words = "、".join(list(of.words)[:4])
-        return _Seen(0.7 + 0.3 * known, Said(f"值为 {words}", f"values such as {words}"))
+        return _Seen(0.7 + 0.3 * known, BilingualText(f"值为 {words}", f"values such as {words}"))
 
     return judge
 
 
-def _phone(of: Facts) -> _Seen:
+def _phone(of: ColumnFacts) -> _Seen:
     return _shares(of.phones, "像电话号码", "look like telephone numbers")
 
 
-def _id_number(of: Facts) -> _Seen:
+def _id_number(of: ColumnFacts) -> _Seen:
     return _shares(of.id_numbers, "是校验位正确的身份证号", "are id numbers with the right check digit")
 
 
-def _address(of: Facts) -> _Seen:
+def _address(of: ColumnFacts) -> _Seen:
     return (
-        _Seen(0.75 + 0.25 * of.places, Said(f"{of.places:.0%} 像地名", f"{of.places:.0%} name a place"))
+        _Seen(0.75 + 0.25 * of.places, BilingualText(f"{of.places:.0%} 像地名", f"{of.places:.0%} name a place"))
         if of.cells
         else _Seen(0.5)
     )
@@ -187,33 +195,34 @@ def _address(of: Facts) -> _Seen:
 def _shares(share: float, zh: str, en: str) -> _Seen:
     if share < 0.2:
         return _Seen(0.6)
-    return _Seen(0.6 + 0.4 * share, Said(f"{share:.0%} {zh}", f"{share:.0%} {en}"))
+    return _Seen(0.6 + 0.4 * share, BilingualText(f"{share:.0%} {zh}", f"{share:.0%} {en}"))
 
 
-def _title(of: Facts) -> _Seen:
+def _title(of: ColumnFacts) -> _Seen:
     if not of.cells:
         return _Seen(0.1)
     fits = of.longest <= 200 and 3 <= of.mean_length <= 80
     return _Seen(
-        1.0 if fits else 0.6, Said(f"平均 {of.mean_length:.0f} 字", f"{of.mean_length:.0f} characters on average")
+        1.0 if fits else 0.6,
+        BilingualText(f"平均 {of.mean_length:.0f} 字", f"{of.mean_length:.0f} characters on average"),
     )
 
 
-def _content(of: Facts) -> _Seen:
+def _content(of: ColumnFacts) -> _Seen:
     if of.mean_length < 12:
         return _Seen(0.5)
-    return _Seen(1.0, Said(f"平均 {of.mean_length:.0f} 字", f"{of.mean_length:.0f} characters on average"))
+    return _Seen(1.0, BilingualText(f"平均 {of.mean_length:.0f} 字", f"{of.mean_length:.0f} characters on average"))
 
 
-def _level(of: Facts) -> _Seen:
+def _level(of: ColumnFacts) -> _Seen:
     if not of.cells:
         return _Seen(0.3)
     if of.mean_length > 60 or (of.distinct > 0.9 and len(of.cells) > 30):
-        return _Seen(0.3, Said("几乎每行不同，不像分类", "nearly every row differs, unlike a tree's"))
-    return _Seen(1.0, Said(f"共 {len(of.words)} 种", f"{len(of.words)} different ones"))
+        return _Seen(0.3, BilingualText("几乎每行不同，不像分类", "nearly every row differs, unlike a tree's"))
+    return _Seen(1.0, BilingualText(f"共 {len(of.words)} 种", f"{len(of.words)} different ones"))
 
 
-_JUDGES: Mapping[str, Callable[[Facts], _Seen]] = {
+_JUDGES: Mapping[str, Callable[[ColumnFacts], _Seen]] = {
     _IDENTIFIER: _identifier,
     _TITLE: _title,
     "content": _content,
@@ -228,13 +237,13 @@ _JUDGES: Mapping[str, Callable[[Facts], _Seen]] = {
 }
 
 
-def _judge(target: str, of: Facts) -> _Seen:
+def _judge(target: str, of: ColumnFacts) -> _Seen:
     if target in _JUDGES:
         return _JUDGES[target](of)
     return _level(of) if target.partition(".")[0] in TREES else _Seen(1.0)
 
 
-def _from_values(of: Facts) -> Iterable[tuple[str, float]]:
+def _from_values(of: ColumnFacts) -> Iterable[tuple[str, float]]:
     """Targets that the values alone suggest, whatever the column is called, and how much so."""
     if of.phones >= 0.8:
         yield "reporter.phone", 0.8
@@ -260,10 +269,10 @@ def _from_values(of: Facts) -> Iterable[tuple[str, float]]:
 # -------------------------------------------------------------------------------------------------- all columns, once
 
 
-def _assign(facts: Sequence[Facts]) -> dict[str, Guess]:
-    pairs: list[tuple[float, int, Guess]] = []
+def _assign(facts: Sequence[ColumnFacts]) -> dict[str, TargetGuess]:
+    pairs: list[tuple[float, int, TargetGuess]] = []
     for of in facts:
-        weights: dict[str, tuple[float, tuple[Said, ...]]] = {}
+        weights: dict[str, tuple[float, tuple[BilingualText, ...]]] = {}
         for heard in hear(of.name):
             seen = _judge(heard.target, of)
             reasons = (_heard(of.name, heard.known), *([seen.why] if seen.why else []))
@@ -274,10 +283,10 @@ def _assign(facts: Sequence[Facts]) -> dict[str, Guess]:
                 weights[target] = (weight * seen.fit, (seen.why,) if seen.why else ())
         empty = 0.6 if not of.cells else 1.0
         pairs += [
-            (weight * empty, -of.place, Guess(target, (of.name,), round(min(weight * empty, 1.0), 2), reasons))
+            (weight * empty, -of.place, TargetGuess(target, (of.name,), round(min(weight * empty, 1.0), 2), reasons))
             for target, (weight, reasons) in weights.items()
         ]
-    taken: dict[str, Guess] = {}
+    taken: dict[str, TargetGuess] = {}
     used: set[str] = set()
     for weight, _, guess in sorted(pairs, key=lambda pair: (-pair[0], -pair[1])):
         if weight >= LEAST and guess.target not in taken and guess.columns[0] not in used:
@@ -287,15 +296,15 @@ def _assign(facts: Sequence[Facts]) -> dict[str, Guess]:
     return taken
 
 
-def _heard(name: str, known: str) -> Said:
+def _heard(name: str, known: str) -> BilingualText:
     return (
-        Said(f"表头“{name}”", f"headed {name!r}")
+        BilingualText(f"表头“{name}”", f"headed {name!r}")
         if known == name
-        else Said(f"表头“{name}”即“{known}”", f"{name!r} is {known!r}")
+        else BilingualText(f"表头“{name}”即“{known}”", f"{name!r} is {known!r}")
     )
 
 
-def _close_ranks(taken: dict[str, Guess]) -> None:
+def _close_ranks(taken: dict[str, TargetGuess]) -> None:
     """A tree's levels from 1 on without a gap, and no level known by its code alone where that says nothing."""
     for tree, most in TREES.items():
         levels = [n for n in range(1, most + 1) if f"{tree}.{n}.name" in taken or f"{tree}.{n}.code" in taken]
@@ -304,10 +313,10 @@ def _close_ranks(taken: dict[str, Guess]) -> None:
                 guess = taken.pop(f"{tree}.{level}.{part}", None)
                 if guess:
                     target = f"{tree}.{number}.{part}"
-                    taken[target] = Guess(target, guess.columns, guess.confidence, guess.reasons)
+                    taken[target] = TargetGuess(target, guess.columns, guess.confidence, guess.reasons)
 
 
-def _find_identifier(facts: Sequence[Facts], guesses: dict[str, Guess], notes: list[Said]) -> None:
+def _find_identifier(facts: Sequence[ColumnFacts], guesses: dict[str, TargetGuess], notes: list[BilingualText]) -> None:
     """Without a column that identifies, a few that do so together."""
     if _IDENTIFIER in guesses or not facts or not facts[0].rows:
         return
@@ -322,33 +331,33 @@ def _find_identifier(facts: Sequence[Facts], guesses: dict[str, Guess], notes: l
         rows = list(zip(*(of.texts for of in chosen), strict=True))
         if len(set(rows)) > 0.98 * len(rows):
             columns = tuple(of.name for of in chosen)
-            why = Said(
+            why = BilingualText(
                 f"没有编号列；{'、'.join(columns)} 合起来各行不同",
                 f"no column of numbers; together {', '.join(columns)} tell rows apart",
             )
-            guesses[_IDENTIFIER] = Guess(_IDENTIFIER, columns, 0.45, (why,))
+            guesses[_IDENTIFIER] = TargetGuess(_IDENTIFIER, columns, 0.45, (why,))
             return
-    notes.append(Said("没有找到能区分各行的编号列，请指定", "no column identifies the rows; choose one"))
+    notes.append(BilingualText("没有找到能区分各行的编号列，请指定", "no column identifies the rows; choose one"))
 
 
-def _find_title(facts: Sequence[Facts], guesses: dict[str, Guess], notes: list[Said]) -> None:
+def _find_title(facts: Sequence[ColumnFacts], guesses: dict[str, TargetGuess], notes: list[BilingualText]) -> None:
     """Without a column of titles, the beginning of the content, or what the matter is filed under."""
     if _TITLE in guesses:
         return
     by_name = {of.name: of for of in facts}
     if "content" in guesses and by_name[guesses["content"].columns[0]].filled > 0.9:
-        why = Said("没有标题列：取内容的开头", "no column of titles: the beginning of the content")
-        guesses[_TITLE] = Guess(_TITLE, guesses["content"].columns, 0.5, (why,))
+        why = BilingualText("没有标题列：取内容的开头", "no column of titles: the beginning of the content")
+        guesses[_TITLE] = TargetGuess(_TITLE, guesses["content"].columns, 0.5, (why,))
         return
     levels = [guesses[f"category.{n}.name"].columns[0] for n in (1, 2) if f"category.{n}.name" in guesses]
     if levels:
-        why = Said("没有标题列：取分类", "no column of titles: what it is filed under")
-        guesses[_TITLE] = Guess(_TITLE, tuple(levels), 0.5, (why,))
+        why = BilingualText("没有标题列：取分类", "no column of titles: what it is filed under")
+        guesses[_TITLE] = TargetGuess(_TITLE, tuple(levels), 0.5, (why,))
         return
-    notes.append(Said("没有找到标题列，请指定", "no column of titles was found; choose one"))
+    notes.append(BilingualText("没有找到标题列，请指定", "no column of titles was found; choose one"))
 
 
-def _times(facts: Sequence[Facts]) -> tuple[str, ...]:
+def _times(facts: Sequence[ColumnFacts]) -> tuple[str, ...]:
     found = {written for of in facts for written in of.moments[1]}
     return tuple(sorted(found, key=FORMATS.index)) or ("iso",)
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ingest.formats.base import Limits, Row, raw_text, weight_of
+from ingest.formats.base import FileLimits, SourceRow, raw_text, weight_of
 from ingest.formats.header import HeaderRule
 from ingest.formats.json_rows import row_of
 from ingest.formats.open import RowFile
@@ -32,8 +32,8 @@ class Sample:
     sheet: str | None
     sheets: tuple[str, ...]
     columns: tuple[str, ...]
-    rows: tuple[Row, ...]
-    broken: tuple[Row, ...]
+    rows: tuple[SourceRow, ...]
+    broken: tuple[SourceRow, ...]
     whole: bool
 
 
@@ -43,7 +43,7 @@ def look(
     sheet: str | None = None,
     encoding: str | None = None,
     delimiter: str | None = None,
-    limits: Limits | None = None,
+    limits: FileLimits | None = None,
     most: int = ROWS,
 ) -> Sample:
     """The first ``most`` rows of the file at ``path``, under the header that fits best. Raises BadRequest or TooLarge
@@ -60,9 +60,9 @@ def look(
         )  # fmt: skip
 
 
-def _take(source: Iterator[Row], most: int) -> tuple[list[Row], list[Row], bool]:
-    rows: list[Row] = []
-    broken: list[Row] = []
+def _take(source: Iterator[SourceRow], most: int) -> tuple[list[SourceRow], list[SourceRow], bool]:
+    rows: list[SourceRow] = []
+    broken: list[SourceRow] = []
     held = 0
     for row in source:
         if len(rows) + len(broken) >= most or held > WEIGHT:
@@ -72,12 +72,12 @@ def _take(source: Iterator[Row], most: int) -> tuple[list[Row], list[Row], bool]
     return rows, broken, True
 
 
-def _as_table(rows: Sequence[Row]) -> tuple[list[str], list[Row]]:
+def _as_table(rows: Sequence[SourceRow]) -> tuple[list[str], list[SourceRow]]:
     """JSON objects as rows over all their members, nested ones by dotted names."""
     objects = [row.cells[-1] for row in rows]
     columns = list(dict.fromkeys(name for each in objects for name in _members(each)))
     return columns, [
-        Row(row.number, list(row_of(row.number, each, columns)[1].cells[:-1]), None, row.line)
+        SourceRow(row.number, list(row_of(row.number, each, columns)[1].cells[:-1]), None, row.line)
         for row, each in zip(rows, objects, strict=True)
     ]
 
@@ -90,7 +90,7 @@ def _members(value: Mapping[str, Any], depth: int = 1) -> Iterator[str]:
             yield name
 
 
-def raw_of(sample: Sample, row: Row) -> str:
+def raw_of(sample: Sample, row: SourceRow) -> str:
     """A row of the sample whole, as a reject of it would be kept."""
     return raw_text(row, sample.columns)
 

@@ -57,7 +57,7 @@ _UTC = ZoneInfo("UTC")
 
 
 @dataclass(frozen=True)
-class Facts:
+class ColumnFacts:
     """A column looked at: ``cells`` that say something (all of one column, in order) of ``rows`` rows."""
 
     name: str

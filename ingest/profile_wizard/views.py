@@ -9,8 +9,8 @@ from datetime import tzinfo
 from typing import Any
 
 from ingest.profile_wizard.draft import Identity, coded, content_of
-from ingest.profile_wizard.preview import Preview
-from ingest.profile_wizard.proposal import LIKELY, SURE, Proposal
+from ingest.profile_wizard.preview import ImportPreview
+from ingest.profile_wizard.proposal import LIKELY, SURE, MappingProposal
 from ingest.profile_wizard.sampling import Sample, as_json
 from ingest.rows.ticket_in import HistoricalTicket
 
@@ -62,7 +62,7 @@ def _short(cell: Any) -> Any:
     return cell[: LONGEST_CELL - 1] + "…" if isinstance(cell, str) and len(cell) > LONGEST_CELL else cell
 
 
-def proposal_view(proposal: Proposal, called: Identity, lang: str) -> dict[str, Any]:
+def proposal_view(proposal: MappingProposal, called: Identity, lang: str) -> dict[str, Any]:
     """The profile proposed, each guess with its reasons, and the words that nobody could place."""
     return {
         "profile": content_of(proposal.draft, called),
@@ -81,7 +81,7 @@ def proposal_view(proposal: Proposal, called: Identity, lang: str) -> dict[str, 
     }
 
 
-def unknown_words(proposal: Proposal) -> Mapping[str, list[str]]:
+def unknown_words(proposal: MappingProposal) -> Mapping[str, list[str]]:
     """Coded field → the words of its column that have no code yet."""
     found = {
         name: [word for word in proposal.words.get(name, ()) if word not in proposal.draft.words.get(name, {})]
@@ -104,7 +104,7 @@ def ticket_view(ticket: HistoricalTicket, zone: tzinfo) -> dict[str, Any]:
     return found
 
 
-def preview_view(preview: Preview, lang: str, zone: tzinfo) -> dict[str, Any]:
+def preview_view(preview: ImportPreview, lang: str, zone: tzinfo) -> dict[str, Any]:
     """Counts, the first tickets, and the rejects by reason."""
     return {
         "rows": preview.rows,

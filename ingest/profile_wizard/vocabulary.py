@@ -50,7 +50,7 @@ _ALIKE = 82.0
 _WORD_ALIKE = 86.0
 
 
-class Heard(NamedTuple):
+class HeadingMatch(NamedTuple):
     """One reading of a heading: the target, how sure (0 to 1), and the known heading that it was held against."""
 
     target: str
@@ -102,16 +102,16 @@ def _headings() -> Mapping[str, tuple[str, ...]]:
 
 
 @lru_cache(maxsize=4096)
-def hear(heading: str) -> tuple[Heard, ...]:
+def hear(heading: str) -> tuple[HeadingMatch, ...]:
     """What a column so headed may be, each target once, the likeliest first."""
-    best: dict[str, Heard] = {}
+    best: dict[str, HeadingMatch] = {}
     for heard in _readings(heading):
         if heard.target not in best or heard.weight > best[heard.target].weight:
             best[heard.target] = heard
     return tuple(sorted(best.values(), key=lambda heard: -heard.weight))
 
 
-def _readings(heading: str) -> Iterator[Heard]:
+def _readings(heading: str) -> Iterator[HeadingMatch]:
     name = normal(heading)
     if not name:
         return
@@ -127,20 +127,20 @@ def _readings(heading: str) -> Iterator[Heard]:
     yield from _resembling(name)
 
 
-def _known(name: str, weight: float) -> Iterator[Heard]:
+def _known(name: str, weight: float) -> Iterator[HeadingMatch]:
     for place, target in enumerate(_headings().get(name, ())):
-        yield Heard(target, weight - 0.12 * place, name)
+        yield HeadingMatch(target, weight - 0.12 * place, name)
 
 
-def _in_tree(base: str, kind: str) -> Iterator[Heard]:
+def _in_tree(base: str, kind: str) -> Iterator[HeadingMatch]:
     """``base`` as a level of a tree, whose code or name the column holds: ``dispose unit`` of ``dispose unit id``."""
     found = [*_known(base, EXACT), *(heard for heard in _ending(base) if heard.weight >= END)]
     for heard in found:
         if heard.target.partition(".")[0] in TREES:
-            yield Heard(f"{heard.target.rpartition('.')[0]}.{kind}", heard.weight, heard.known)
+            yield HeadingMatch(f"{heard.target.rpartition('.')[0]}.{kind}", heard.weight, heard.known)
 
 
-def _resembling(name: str) -> Iterator[Heard]:
+def _resembling(name: str) -> Iterator[HeadingMatch]:
     headings = _headings()
     if _HAN.search(name):
         yield from _ending(name)
@@ -150,10 +150,10 @@ def _resembling(name: str) -> Iterator[Heard]:
     for known in close:
         # rapidfuzz gives (value, score, key) for a mapping: the targets, the likeness, the heading
         for place, target in enumerate(known[0]):
-            yield Heard(target, LIKE * known[1] / 100 - 0.12 * place, str(known[2]))
+            yield HeadingMatch(target, LIKE * known[1] / 100 - 0.12 * place, str(known[2]))
 
 
-def _ending(name: str) -> Iterator[Heard]:
+def _ending(name: str) -> Iterator[HeadingMatch]:
     """Chinese puts what a thing is at the end: ``市民来电时间`` is a time of a call, whatever goes before it."""
     for known, targets in _headings().items():
         if len(known) < 2 or known == name or not _HAN.search(known) or known not in name:
@@ -161,7 +161,7 @@ def _ending(name: str) -> Iterator[Heard]:
         weight = END if name.endswith(known) else WITHIN
         share = len(known) / len(name)
         for place, target in enumerate(targets):
-            yield Heard(target, weight * (0.75 + 0.25 * share) - 0.12 * place, known)
+            yield HeadingMatch(target, weight * (0.75 + 0.25 * share) - 0.12 * place, known)
 
 
 # -------------------------------------------------------------------------------------------------------------- words

@@ -33,8 +33,8 @@ from app.security.principal import Principal
 from app.services.access import accounts
 from app.services.access.key_cache import KeyCache
 from app.store import db_errors, idempotency
-from ingest.push.transaction import Answer, Line, Outcome, Push, take_in
-from ingest.push.worker_process import Committer, Gone
+from ingest.push.transaction import Answer, CommitConnection, Outcome, Push, commit_pushes
+from ingest.push.worker_process import CommitWorker, ProcessDied
 
 log = logging.getLogger("duban.intake")
 CLEAN_EVERY = 600.0
@@ -54,7 +54,7 @@ IDLE = 300.0
 Waiting = tuple[Push, "asyncio.Future[Outcome]"]
 
 
-class Intake:
+class PushQueue:
     """The queue of one process and the threads that empty it; an async context manager. ``keys`` knows who calls."""
 
     def __init__(self, runtime: Runtime) -> None:
@@ -67,7 +67,7 @@ class Intake:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closing = False
         self._cleaned = float("-inf")
-        self._second = _Second(runtime, self._count)
+        self._second = _CommitProcess(runtime, self._count)
         self.keys = KeyCache(self._authenticate)
 
     def _authenticate(self, token: str) -> Principal:
@@ -119,11 +119,11 @@ class Intake:
     # -- the lanes, each in its thread ---------------------------------------------------------------------------------
 
     def _work(self, lane: int) -> None:
-        line = Line(self._runtime.database)
+        line = CommitConnection(self._runtime.database)
         while (group := self._next_group()) is not None:
             pushes = [push for push, _ in group]
             try:
-                outcomes = self._second.take_in(lane, pushes, line)
+                outcomes = self._second.commit(lane, pushes, line)
             except Exception as error:
                 log.exception("a group could not be committed", extra={"size": len(group)})
                 outcomes = [error] * len(group)
@@ -198,19 +198,19 @@ def worth_it() -> bool:
     return os.name == "posix" and (os.cpu_count() or 1) > 1
 
 
-class _Second:
+class _CommitProcess:
     """The second process, while there is one; groups are taken in by it, or else here."""
 
     def __init__(self, runtime: Runtime, lanes: int) -> None:
         self._runtime = runtime
         self._lanes = lanes
         self._lock = threading.Lock()
-        self._process: Committer | None = None
+        self._process: CommitWorker | None = None
         self._large = 0
         self._closed = False
         self._latest = monotonic()
 
-    def take_in(self, lane: int, pushes: Sequence[Push], line: Line) -> list[Outcome]:
+    def commit(self, lane: int, pushes: Sequence[Push], line: CommitConnection) -> list[Outcome]:
         """Take a group in. ``line`` is the lane's own connection in this process."""
         if not pushes:
             return []
@@ -220,13 +220,13 @@ class _Second:
             try:
                 ids = self._runtime.ids.take(len(pushes))
                 with self._runtime.database.turn():
-                    return process.take_in(lane, pushes, ids, now)
-            except Gone:
+                    return process.commit(lane, pushes, ids, now)
+            except ProcessDied:
                 log.warning("the committing process is gone", extra={"size": len(pushes)})
                 self.stop()
             except Exception as error:  # noqa: BLE001 - whatever it is, it comes again below and is told apart there
                 log.warning("a group is taken in here", extra={"error": type(error).__name__})
-        return take_in(self._runtime, pushes, now, line, ids)
+        return commit_pushes(self._runtime, pushes, now, line, ids)
 
     def _notice(self, size: int) -> None:
         self._latest = monotonic()
@@ -241,10 +241,10 @@ class _Second:
 
     def start(self) -> None:
         """Start it, and have it take over once it is ready; without it, things go on as they are."""
-        process = Committer(self._runtime.settings, self._lanes)
+        process = CommitWorker(self._runtime.settings, self._lanes)
         try:
             process.start()
-        except Gone:
+        except ProcessDied:
             log.exception("no second process; pushes are committed in this one")
             process.stop()
             with self._lock:

@@ -76,7 +76,7 @@ Outcome = Answer | Exception
 """An answer, or why there is none: a DubanError for the caller, anything else for the log."""
 
 
-class Line:
+class CommitConnection:
     """The connection that one thread commits on, kept from group to group: to fetch it from the pool each time, and to
     have it tried there, would cost as many round trips as a group itself. It is dropped after any error."""
 
@@ -97,8 +97,12 @@ class Line:
             held.close()
 
 
-def take_in(
-    runtime: Runtime, pushes: Sequence[Push], now: datetime, line: Line | None = None, ids: Sequence[int] = ()
+def commit_pushes(
+    runtime: Runtime,
+    pushes: Sequence[Push],
+    now: datetime,
+    line: CommitConnection | None = None,
+    ids: Sequence[int] = (),
 ) -> list[Outcome]:
     """Take a group of pushes in, in one transaction; of each the answer, or why it is refused.
 
@@ -108,15 +112,17 @@ def take_in(
     """
     if line is not None:
         return _settle(runtime, line, pushes, list(ids), now)
-    line = Line(runtime.database)
+    line = CommitConnection(runtime.database)
     try:
         return _settle(runtime, line, pushes, list(ids), now)
     finally:
         line.drop()
 
 
-def _settle(runtime: Runtime, line: Line, pushes: Sequence[Push], ids: list[int], now: datetime) -> list[Outcome]:
-    """``take_in`` itself; ``ids`` are those of an attempt before, so that a ticket which that attempt stored after all
+def _settle(
+    runtime: Runtime, line: CommitConnection, pushes: Sequence[Push], ids: list[int], now: datetime
+) -> list[Outcome]:
+    """``commit_pushes`` itself; ``ids`` are those of an attempt before, so that a ticket which that attempt stored after all
     is known as created."""
     for attempt in (1, 2):
         try:
@@ -163,7 +169,7 @@ class _Group:
         self.prints = [fingerprint(push.incoming) for push in pushes]
         self.found: list[Outcome | None] = [None] * len(pushes)
 
-    def commit(self, line: Line) -> list[Outcome]:
+    def commit(self, line: CommitConnection) -> list[Outcome]:
         """Do it. Raises what the database raises; then nothing was stored, as far as is known."""
         keyed = {n: _request_of(push, self.prints[n]) for n, push in enumerate(self.pushes) if push.key is not None}
         with self.runtime.writing(line.connection()) as (session, ref):
@@ -176,7 +182,7 @@ class _Group:
         return cast("list[Outcome]", self.found)
 
     def _write(self, session: Session, ref: Reference, waiting: Sequence[int]) -> None:
-        prepared: list[tuple[int, intake.Prepared]] = []
+        prepared: list[tuple[int, intake.PreparedTicket]] = []
         for n in waiting:
             push = self.pushes[n]
             try:
@@ -196,7 +202,7 @@ class _Group:
                 prepared.append((n, row))
         if not prepared:
             return
-        there: list[tuple[int, intake.Outcome]] = []
+        there: list[tuple[int, intake.InsertResult]] = []
         outcomes = intake.write(session, [row for _, row in prepared], mostly_new=True)
         for (n, row), outcome in zip(prepared, outcomes, strict=True):
             if outcome.status == "created":
@@ -206,14 +212,16 @@ class _Group:
         if there:
             self._answer_stored(session, ref, there)
 
-    def _created(self, ref: Reference, row: intake.Prepared) -> Answer:
+    def _created(self, ref: Reference, row: intake.PreparedTicket) -> Answer:
         """The answer from the rows as they were written: what a reader gets, without asking the database for it."""
         ticket = cast("Any", SimpleNamespace(**row.ticket))
         deadlines = cast("Any", [SimpleNamespace(**deadline) for deadline in row.deadlines])
         view = ticket_view(ticket, deadlines, ref, self.now, self.zone)
         return Answer("created", ticket.id, ticket.version, orjson.dumps(view))
 
-    def _answer_stored(self, session: Session, ref: Reference, there: Sequence[tuple[int, intake.Outcome]]) -> None:
+    def _answer_stored(
+        self, session: Session, ref: Reference, there: Sequence[tuple[int, intake.InsertResult]]
+    ) -> None:
         """Answers for tickets that were there already."""
         deadlines = store.deadlines_of(session, [outcome.ticket_id for _, outcome in there])
         for n, outcome in there:
@@ -228,7 +236,7 @@ class _Group:
             view = ticket_view(ticket, deadlines[ticket.id], ref, self.now, self.zone)
             self.found[n] = Answer(status, ticket.id, ticket.version, orjson.dumps(view))
 
-    def _replay(self, session: Session, keyed: dict[int, idempotency.Request]) -> dict[int, int]:
+    def _replay(self, session: Session, keyed: dict[int, idempotency.KeyedRequest]) -> dict[int, int]:
         """Answer the requests whose key is known; of those whose key comes twice in this group, which one is first."""
         known = idempotency.known(session, keyed.values(), self.now)
         first: dict[tuple[str, str], int] = {}
@@ -243,13 +251,15 @@ class _Group:
                 first[request.name] = n
         return later
 
-    def _keep_answers(self, session: Session, keyed: dict[int, idempotency.Request], later: dict[int, int]) -> None:
+    def _keep_answers(
+        self, session: Session, keyed: dict[int, idempotency.KeyedRequest], later: dict[int, int]
+    ) -> None:
         kept = []
         for n, request in keyed.items():
             outcome = self.found[n]
             if isinstance(outcome, Answer) and outcome.body and not outcome.replayed and n not in later:
                 status = 201 if outcome.status == "created" else 200
-                kept.append(idempotency.Kept(request, status, outcome.body.decode()))
+                kept.append(idempotency.PendingAnswer(request, status, outcome.body.decode()))
         idempotency.keep(session, kept, self.now)
         for n, first in later.items():
             outcome = self.found[first]
@@ -261,13 +271,13 @@ class _Group:
                 )
 
 
-def _request_of(push: Push, content: str) -> idempotency.Request:
+def _request_of(push: Push, content: str) -> idempotency.KeyedRequest:
     """A keyed request: its body is the same where the ticket that it says is the same."""
     digest = hashlib.sha256(f"{push.source_code}\0{content}".encode()).hexdigest()
-    return idempotency.Request(push.actor, push.key or "", digest)
+    return idempotency.KeyedRequest(push.actor, push.key or "", digest)
 
 
-def _replayed(before: idempotency.Before) -> Answer:
+def _replayed(before: idempotency.StoredAnswer) -> Answer:
     view = orjson.loads(before.body)
     status = "created" if before.status == 201 else "unchanged"
     return Answer(status, view["id"], view["version"], before.body.encode(), replayed=True)

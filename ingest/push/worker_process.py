@@ -27,7 +27,7 @@ from app.config import Settings
 from app.db import Database
 from app.errors import DubanError
 from app.runtime import Runtime
-from ingest.push.transaction import Line, Outcome, Push, take_in
+from ingest.push.transaction import CommitConnection, Outcome, Push, commit_pushes
 from ingest.rows.garbage import settle
 from ingest.rows.ticket_in import validate_ticket
 
@@ -36,11 +36,11 @@ _READY = "ready"
 _STOP_SECONDS = 10.0
 
 
-class Gone(Exception):
+class ProcessDied(Exception):
     """The other process is not there (any more). What it was given last may be stored, or not."""
 
 
-class Committer:
+class CommitWorker:
     """A second process with so many ``lanes``. Its methods block, but for ``stand_ready``; each lane is for one thread
     at a time."""
 
@@ -70,7 +70,7 @@ class Committer:
                 start_new_session=True,  # a Ctrl-C is for the first process, which then closes the pipes
             )
         except OSError as error:
-            raise Gone from error
+            raise ProcessDied from error
         finally:
             for descriptor in theirs:
                 os.close(descriptor)
@@ -78,9 +78,9 @@ class Committer:
             self._pipes[0].send(self._settings)
             self.ready = self._pipes[0].recv() == _READY
         except (EOFError, OSError) as error:
-            raise Gone from error
+            raise ProcessDied from error
 
-    def take_in(self, lane: int, pushes: Sequence[Push], ids: Sequence[int], now: datetime) -> list[Outcome]:
+    def commit(self, lane: int, pushes: Sequence[Push], ids: Sequence[int], now: datetime) -> list[Outcome]:
         """Have a group taken in under these ids; what became of each. Raises Gone."""
         given = [(push.raw or _written(push), push.source_code, push.actor, push.key) for push in pushes]
         try:
@@ -88,7 +88,7 @@ class Committer:
             outcomes: list[Outcome] = pickle.loads(self._pipes[lane].recv_bytes())  # noqa: S301 - our own process
         except (EOFError, OSError) as error:
             self.ready = False
-            raise Gone from error
+            raise ProcessDied from error
         return outcomes
 
     def stop(self) -> None:
@@ -113,13 +113,13 @@ def _written(push: Push) -> bytes:
 
 def _serve(runtime: Runtime, pipe: Connection) -> None:
     """Take groups in from one lane until it closes."""
-    line = Line(runtime.database)
+    line = CommitConnection(runtime.database)
     try:
         with suppress(EOFError, OSError):  # the first process is gone, or wants no more
             while True:
                 given, ids, now = pickle.loads(pipe.recv_bytes())  # noqa: S301 - from the process that started this one
                 pushes = [Push(validate_ticket(raw), source, actor, key, raw) for raw, source, actor, key in given]
-                outcomes = [_sendable(one) for one in take_in(runtime, pushes, now, line, ids)]
+                outcomes = [_sendable(one) for one in commit_pushes(runtime, pushes, now, line, ids)]
                 pipe.send_bytes(pickle.dumps(outcomes, pickle.HIGHEST_PROTOCOL))
     except Exception:
         log.exception("a group that cannot be taken in here")

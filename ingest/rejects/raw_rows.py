@@ -29,7 +29,7 @@ _NOTHING: tuple[Any, ...] = (None, "", [], {})
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class RawRow:
     """A raw row looked through. ``held``: what stands in it of a reporter (``name``, ``phone``, ``id_number``, or ``raw``
     where that cannot be told). ``masked``: the row without it; none where it cannot be told."""
 
@@ -37,10 +37,10 @@ class Seen:
     masked: str | None
 
 
-UNTOLD = Seen((RAW,), None)
+UNTOLD = RawRow((RAW,), None)
 
 
-def seen(raw: str, profile: Profile | None) -> Seen:
+def seen(raw: str, profile: Profile | None) -> RawRow:
     """The raw row of a reject that was read by ``profile`` (none: as a ticket as pushed)."""
     try:
         content = json.loads(raw)
@@ -50,7 +50,9 @@ def seen(raw: str, profile: Profile | None) -> Seen:
         return UNTOLD
     held: set[str] = set()
     masked = _masked(content, (), _parts(profile), held)
-    return Seen(tuple(name for name in MASKS if name in held), json.dumps(masked, ensure_ascii=False) if held else raw)
+    return RawRow(
+        tuple(name for name in MASKS if name in held), json.dumps(masked, ensure_ascii=False) if held else raw
+    )
 
 
 def _parts(profile: Profile | None) -> Mapping[str, str]:
@@ -93,9 +95,9 @@ def masked_rows(run: Runtime, rows: Sequence[Reject]) -> list[str | None]:
     return [found.masked for found in _all(run, rows)]
 
 
-def _all(run: Runtime, rows: Sequence[Reject]) -> list[Seen]:
+def _all(run: Runtime, rows: Sequence[Reject]) -> list[RawRow]:
     profiles: dict[str, Profile | None] = {}
-    found: list[Seen] = []
+    found: list[RawRow] = []
     for row in rows:
         name = row.profile
         if name is not None and name not in profiles:

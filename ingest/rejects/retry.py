@@ -21,12 +21,12 @@ from app.services.intake import rejects
 from app.store import db_errors
 from ingest.batch.rows import write_lines
 from ingest.feeds.updates import FEED, feed_profile, following
-from ingest.formats.base import Row
+from ingest.formats.base import SourceRow
 from ingest.formats.json_rows import row_of
 from ingest.rows.mapper import Mapper
-from ingest.rows.prepare import Door, Fate
+from ingest.rows.prepare import IngestContext, RowOutcome
 from ingest.rows.profile import Profile, load_profile
-from ingest.rows.row import Line
+from ingest.rows.row import InputRow
 from ingest.rows.ticket_in import HistoricalTicket, TicketIn, future_problem, parse_json, validate_ticket
 
 _Kind = tuple[str, int | None, int | None, str | None]
@@ -35,7 +35,7 @@ PAGE = 200
 
 
 @dataclass(frozen=True, slots=True)
-class Retried:
+class RetryResult:
     """What came of trying many again: how many are tickets now, how many are still refused, and, where it was stopped
     before the end, the id after which it goes on."""
 
@@ -74,8 +74,14 @@ def retry(
 
 
 def retry_all(
-    runtime: Runtime, who: Principal, chosen: rejects.Filter, now: datetime, *, after: int = 0, most: int | None = None
-) -> Retried:
+    runtime: Runtime,
+    who: Principal,
+    chosen: rejects.RejectFilter,
+    now: datetime,
+    *,
+    after: int = 0,
+    most: int | None = None,
+) -> RetryResult:
     """Try every open reject of a filter again as it came, the oldest first, beyond the id ``after`` and up to ``most``
     of them. Those that are still refused stay, with the reasons that they are refused for now."""
     taken = refused = 0
@@ -83,10 +89,10 @@ def retry_all(
         with runtime.database.read() as session:
             page = rejects.oldest_ids(session, who, chosen, after=after, limit=PAGE)
         if not page:
-            return Retried(taken, refused)
+            return RetryResult(taken, refused)
         done = _retry_page(runtime, who, page, now)
         taken, refused, after = taken + done, refused + len(page) - done, page[-1]
-    return Retried(taken, refused, after)
+    return RetryResult(taken, refused, after)
 
 
 def _retry_page(runtime: Runtime, who: Principal, page: Sequence[int], now: datetime) -> int:
@@ -145,17 +151,17 @@ def _retry_together(
     return taken
 
 
-def _line_or_reasons(reject: Reject, profile: Profile | None, now: datetime) -> Line:
+def _line_or_reasons(reject: Reject, profile: Profile | None, now: datetime) -> InputRow:
     """The line of a reject; what cannot be read any better than before keeps its reasons."""
     try:
         return _line(reject, reject.raw, profile, now)
     except (Invalid, BadRequest) as error:
         known = tuple(FieldProblem(e["pointer"], e["zh"], e["en"], e["code"]) for e in reject.errors)
         reasons = error.problems if isinstance(error, Invalid) and profile is None else known
-        return Line(reject.row or 1, None, reasons, lambda: reject.raw)
+        return InputRow(reject.row or 1, None, reasons, lambda: reject.raw)
 
 
-def _line(reject: Reject, content: Mapping[str, Any] | str, profile: Profile | None, now: datetime) -> Line:
+def _line(reject: Reject, content: Mapping[str, Any] | str, profile: Profile | None, now: datetime) -> InputRow:
     found: TicketIn | None = None
     errors: Sequence[FieldProblem] = ()
     if profile is None:
@@ -167,7 +173,7 @@ def _line(reject: Reject, content: Mapping[str, Any] | str, profile: Profile | N
             errors = (early,) if early else ()
         else:
             errors = mapped
-    return Line(reject.row or 1, None if errors else found, errors, lambda: reject.raw)
+    return InputRow(reject.row or 1, None if errors else found, errors, lambda: reject.raw)
 
 
 def profile_of_reject(runtime: Runtime, name: str) -> Profile:
@@ -196,7 +202,7 @@ def map_again(profile: Profile, content: Mapping[str, Any] | str) -> HistoricalT
     if any(isinstance(value, dict) for value in row.values()):  # JSON from its beginning: members reached by path
         columns, made = row_of(1, dict(row), profile.column_names())
     else:
-        columns, made = list(row), Row(1, list(row.values()))
+        columns, made = list(row), SourceRow(1, list(row.values()))
     return Mapper(profile, columns).map(made)
 
 
@@ -204,12 +210,12 @@ def _write(
     runtime: Runtime,
     session: Session,
     some: Sequence[Reject],
-    lines: Sequence[Line],
+    lines: Sequence[InputRow],
     ref: Reference,
     who: Principal,
     ids: Iterable[int],
     now: datetime,
-) -> Sequence[Fate]:
+) -> Sequence[RowOutcome]:
     """Write the lines of rejects that came in together."""
     first = some[0]
     source = ref.sources.get(first.source_id) if first.source_id is not None else None
@@ -220,8 +226,8 @@ def _write(
     of_feed = profile is not None and profile.startswith(FEED)
     actor = who.actor if profile is None else profile if of_feed else f"import:{profile}"
     live = run.live if run else of_feed
-    place = rejects.Place(first.door, source.id, first.run_id, profile)
-    door = Door(
+    place = rejects.RejectOrigin(first.door, source.id, first.run_id, profile)
+    door = IngestContext(
         place, source.code, actor, history=profile is not None, live=live, follow=following(actor) if of_feed else None
     )
     return write_lines(runtime, session, door, lines, list(ids), now)

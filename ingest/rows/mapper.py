@@ -10,11 +10,11 @@ from zoneinfo import ZoneInfo
 from pydantic import ValidationError
 
 from app.errors import FieldProblem, Invalid
-from ingest.formats.base import Row
+from ingest.formats.base import SourceRow
 from ingest.formats.json_rows import REST
 from ingest.rows.messages import problem, problems_of
-from ingest.rows.profile import MOMENT_FIELDS, NUMBER_FIELDS, Columns, Profile, Tree, Verdict, column_key
-from ingest.rows.ticket_in import HistoricalTicket, Named
+from ingest.rows.profile import MOMENT_FIELDS, NUMBER_FIELDS, ColumnMapping, Profile, Tree, Verdict, column_key
+from ingest.rows.ticket_in import HistoricalTicket, NewNode
 from ingest.rows.values import MomentReader, number_of, plain, text_of
 
 Cells = Sequence[Any]
@@ -72,7 +72,7 @@ class Mapper:
         self._verdict_completes = profile.verdict is not None and profile.verdict.completes
         self._verdict = _VerdictReader(profile.verdict, self._text) if profile.verdict else None
 
-    def map(self, row: Row) -> HistoricalTicket | tuple[FieldProblem, ...]:
+    def map(self, row: SourceRow) -> HistoricalTicket | tuple[FieldProblem, ...]:
         """The ticket of ``row``, or everything that is wrong with it."""
         if row.fault is not None:
             return (row.fault,)
@@ -228,7 +228,7 @@ class Mapper:
         found = [self._positions[key] for name in names if (key := column_key(name)) in self._positions]
         return found if column_key(REST) in self._positions else found[:1]
 
-    def _text(self, place: Columns) -> _Text | None:
+    def _text(self, place: ColumnMapping) -> _Text | None:
         """How to read ``place`` as text, empty where missing; none where the header has none of its columns."""
         missing = self._missing | frozenset(place.missing)
         if place.columns:
@@ -239,7 +239,7 @@ class Mapper:
         indexes = [index for name in place.join for index in self._indexes([name])]
         return _joined(indexes, missing, place.separator) if indexes else None
 
-    def _cell(self, indexes: Sequence[int], place: Columns) -> _Cell:
+    def _cell(self, indexes: Sequence[int], place: ColumnMapping) -> _Cell:
         missing = self._missing | frozenset(place.missing) | {""}
 
         def get(cells: Cells) -> Any:
@@ -268,16 +268,16 @@ class Mapper:
 class _TreeReader:
     """Reads the path of one tree, root first; remembers the first spelling of each code."""
 
-    def __init__(self, tree: Tree, bind: Callable[[Columns], _Text | None]) -> None:
+    def __init__(self, tree: Tree, bind: Callable[[ColumnMapping], _Text | None]) -> None:
         self._by_path = tree.codes == "path"
         self._levels = [
             (bind(level.code) if level.code else None, bind(level.name) if level.name else None)
             for level in tree.levels
         ]
         self._names: dict[str, str] = {}
-        self._known: dict[tuple[str, ...], tuple[Named, ...]] = {}
+        self._known: dict[tuple[str, ...], tuple[NewNode, ...]] = {}
 
-    def __call__(self, cells: Cells) -> tuple[Named, ...]:
+    def __call__(self, cells: Cells) -> tuple[NewNode, ...]:
         said = tuple(get(cells) if get else "" for level in self._levels for get in level)
         path = self._known.get(said)
         if path is None:
@@ -288,8 +288,8 @@ class _TreeReader:
             self._known[said] = path
         return path
 
-    def _build(self, said: tuple[str, ...]) -> tuple[Named, ...]:
-        path: list[Named] = []
+    def _build(self, said: tuple[str, ...]) -> tuple[NewNode, ...]:
+        path: list[NewNode] = []
         for code, name in zip(said[::2], said[1::2], strict=True):
             own = plain(code or name)
             if not own:
@@ -297,14 +297,14 @@ class _TreeReader:
             full = f"{path[-1].code}/{own}" if self._by_path and path else own
             full = fitting_code(full)
             first = self._names.setdefault(full, name[:_NAME_LENGTH]) if name else self._names.get(full)
-            path.append(Named(full, first or own[:_NAME_LENGTH]))
+            path.append(NewNode(full, first or own[:_NAME_LENGTH]))
         return tuple(path)
 
 
 class _VerdictReader:
     """Reads the source's flags into ``source_flag`` and, where Duban rests on them, ``source_verdict``."""
 
-    def __init__(self, verdict: Verdict, bind: Callable[[Columns], _Text | None]) -> None:
+    def __init__(self, verdict: Verdict, bind: Callable[[ColumnMapping], _Text | None]) -> None:
         self._verdict = verdict
         self._on_time = bind(verdict.on_time.column)
         self._late = bind(verdict.late.column)

@@ -21,14 +21,14 @@ from app.services.core.reference import Reference, SourceInfo, read_reference
 from app.services.intake import create as intake
 from app.services.intake import history, rejects
 from ingest.rows import compare
-from ingest.rows.row import Line, fitted, life_that_differs, print_of
+from ingest.rows.row import InputRow, fitted, life_that_differs, print_of
 from ingest.rows.ticket_in import HistoricalTicket, TicketIn
 
 Status = Literal["created", "unchanged", "rejected", "corrected"]
 _PARAMETERS = 500
 
 
-class Fate(NamedTuple):
+class RowOutcome(NamedTuple):
     """What became of one row."""
 
     status: Status
@@ -36,16 +36,16 @@ class Fate(NamedTuple):
     errors: Sequence[FieldProblem] = ()
 
 
-Follow = Callable[[Session, Reference, int, TicketIn, datetime], Fate]
+Follow = Callable[[Session, Reference, int, TicketIn, datetime], RowOutcome]
 """Brings a stored ticket to what its source says now; the ticket's id, what it says, and the moment."""
 
 
 @dataclass(frozen=True, slots=True)
-class Door:
+class IngestContext:
     """How rows come in here. ``history``: they are tickets of the past, and what they name is made where missing;
     ``live``: those still open are supervised. ``actor`` is what the event log keeps."""
 
-    place: rejects.Place
+    place: rejects.RejectOrigin
     source_code: str
     actor: str
     history: bool = False
@@ -54,11 +54,16 @@ class Door:
     """What is done about a ticket that is there and reads otherwise now; none: the row is refused."""
 
 
-class Part:
+class PreparedChunk:
     """Lines of one door, with the ids of the tickets they may become."""
 
     def __init__(
-        self, runtime: Runtime, door: Door, lines: Sequence[Line], now: datetime, ids: Sequence[int] | None = None
+        self,
+        runtime: Runtime,
+        door: IngestContext,
+        lines: Sequence[InputRow],
+        now: datetime,
+        ids: Sequence[int] | None = None,
     ) -> None:
         self.door, self.lines, self.now = door, lines, now
         self._zone = runtime.settings.zone
@@ -69,34 +74,34 @@ class Part:
         }
         self._ids = runtime.ids.take(len(self._tickets)) if ids is None else ids
         self._picture: Reference | None = None
-        self._rows: list[tuple[int, intake.Prepared]] = []
+        self._rows: list[tuple[int, intake.PreparedTicket]] = []
         self._refused: dict[int, Sequence[FieldProblem]] = {}
 
     def prepare(self, ref: Reference) -> None:
         """Prepare the tickets by ``ref``, unless something that they name is still to be made. Raises Invalid where the
         source of the door is none."""
-        if self.door.history and history.missing_places(history.Places(ref), self._past()):
+        if self.door.history and history.missing_places(history.ReferenceFinder(ref), self._past()):
             return
         self._prepare(ref)
 
-    def write(self, session: Session, ref: Reference) -> Sequence[Fate]:
+    def write(self, session: Session, ref: Reference) -> Sequence[RowOutcome]:
         """Write the tickets; what became of each line. ``ref`` is the picture in force for ``session``."""
         if self._picture is not ref:
             ref = self._with_places(session, ref)
             self._prepare(ref)
         self._picture = None  # rows change as they are written: for a second try they are prepared anew
-        found: list[Fate | None] = [
-            None if line.ticket is not None else Fate("rejected", errors=line.errors) for line in self.lines
+        found: list[RowOutcome | None] = [
+            None if line.ticket is not None else RowOutcome("rejected", errors=line.errors) for line in self.lines
         ]
         for n, problems in self._refused.items():
-            found[n] = Fate("rejected", errors=problems)
+            found[n] = RowOutcome("rejected", errors=problems)
         differing: list[tuple[int, int]] = []
         outcomes = intake.write(session, [row for _, row in self._rows])
         for (n, _), outcome in zip(self._rows, outcomes, strict=True):
             if outcome.status == "differs":
                 differing.append((n, outcome.ticket_id))
             else:
-                found[n] = Fate(outcome.status, outcome.ticket_id)
+                found[n] = RowOutcome(outcome.status, outcome.ticket_id)
         if differing:
             for n, fate in self._fates_of_differing(session, ref, differing):
                 found[n] = fate
@@ -111,7 +116,7 @@ class Part:
         """The reference data, with all that these tickets name made in it."""
         if not self.door.history:
             return ref
-        places = history.Places(ref)
+        places = history.ReferenceFinder(ref)
         missing = history.missing_places(places, self._past())
         if not missing:
             return ref
@@ -120,7 +125,7 @@ class Part:
 
     def _prepare(self, ref: Reference) -> None:
         source = _source(ref, self.door.source_code)
-        places = history.Places(ref) if self.door.history else None
+        places = history.ReferenceFinder(ref) if self.door.history else None
         self._rows, self._refused = [], {}
         for (n, ticket), ticket_id in zip(self._tickets.items(), self._ids, strict=False):
             try:
@@ -134,12 +139,12 @@ class Part:
     def _row(
         self,
         ref: Reference,
-        places: history.Places | None,
+        places: history.ReferenceFinder | None,
         source: SourceInfo,
         n: int,
         ticket: TicketIn,
         ticket_id: int,
-    ) -> intake.Prepared:
+    ) -> intake.PreparedTicket:
         fingerprint = self.lines[n].fingerprint or print_of(ticket)
         if places is None:
             return intake.prepare(
@@ -154,7 +159,7 @@ class Part:
 
     def _fates_of_differing(
         self, session: Session, ref: Reference, differing: Sequence[tuple[int, int]]
-    ) -> Iterator[tuple[int, Fate]]:
+    ) -> Iterator[tuple[int, RowOutcome]]:
         """What becomes of tickets that are there and read otherwise."""
         if self.door.follow is not None:
             for n, ticket_id in differing:
@@ -168,12 +173,12 @@ class Part:
         for n, ticket_id in differing:
             incoming = self._said(n)
             if compare.said_before_the_office(session, ticket_id) == print_of(incoming):
-                yield n, Fate("unchanged", ticket_id)  # what the office corrected since then stands
+                yield n, RowOutcome("unchanged", ticket_id)  # what the office corrected since then stands
                 continue
             fields = compare.differing(session, ref, there[ticket_id], incoming)
             if isinstance(incoming, HistoricalTicket):
                 fields += life_that_differs(there[ticket_id], incoming)
-            yield n, Fate("rejected", ticket_id, [_differs(ticket_id, field) for field in fields or [""]])
+            yield n, RowOutcome("rejected", ticket_id, [_differs(ticket_id, field) for field in fields or [""]])
 
     def _said(self, n: int) -> TicketIn:
         ticket = self.lines[n].ticket

@@ -41,18 +41,18 @@ TARGETS = (*(name for name in HistoricalTicket.model_fields if name not in _NOT_
 """Every field that a column can be mapped to. Units, categories and grids may be mapped as trees instead."""
 
 
-class _Part(BaseModel):
+class _ProfilePart(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 
 
-class Wording(_Part):
+class Wording(_ProfilePart):
     """A name in both languages."""
 
     zh: str
     en: str
 
 
-class SourceNamed(_Part):
+class SourceNamed(_ProfilePart):
     """The source whose tickets these are, unless the importer is told another."""
 
     code: Annotated[str, Field(min_length=1, max_length=64)]
@@ -60,7 +60,7 @@ class SourceNamed(_Part):
     en: str
 
 
-class FileHints(_Part):
+class FileHints(_ProfilePart):
     """What cannot be told from the file itself, or should not be guessed."""
 
     encoding: str | None = None
@@ -74,7 +74,7 @@ def _columns(value: object) -> object:
     return {"columns": tuple(value)} if isinstance(value, list) else value
 
 
-class Columns(_Part):
+class ColumnMapping(_ProfilePart):
     """Where a value stands. ``columns``: names for the same column, the first that the header has counts. ``join``:
     several columns put together, those that are empty left out. ``missing``: more words for "nothing" in this place.
     ``shorten``: cut to what the field can hold, instead of refusing the row; an identifier keeps its beginning and a
@@ -87,7 +87,7 @@ class Columns(_Part):
     shorten: bool = False
 
     @model_validator(mode="after")
-    def _one_way(self) -> Columns:
+    def _one_way(self) -> ColumnMapping:
         if bool(self.columns) == bool(self.join):
             raise objection(
                 "columns（取一列）与 join（几列相连）二者选一",
@@ -101,10 +101,10 @@ class Columns(_Part):
         return self.columns + self.join
 
 
-Place = Annotated[Columns, BeforeValidator(_columns)]
+Place = Annotated[ColumnMapping, BeforeValidator(_columns)]
 
 
-class Level(_Part):
+class Level(_ProfilePart):
     """One level of a tree: ``code`` identifies, ``name`` is what it is called. Where only a name is known it is the
     code too. One code with several spellings is one node: the first spelling that is not empty names it."""
 
@@ -118,7 +118,7 @@ class Level(_Part):
         return self
 
 
-class Tree(_Part):
+class Tree(_ProfilePart):
     """Levels from the root down. ``codes``: ``own`` where a level's code is unique by itself, ``path`` where it is
     so only under its parent: then the parent's code and a slash stand before it."""
 
@@ -126,14 +126,14 @@ class Tree(_Part):
     codes: Literal["own", "path"] = "own"
 
 
-class Flag(_Part):
+class Flag(_ProfilePart):
     """True where the column holds one of ``is``."""
 
     column: Place
     words: Annotated[tuple[str, ...], Field(alias="is", min_length=1)]
 
 
-class Verdict(_Part):
+class Verdict(_ProfilePart):
     """The source's own say on being on time. ``use``: ``rest`` where Duban must take it for want of moments,
     ``compare`` where it is only held against them (and says nothing where there is no deadline). ``completes``: the
     flags also tell completion: a row with either is completed, one with neither has the status ``otherwise``."""
@@ -145,7 +145,7 @@ class Verdict(_Part):
     otherwise: Literal["received", "dispatched", "accepted"] = "received"
 
 
-class Profile(_Part):
+class Profile(_ProfilePart):
     """A mapping profile, checked. Tables are keyed by field, attribute or value, as the names say.
 
     ``status_from_times``: where a row has no status, it stands where its moments tell that it has got to. In ``values``
@@ -207,7 +207,7 @@ class Profile(_Part):
             raise objection(f"{names} 既映射为字段又映射为树", f"{names}: mapped both as a field and as a tree")
         return self
 
-    def places(self) -> Iterator[Columns]:
+    def places(self) -> Iterator[ColumnMapping]:
         """Every place that the profile reads."""
         yield from self.fields.values()
         yield from self.attributes.values()

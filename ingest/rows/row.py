@@ -18,8 +18,8 @@ from app.errors import BadRequest, DubanError, FieldProblem, Invalid, TooLarge
 from ingest.batch.split import Body, Span
 from ingest.formats.base import raw_text, weight_of
 from ingest.rows.mapper import CODE_LENGTH, fitting_code
-from ingest.rows.ticket_in import TICKET_BYTES, HistoricalTicket, Named, TicketIn, fingerprint, validate_ticket
-from ingest.rows.validate import Mapped, MappedFile, map_rows
+from ingest.rows.ticket_in import TICKET_BYTES, HistoricalTicket, NewNode, TicketIn, fingerprint, validate_ticket
+from ingest.rows.validate import MappedFile, MappedRow, map_rows
 
 CHUNK = 2_500
 """Rows of one transaction: enough that a commit costs little, few enough that a push, which comes meanwhile, waits for a
@@ -35,7 +35,7 @@ _LIFE = (
 _NODES = ("unit", "category", "grid")
 
 
-class Line(NamedTuple):
+class InputRow(NamedTuple):
     """One row on its way in: a ticket, or why it is none. ``raw`` gives the whole row as text, should it be kept;
     ``external_id`` by whose id, where a feed's record says so; ``fingerprint`` is that of the ticket, where it was worked
     out already."""
@@ -51,7 +51,7 @@ class Line(NamedTuple):
 class Chunk(NamedTuple):
     """Lines of one transaction, at least one; and how much of the file has been read by then, of how much."""
 
-    lines: Sequence[Line]
+    lines: Sequence[InputRow]
     consumed: int = 0
     total: int = 0
 
@@ -63,7 +63,7 @@ def file_chunks(file: MappedFile, now: datetime, *, after: int = 0, size: int = 
     """The rows below number ``after``, ``size`` at a time, or fewer where they weigh more. Where the file breaks off,
     what stands before comes first, and then BadRequest or TooLarge."""
     lines = _file_lines(file, now, after)
-    chunk: list[Line] = []
+    chunk: list[InputRow] = []
     held = 0
     broken: BadRequest | TooLarge | None = None
     while broken is None:
@@ -82,17 +82,17 @@ def file_chunks(file: MappedFile, now: datetime, *, after: int = 0, size: int = 
     raise broken
 
 
-def _file_lines(file: MappedFile, now: datetime, after: int) -> Iterator[tuple[Line, int]]:
+def _file_lines(file: MappedFile, now: datetime, after: int) -> Iterator[tuple[InputRow, int]]:
     columns = tuple(file.file.columns)
     for result in map_rows(file, now=now, after=after):
         row = result.row
-        if isinstance(result, Mapped):
+        if isinstance(result, MappedRow):
             ticket = fitted(result.ticket)
             # What a line was parsed to is much larger than the line.
             raw = partial(raw_text, row if row.line is None else row._replace(cells=()), columns)
-            line = Line(row.number, ticket, (), raw, None, past_fingerprint(ticket))
+            line = InputRow(row.number, ticket, (), raw, None, past_fingerprint(ticket))
         else:
-            line = Line(row.number, None, result.errors, partial(str, result.raw))
+            line = InputRow(row.number, None, result.errors, partial(str, result.raw))
         yield line, weight_of(row)
 
 
@@ -106,12 +106,12 @@ def batch_chunks(body: Body, spans: Sequence[Span], now: datetime) -> Iterator[C
         yield Chunk([_batch_line(number, body, span, now) for number, span in part])
 
 
-def _batch_line(number: int, body: Body, span: Span, now: datetime) -> Line:
+def _batch_line(number: int, body: Body, span: Span, now: datetime) -> InputRow:
     begin, end = span
     if end - begin > TICKET_BYTES:
         longest = f"{TICKET_BYTES // 1024} KiB"
         too_long = FieldProblem("", f"一行最多 {longest}", f"a row has at most {longest}", "record_too_long")
-        return Line(
+        return InputRow(
             number,
             None,
             (too_long,),
@@ -121,10 +121,10 @@ def _batch_line(number: int, body: Body, span: Span, now: datetime) -> Line:
     try:
         ticket = validate_ticket(raw, now=now)
     except Invalid as error:
-        return Line(number, None, error.problems, partial(_document, raw))
+        return InputRow(number, None, error.problems, partial(_document, raw))
     except DubanError as error:
-        return Line(number, None, (FieldProblem("", error.zh, error.en, "json_invalid"),), partial(_document, raw))
-    return Line(number, ticket, (), partial(_document, raw), None, fingerprint(ticket))
+        return InputRow(number, None, (FieldProblem("", error.zh, error.en, "json_invalid"),), partial(_document, raw))
+    return InputRow(number, ticket, (), partial(_document, raw), None, fingerprint(ticket))
 
 
 def _document(content: bytes, left_out: int = 0) -> str:
@@ -159,7 +159,7 @@ def fitted(ticket: HistoricalTicket) -> HistoricalTicket:
         code = said[name]
         if code is not None and len(code) > CODE_LENGTH and not said[f"{name}_path"]:
             changes[name] = fitting_code(code)
-            changes[f"{name}_path"] = (Named(fitting_code(code), code),)
+            changes[f"{name}_path"] = (NewNode(fitting_code(code), code),)
     return ticket.model_copy(update=changes) if changes else ticket
 
 

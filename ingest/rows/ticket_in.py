@@ -212,7 +212,7 @@ class TicketIn(BaseModel):
     attributes: Attributes | None = None
 
 
-class Named(NamedTuple):
+class NewNode(NamedTuple):
     """A node of a tree that the importer makes where its code is missing."""
 
     code: str
@@ -240,9 +240,9 @@ class HistoricalTicket(TicketIn):
     source_verdict: Literal["on_time", "late"] | None = None
     result: Text10000 | None = None
     satisfaction: Satisfaction | None = None
-    unit_path: tuple[Named, ...] = ()
-    category_path: tuple[Named, ...] = ()
-    grid_path: tuple[Named, ...] = ()
+    unit_path: tuple[NewNode, ...] = ()
+    category_path: tuple[NewNode, ...] = ()
+    grid_path: tuple[NewNode, ...] = ()
 
     def verdict(self) -> Literal["on_time", "late"] | None:
         """On time or late by the source's own deadline and moments; failing those, by its verdict; none where neither

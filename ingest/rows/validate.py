@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from app.errors import FieldProblem
-from ingest.formats.base import Limits, Row, raw_text
+from ingest.formats.base import FileLimits, SourceRow, raw_text
 from ingest.formats.header import HeaderRule
 from ingest.formats.open import RowFile
 from ingest.rows.mapper import Mapper
@@ -17,17 +17,17 @@ from ingest.rows.profile import Profile
 from ingest.rows.ticket_in import HistoricalTicket, future_problem
 
 
-class Mapped(NamedTuple):
+class MappedRow(NamedTuple):
     """A row that became a ticket. The row stays at hand: the database may refuse the ticket yet."""
 
-    row: Row
+    row: SourceRow
     ticket: HistoricalTicket
 
 
-class Rejected(NamedTuple):
+class RejectedRow(NamedTuple):
     """A row that did not, why, and the whole of it as text."""
 
-    row: Row
+    row: SourceRow
     errors: tuple[FieldProblem, ...]
     raw: str
 
@@ -40,7 +40,7 @@ class MappedFile(NamedTuple):
 
 
 @contextmanager
-def open_mapped(path: Path, profile: Profile, *, limits: Limits | None = None) -> Iterator[MappedFile]:
+def open_mapped(path: Path, profile: Profile, *, limits: FileLimits | None = None) -> Iterator[MappedFile]:
     """``path`` opened as ``profile`` has it. Raises ``BadRequest``, ``TooLarge`` or ``Invalid`` (a header without the
     columns that matter) before the first row."""
     with RowFile(
@@ -55,7 +55,7 @@ def open_mapped(path: Path, profile: Profile, *, limits: Limits | None = None) -
         yield MappedFile(file, Mapper(profile, file.columns))
 
 
-def map_rows(source: MappedFile, *, now: datetime | None = None, after: int = 0) -> Iterator[Mapped | Rejected]:
+def map_rows(source: MappedFile, *, now: datetime | None = None, after: int = 0) -> Iterator[MappedRow | RejectedRow]:
     """Every row below number ``after``, as a ticket or as a reject, in order; none is dropped. With ``now``, a ticket
     received after it is a reject too."""
     columns = source.file.columns
@@ -67,20 +67,20 @@ def map_rows(source: MappedFile, *, now: datetime | None = None, after: int = 0)
         if isinstance(found, HistoricalTicket):
             early = future_problem(found, now) if now is not None else None
             if early is None:
-                yield Mapped(row, found)
+                yield MappedRow(row, found)
                 continue
             found = (early,)
-        yield Rejected(row, found, raw_text(row, columns))
+        yield RejectedRow(row, found, raw_text(row, columns))
 
 
 def tickets_and_rejects(
-    results: Iterable[Mapped | Rejected],
-) -> tuple[list[HistoricalTicket], list[Rejected]]:
+    results: Iterable[MappedRow | RejectedRow],
+) -> tuple[list[HistoricalTicket], list[RejectedRow]]:
     """Both kinds apart, for a preview; holds them all, so give it a slice of a large file."""
     tickets: list[HistoricalTicket] = []
-    rejects: list[Rejected] = []
+    rejects: list[RejectedRow] = []
     for result in results:
-        if isinstance(result, Mapped):
+        if isinstance(result, MappedRow):
             tickets.append(result.ticket)
         else:
             rejects.append(result)

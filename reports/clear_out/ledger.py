@@ -28,9 +28,9 @@ from app.security.permissions import require
 from app.security.principal import Principal
 from app.services.core.reference import Node, Reference
 from app.services.core.views import moment
-from reports.clear_out.rows import Standing, became, standings
+from reports.clear_out.rows import ClearOutRow, became, standings
 from reports.editions import store as editions
-from reports.editions.store import Draft
+from reports.editions.store import UnsealedReport
 from reports.facts.gather import gather
 from reports.metrics import definitions_version
 from reports.period import Period
@@ -45,7 +45,7 @@ _INSTANT = timedelta(microseconds=1)
 class ListDraft:
     """A list that was worked out and is not frozen. ``report`` is its document and facts; ``entries`` its rows."""
 
-    report: Draft
+    report: UnsealedReport
     entries: tuple[ClearOutEntry, ...]
     settings: Mapping[str, Any]
     last: ClearOutList | None
@@ -124,7 +124,9 @@ def draft(
         "items": items,
     }
     listed = facts[facts["ticket_id"].isin([entry.ticket_id for entry, _ in found])]
-    return ListDraft(Draft(period, cut, "", body, listed), tuple(entry for entry, _ in found), settings, last, outcomes)
+    return ListDraft(
+        UnsealedReport(period, cut, "", body, listed), tuple(entry for entry, _ in found), settings, last, outcomes
+    )
 
 
 def _earlier_entries(session: Session, month: str) -> list[ClearOutEntry]:
@@ -135,7 +137,7 @@ def _named(node: Node | None) -> dict[str, Any] | None:
     return None if node is None else {"code": node.code, "name": node.name, "name_en": node.name_en}
 
 
-def _item(entry: ClearOutEntry, standing: Standing, ref: Reference) -> dict[str, Any]:
+def _item(entry: ClearOutEntry, standing: ClearOutRow, ref: Reference) -> dict[str, Any]:
     """What is frozen of a row."""
     return {
         "ticket_id": entry.ticket_id,

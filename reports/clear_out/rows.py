@@ -32,7 +32,7 @@ _FARTHEST = 20
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class ClearOutRow:
     """How one open ticket stood. Seconds: working ones on the unit clock, natural ones on the citizen's."""
 
     ticket_id: int
@@ -58,7 +58,7 @@ class Standing:
 
 def standings(
     session: Session, ref: Reference, facts: pd.DataFrame, *, cut: datetime, until: datetime, relapse_days: int
-) -> Iterator[Standing]:
+) -> Iterator[ClearOutRow]:
     """How the tickets of ``facts`` (open ones, conforming) stood at ``cut``, as known before ``until``."""
     ids = [int(key) for key in facts["ticket_id"]]
     rows = {row.id: row for row in _of(session, select(Ticket), col(Ticket.id), ids)}
@@ -77,7 +77,7 @@ def standings(
         key = int(fact.ticket_id)  # type: ignore[arg-type]
         ticket, unit = rows[key], ref.unit_by_code(_text(fact.unit) or "")
         since = next((begin for begin, end in holds.get(key, ()) if end is None), None)
-        yield Standing(
+        yield ClearOutRow(
             ticket_id=key,
             number=ticket.number,
             title=ticket.title,

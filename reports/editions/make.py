@@ -15,10 +15,10 @@ from sqlmodel import Session, col
 from app.models import Report, Ticket
 from app.services.core.reference import Node, Reference
 from reports.editions import store as editions
-from reports.editions.store import RUNNING, Draft
+from reports.editions.store import RUNNING, UnsealedReport
 from reports.facts.frame import empty
 from reports.facts.gather import gather, names_of
-from reports.figures.body import Past, Point, compute, figures_of
+from reports.figures.body import EarlierFacts, Point, compute, figures_of
 from reports.figures.counting import Figure, Figures
 from reports.metrics import definitions_version
 from reports.period import Period, as_old_as, last_ended
@@ -29,7 +29,7 @@ _NEAR = 30
 
 def make(
     session: Session, ref: Reference, period: Period, as_of: datetime, *, unit: Node | None, relapse_days: int
-) -> Draft:
+) -> UnsealedReport:
     """The report of ``period`` (not of kind ``clear-out``) as known at ``as_of``, with its past and its series; nothing
     is written. Raises BalanceBroken."""
     scope = unit.code if unit else ""
@@ -45,7 +45,7 @@ def make(
         past={key: past.held_against(other) for key, other in compared.items()},
         series=[past.point(other, facts) for other in period.series()],
     ).as_json()
-    draft = Draft(period, as_of, scope, body, facts)
+    draft = UnsealedReport(period, as_of, scope, body, facts)
     del body["hash"]
     body |= {"time_zone": period.zone, "running": draft.running}
     return draft
@@ -73,7 +73,7 @@ class _Past:
     ) -> None:
         self.session, self.ref, self.this, self.as_of, self.unit = session, ref, this, as_of, unit
         self.relapse_days = relapse_days
-        self._held: dict[str, Past] = {}
+        self._held: dict[str, EarlierFacts] = {}
         self._begins = session.execute(select(func.min(col(Ticket.received_at)))).scalar_one()
         self._sealed = self._editions([*this.series(), this.previous(), this.last_year()])
 
@@ -86,7 +86,7 @@ class _Past:
             unit_id=self.unit.id if self.unit else None,
         )  # fmt: skip
 
-    def held_against(self, period: Period) -> Past:
+    def held_against(self, period: Period) -> EarlierFacts:
         """An earlier period with its facts."""
         if period.key not in self._held:
             report_id, as_of = self._nearest(period)
@@ -95,7 +95,7 @@ class _Past:
             else:
                 query = select(col(Report.facts)).where(col(Report.id) == report_id)
                 facts = editions.from_parquet(self.session.execute(query).scalar_one())
-            self._held[period.key] = Past(period, as_of, facts)
+            self._held[period.key] = EarlierFacts(period, as_of, facts)
         return self._held[period.key]
 
     def point(self, period: Period, facts: pd.DataFrame) -> Point:

@@ -32,7 +32,7 @@ from app.store import tickets as store
 from reports.clear_out import ledger
 from reports.editions import store as editions
 from reports.editions.make import make
-from reports.editions.store import RUNNING, Draft
+from reports.editions.store import RUNNING, UnsealedReport
 from reports.figures.body import tickets_behind
 from reports.period import Period, parse_period
 from reports.render import file_name, render
@@ -42,7 +42,7 @@ _SHOWN = ("id", "kind", "period", "scope", "edition", "start_at", "end_at", "as_
 
 
 @dataclass(frozen=True, slots=True)
-class Published:
+class PublishedReport:
     """What ``produce`` made: the report's id and document, and whether it is new (else there was an equal edition)."""
 
     id: int
@@ -71,7 +71,7 @@ def produce(
     now: datetime,
     unit: str | None = None,
     as_of: datetime | None = None,
-) -> Published:
+) -> PublishedReport:
     """Make the report of ``kind`` and ``period`` (``2024-03-15``, ``2024-W11``, ``2024-03``, ``2024-03-01..2024-03-15``)
     and keep it; for pages, the API, the command line and the jobs.
 
@@ -90,9 +90,9 @@ def produce(
         return _published(report, created)
 
 
-def _published(report: Report, created: bool) -> Published:
+def _published(report: Report, created: bool) -> PublishedReport:
     assert report.id is not None
-    return Published(report.id, editions.document(report), created)
+    return PublishedReport(report.id, editions.document(report), created)
 
 
 @contextmanager
@@ -129,7 +129,7 @@ def _unit(ref: Reference, code: str | None) -> Node | None:
 # ----------------------------------------------------------------------------------------------------------- keeping
 
 
-def publish(session: Session, draft: Draft, now: datetime, actor: str) -> tuple[Report, bool]:
+def publish(session: Session, draft: UnsealedReport, now: datetime, actor: str) -> tuple[Report, bool]:
     """Keep ``draft``: (the report, whether it is new).
 
     Where an edition of the same kind, period and scope has the same facts and figures, that edition is the answer and
@@ -167,7 +167,7 @@ def _add(session: Session, report: Report) -> Report:
     return report
 
 
-def _wait_for_turn(session: Session, draft: Draft) -> None:
+def _wait_for_turn(session: Session, draft: UnsealedReport) -> None:
     """Two processes that publish the same report come one after the other (on SQLite all writers do)."""
     if session.get_bind().dialect.name == "postgresql":
         key = f"report {draft.period.kind} {draft.period.key} {draft.scope}"
@@ -183,7 +183,7 @@ def _clear_out_list(
     now: datetime,
     as_of: datetime | None,
     who: Principal,
-) -> Published:
+) -> PublishedReport:
     """Freeze the month's list where it is not frozen yet; for a unit, its part of the list, sealed for itself."""
     whole = ledger.frozen(session, period.key)
     created = False
@@ -196,19 +196,21 @@ def _clear_out_list(
                 return _published(*publish(writing, part, now, who.actor))
             whole, created = ledger.freeze(writing, listed, now, who.actor)
     if root is not None:
-        sealed = Draft(period, whole.as_of, "", dict(whole.body), editions.from_parquet(whole.facts))
+        sealed = UnsealedReport(period, whole.as_of, "", dict(whole.body), editions.from_parquet(whole.facts))
         with runtime.database.write() as writing:
             whole, created = publish(writing, _part(sealed, root, ref), now, who.actor)
     with runtime.database.read() as reading:
         document = ledger.overlay(reading, editions.document(whole), now, runtime.settings.zone)
     assert whole.id is not None
-    return Published(whole.id, document, created)
+    return PublishedReport(whole.id, document, created)
 
 
-def _part(draft: Draft, root: Node, ref: Reference) -> Draft:
+def _part(draft: UnsealedReport, root: Node, ref: Reference) -> UnsealedReport:
     body = ledger.narrowed(draft.body, root, ref)
     wanted = [item["ticket_id"] for item in body["items"]]
-    return Draft(draft.period, draft.as_of, root.code, body, draft.facts[draft.facts["ticket_id"].isin(wanted)])
+    return UnsealedReport(
+        draft.period, draft.as_of, root.code, body, draft.facts[draft.facts["ticket_id"].isin(wanted)]
+    )
 
 
 # ----------------------------------------------------------------------------------------------------------- reading

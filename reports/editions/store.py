@@ -24,7 +24,7 @@ from app.models import Report
 from reports.facts.frame import COLUMNS, conform
 from reports.metrics import BY_KEY, definitions_version
 from reports.period import Period, parse_period
-from reports.render.xlsx import Behind
+from reports.render.xlsx import TicketList
 
 RUNNING = 0
 """The number of the one edition that may be replaced: of a period that had not ended at its ``as_of``."""
@@ -56,7 +56,7 @@ class EditionBroken(DubanError):
 
 
 @dataclass(frozen=True, slots=True)
-class Draft:
+class UnsealedReport:
     """A report that was worked out and is not sealed. ``scope`` is the code of a unit, empty for the whole; ``body`` the
     document of the contract without ``edition`` and ``hash``; ``facts`` one row for each ticket it touches."""
 
@@ -72,7 +72,9 @@ class Draft:
         return self.as_of.astimezone(UTC) < self.period.end.astimezone(UTC)
 
 
-def seal(draft: Draft, edition: int, now: datetime, actor: str, difference: dict[str, Any] | None = None) -> Report:
+def seal(
+    draft: UnsealedReport, edition: int, now: datetime, actor: str, difference: dict[str, Any] | None = None
+) -> Report:
     """``draft`` as an edition ready to be stored, with its hash."""
     facts = to_parquet(draft.facts)
     body = {**draft.body, "edition": edition}
@@ -114,10 +116,10 @@ def document(report: Report) -> dict[str, Any]:
     return _in_order({**report.body, "hash": report.hash})  # type: ignore[no-any-return]
 
 
-def behind(report: Report) -> Behind:
+def behind(report: Report) -> TicketList:
     """The facts of a stored edition, with what they are about."""
     zone = report.body["time_zone"]
-    return Behind(from_parquet(report.facts), parse_period(report.kind, report.period, zone), report.as_of)
+    return TicketList(from_parquet(report.facts), parse_period(report.kind, report.period, zone), report.as_of)
 
 
 def _in_order(value: Any) -> Any:
@@ -189,7 +191,7 @@ def _plain(value: Any) -> Any:
     return value.item() if isinstance(value, np.generic) else value
 
 
-def difference(before: Report, draft: Draft) -> dict[str, Any] | None:
+def difference(before: Report, draft: UnsealedReport) -> dict[str, Any] | None:
     """What a correction (更正) changes against the edition ``before``: figure by figure, and ticket by ticket.
 
     None where facts and figures are the same. A ticket may change without changing a figure, and a figure without a

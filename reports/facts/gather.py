@@ -22,7 +22,7 @@ from app.models import Callback, Deadline, Suspension, Ticket
 from app.models.types import from_micros
 from app.services.core.reference import Node, Reference
 from reports.facts.frame import PATH_SEPARATOR, conform
-from reports.facts.reading import Window, micros, read, touched, working_seconds
+from reports.facts.reading import FactWindow, micros, read, touched, working_seconds
 from reports.facts.rebuild import events_of_changed, replaced
 from reports.figures.body import Names
 from reports.period import Period
@@ -68,7 +68,7 @@ def gather(
 
     ``zone_name`` is the zone of the period; ``relapse_days`` the relapse window in days.
     """
-    window = Window.of(period, as_of)
+    window = FactWindow.of(period, as_of)
     raw = _tickets(session, window)
     told = events_of_changed(session, raw, window)
     frame = _as_they_stand(session, ref, raw, window)
@@ -86,7 +86,7 @@ def gather(
 # ------------------------------------------------------------------------------------------------- reading columns
 
 
-def _tickets(session: Session, window: Window) -> pd.DataFrame:
+def _tickets(session: Session, window: FactWindow) -> pd.DataFrame:
     columns: list[Any] = [col(getattr(Ticket, name)).label(name) for name in PLAIN]
     columns += [micros(session, getattr(Ticket, name)).label(name) for name in MOMENTS]
     return read(session, select(*columns).where(touched(window)), (*PLAIN, *MOMENTS), MOMENTS)
@@ -95,7 +95,7 @@ def _tickets(session: Session, window: Window) -> pd.DataFrame:
 # -------------------------------------------------------------------------------------- tickets read as they stand
 
 
-def _as_they_stand(session: Session, ref: Reference, raw: pd.DataFrame, window: Window) -> pd.DataFrame:
+def _as_they_stand(session: Session, ref: Reference, raw: pd.DataFrame, window: FactWindow) -> pd.DataFrame:
     """The facts of every ticket from its row: right for those not changed since, replaced for the others."""
     frame = pd.DataFrame(
         {
@@ -147,7 +147,7 @@ def _state_at(raw: pd.DataFrame, moment: int, *, included: bool) -> pd.Series:
     return state
 
 
-def _dues(session: Session, window: Window) -> dict[str, pd.Series]:
+def _dues(session: Session, window: FactWindow) -> dict[str, pd.Series]:
     """The deadlines in force of accept, contact and callback, by ticket: the latest, unless it was cancelled. (An
     earlier one does not come into force again: what it asked for, the reopening has asked for anew.)"""
     d = Deadline
@@ -162,7 +162,7 @@ def _dues(session: Session, window: Window) -> dict[str, pd.Series]:
     return {str(target): group.set_index("id")["due"] for target, group in rows.groupby("target")}
 
 
-def _callbacks(session: Session, window: Window) -> pd.DataFrame:
+def _callbacks(session: Session, window: FactWindow) -> pd.DataFrame:
     c = Callback
     names = ("id", "outcome", "score_speed", "score_attitude", "score_outcome")
     query = (
@@ -180,7 +180,9 @@ def _callbacks(session: Session, window: Window) -> pd.DataFrame:
     return found
 
 
-def _suspended(session: Session, ref: Reference, frame: pd.DataFrame, window: Window) -> tuple[pd.Series, pd.Series]:
+def _suspended(
+    session: Session, ref: Reference, frame: pd.DataFrame, window: FactWindow
+) -> tuple[pd.Series, pd.Series]:
     """Working seconds suspended since the last dispatch and before completion, and whether ever suspended."""
     s = Suspension
     query = (
@@ -206,7 +208,9 @@ def _suspended(session: Session, ref: Reference, frame: pd.DataFrame, window: Wi
 # --------------------------------------------------------------------------------------- what follows from the rest
 
 
-def _finish(session: Session, ref: Reference, frame: pd.DataFrame, relapse_days: int, window: Window) -> pd.DataFrame:
+def _finish(
+    session: Session, ref: Reference, frame: pd.DataFrame, relapse_days: int, window: FactWindow
+) -> pd.DataFrame:
     frame = frame.copy()
     ends = frame["completed_at"].where(frame["end_state"] == "completed")
     limit = min(window.end, window.as_of + 1)
@@ -251,7 +255,7 @@ def _practical(node: Node, ref: Reference) -> bool:
     return False
 
 
-def _relapsed(session: Session, frame: pd.DataFrame, window: Window) -> pd.Series:
+def _relapsed(session: Session, frame: pd.DataFrame, window: FactWindow) -> pd.Series:
     """Whether the matter was reported again after the closing, within the relapse window, as known at ``as_of``."""
     child = aliased(Ticket)
     query = (

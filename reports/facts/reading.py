@@ -21,7 +21,7 @@ from reports.period import Period
 
 
 @dataclass(frozen=True, slots=True)
-class Window:
+class FactWindow:
     """The moments that facts are about: the period's start, its end, ``as_of``, in microseconds since 1970 UTC."""
 
     start: int
@@ -29,7 +29,7 @@ class Window:
     as_of: int
 
     @classmethod
-    def of(cls, period: Period, as_of: datetime) -> Window:
+    def of(cls, period: Period, as_of: datetime) -> FactWindow:
         """The window of ``period`` as known at ``as_of``."""
         return cls(*(to_micros(m.astimezone(UTC)) for m in (period.start, period.end, as_of)))
 
@@ -41,7 +41,7 @@ def micros(session: Session, column: Any) -> ColumnElement[Any]:
     return type_coerce(column, BigInteger)
 
 
-def touched(window: Window) -> ColumnElement[bool]:
+def touched(window: FactWindow) -> ColumnElement[bool]:
     """The tickets that the period may touch: received in it, changed since its start, or open."""
     start, end = from_micros(window.start), from_micros(window.end)
     return and_(

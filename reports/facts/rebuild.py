@@ -10,16 +10,16 @@ import pandas as pd
 from sqlalchemy import select
 from sqlmodel import Session, col
 
-from app.domain.tickets.life import Life, as_known, life_until
+from app.domain.tickets.life import TicketLife, as_known, life_until
 from app.models import TicketEvent
 from app.models.types import from_micros, to_micros
 from app.services.core.reference import Reference
-from reports.facts.reading import Window, working_seconds
+from reports.facts.reading import FactWindow, working_seconds
 
 EVENTS_AT_ONCE = 500
 
 
-def events_of_changed(session: Session, raw: pd.DataFrame, window: Window) -> dict[int, list[Any]]:
+def events_of_changed(session: Session, raw: pd.DataFrame, window: FactWindow) -> dict[int, list[Any]]:
     """The events of the tickets whose row does not say how things stood at the moments asked for."""
     if raw.empty:
         return {}
@@ -39,7 +39,7 @@ def events_of_changed(session: Session, raw: pd.DataFrame, window: Window) -> di
     return found
 
 
-def replaced(frame: pd.DataFrame, told: Mapping[int, list[Any]], ref: Reference, window: Window) -> pd.DataFrame:
+def replaced(frame: pd.DataFrame, told: Mapping[int, list[Any]], ref: Reference, window: FactWindow) -> pd.DataFrame:
     """``frame`` with the rows of these tickets as their events tell them; without those not yet received at ``as_of``."""
     as_of, end = from_micros(window.as_of), from_micros(min(window.end, window.as_of))
     start = from_micros(window.start)
@@ -74,7 +74,7 @@ def _us(moment: datetime | None) -> int | None:
     return None if moment is None else to_micros(moment)
 
 
-def _row_of(life: Life, ref: Reference) -> dict[str, Any]:
+def _row_of(life: TicketLife, ref: Reference) -> dict[str, Any]:
     unit = ref.unit_by_code(life.unit) if life.unit else None
     calendar = ref.calendar_for(unit.id if unit else None)[1]
     since = life.dispatched_at

@@ -19,9 +19,9 @@ import pandas as pd
 
 from app.domain.words import KIND, PRIORITY
 from app.errors import DubanError, Invalid
-from reports.expr import Columns
+from reports.expr import FactColumns
 from reports.figures import wilson
-from reports.figures.counting import DIMENSIONS, Counter, Figures, Grouping, columns_of, grouping_of, whole
+from reports.figures.counting import DIMENSIONS, FigureCounter, Figures, Grouping, columns_of, grouping_of, whole
 from reports.metrics import BALANCE_LEFT, BALANCE_RIGHT, BY_KEY, HEADLINES, definitions_version
 from reports.period import Period
 
@@ -70,7 +70,7 @@ class Names:
 
 
 @dataclass(frozen=True, slots=True)
-class Past:
+class EarlierFacts:
     """Facts of an earlier period, as known at ``as_of``, to be compared with."""
 
     period: Period
@@ -98,7 +98,7 @@ class ReportBody:
     rows: Mapping[str, list[dict[str, Any]]]
     series: Sequence[Point]
     compare: Mapping[str, Figures]
-    compared_with: Mapping[str, Past]
+    compared_with: Mapping[str, EarlierFacts]
     balance: Mapping[str, int]
 
     def as_json(self, edition: int | None = None, digest: str | None = None) -> dict[str, Any]:
@@ -143,7 +143,7 @@ def compute(
     scope: Mapping[str, str | None],
     *,
     names: Names | None = None,
-    past: Mapping[str, Past] | None = None,
+    past: Mapping[str, EarlierFacts] | None = None,
     series: Sequence[Point] = (),
 ) -> ReportBody:
     """The report's body from conforming ``facts`` (already within ``scope``).
@@ -159,10 +159,10 @@ def compute(
         )
     names, past = names or Names(), past or {}
     columns = columns_of(facts, period, as_of)
-    counter = Counter(columns)
+    counter = FigureCounter(columns)
     figures = counter.figures(whole(columns))[0]
     balance = _balance(columns, figures)
-    earlier = {key: Counter(columns_of(each.facts, each.period, each.as_of)) for key, each in past.items()}
+    earlier = {key: FigureCounter(columns_of(each.facts, each.period, each.as_of)) for key, each in past.items()}
     rows = {
         dimension: _rows(dimension, counter, names, {key: _headlines(each, dimension) for key, each in earlier.items()})
         for dimension in DIMENSIONS
@@ -174,7 +174,7 @@ def compute(
 def figures_of(facts: pd.DataFrame, period: Period, as_of: datetime) -> Figures:
     """The whole's figures alone: a point of a series."""
     columns = columns_of(facts, period, as_of)
-    return Counter(columns).figures(whole(columns))[0]
+    return FigureCounter(columns).figures(whole(columns))[0]
 
 
 def tickets_behind(
@@ -205,7 +205,7 @@ def tickets_behind(
     return sorted(facts["ticket_id"].to_numpy()[chosen].tolist())
 
 
-def _members(columns: Columns, group: str) -> np.ndarray[Any, np.dtype[np.bool_]]:
+def _members(columns: FactColumns, group: str) -> np.ndarray[Any, np.dtype[np.bool_]]:
     dimension, colon, code = group.partition(":")
     if dimension not in DIMENSIONS or not colon:
         raise Invalid.at(
@@ -220,7 +220,7 @@ def _members(columns: Columns, group: str) -> np.ndarray[Any, np.dtype[np.bool_]
     return found
 
 
-def _balance(columns: Columns, figures: Figures) -> dict[str, int]:
+def _balance(columns: FactColumns, figures: Figures) -> dict[str, int]:
     """The terms of the balance, checked ticket by ticket: errors that cancel out in the sums do not pass."""
     at_odds = np.zeros(len(columns.frame), dtype=np.int64)
     for side, sign in ((BALANCE_LEFT, 1), (BALANCE_RIGHT, -1)):
@@ -235,7 +235,7 @@ def _balance(columns: Columns, figures: Figures) -> dict[str, int]:
     return terms
 
 
-def _headlines(counter: Counter, dimension: str) -> dict[str, dict[str, Any]]:
+def _headlines(counter: FigureCounter, dimension: str) -> dict[str, dict[str, Any]]:
     """The headline figures of every code of a dimension in an earlier period, JSON-ready."""
     grouping = grouping_of(counter.columns, dimension)
     figures = counter.figures(grouping, [BY_KEY[key] for key in HEADLINES])
@@ -243,7 +243,7 @@ def _headlines(counter: Counter, dimension: str) -> dict[str, dict[str, Any]]:
 
 
 def _rows(
-    dimension: str, counter: Counter, names: Names, earlier: Mapping[str, Mapping[str, dict[str, Any]]]
+    dimension: str, counter: FigureCounter, names: Names, earlier: Mapping[str, Mapping[str, dict[str, Any]]]
 ) -> list[dict[str, Any]]:
     """A dimension's rows: each parent before its children, the larger sibling first, those without a value last."""
     grouping = grouping_of(counter.columns, dimension)

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from reports.expr import Columns
+from reports.expr import FactColumns
 from reports.facts.frame import PATH_SEPARATOR
 from reports.metrics import CONDITIONS, REGISTRY, Definition
 from reports.period import Period
@@ -69,13 +69,13 @@ def rounded(value: Fraction, places: int) -> Decimal:
     return Decimal((2 * value.numerator * scale + value.denominator) // (2 * value.denominator)).scaleb(-places)
 
 
-def columns_of(facts: pd.DataFrame, period: Period, as_of: datetime) -> Columns:
+def columns_of(facts: pd.DataFrame, period: Period, as_of: datetime) -> FactColumns:
     """The frame, ready to answer conditions about ``period`` as known at ``as_of``."""
     moments = {"start": period.start, "end": period.end, "as_of": as_of}
     parameters = {
         name: np.datetime64(moment.astimezone(UTC).replace(tzinfo=None), "us") for name, moment in moments.items()
     }
-    return Columns(facts, parameters, CONDITIONS)
+    return FactColumns(facts, parameters, CONDITIONS)
 
 
 class Grouping:
@@ -114,12 +114,12 @@ class Grouping:
         return total
 
 
-def whole(columns: Columns) -> Grouping:
+def whole(columns: FactColumns) -> Grouping:
     """The grouping that puts every row of the frame into one node; an empty frame has that node too."""
     return Grouping(np.zeros(len(columns.frame), dtype=np.int64), [["all"]])
 
 
-def grouping_of(columns: Columns, dimension: str) -> Grouping:
+def grouping_of(columns: FactColumns, dimension: str) -> Grouping:
     """The grouping of the frame by ``dimension``, one of DIMENSIONS."""
     name, tree = DIMENSIONS[dimension]
     column = columns.frame[name].cat.remove_unused_categories()
@@ -132,10 +132,10 @@ def grouping_of(columns: Columns, dimension: str) -> Grouping:
     return Grouping(leaf, paths)
 
 
-class Counter:
+class FigureCounter:
     """Works out figures over one frame; the rows that meet a condition are found once for all groupings."""
 
-    def __init__(self, columns: Columns) -> None:
+    def __init__(self, columns: FactColumns) -> None:
         self.columns = columns
         self._rows: dict[str, Ints] = {}
         self._sorted: dict[tuple[str, str], Ints] = {}

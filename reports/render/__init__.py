@@ -7,7 +7,7 @@ from typing import Any
 
 from app.errors import Invalid
 from reports.render import csv, json, xlsx, xlsx_clear_out
-from reports.render.xlsx import Behind as Behind
+from reports.render.xlsx import TicketList as TicketList
 
 FORMATS: dict[str, str] = {
     "json": "application/json",
@@ -18,7 +18,7 @@ FORMATS: dict[str, str] = {
 
 
 def render(
-    document: dict[str, Any], format_: str, path: Path, *, lang: str = "zh", behind: Behind | None = None
+    document: dict[str, Any], format_: str, path: Path, *, lang: str = "zh", behind: TicketList | None = None
 ) -> None:
     """Writes a report or clear-out ``document`` to ``path``; ``behind`` adds the list of tickets to a workbook.
 

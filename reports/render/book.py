@@ -25,7 +25,7 @@ _PAPER_A4 = 9
 
 
 @dataclass(frozen=True, slots=True)
-class Column:
+class TableColumn:
     """A table's column: heading, width in characters, number format (empty: text), and whether it stands in the middle."""
 
     heading: str
@@ -37,7 +37,7 @@ class Column:
 Cell = str | int | float | datetime | None
 
 
-class Book:
+class ReportWorkbook:
     """A workbook being written. ``footer`` stands at the left of every printed page, ``page`` at its right."""
 
     def __init__(self, path: Path, *, title: str, created: datetime, footer: str, page: str) -> None:
@@ -96,12 +96,12 @@ class Book:
         sheet.merge_range(row, 0, row, last_column, "", dress)
         sheet.write_string(row, 0, text, dress)
 
-    def columns(self, sheet: Any, columns: Sequence[Column]) -> None:
+    def columns(self, sheet: Any, columns: Sequence[TableColumn]) -> None:
         """Sets the widths."""
         for at, column in enumerate(columns):
             sheet.set_column(at, at, column.width)
 
-    def header(self, sheet: Any, row: int, columns: Sequence[Column]) -> None:
+    def header(self, sheet: Any, row: int, columns: Sequence[TableColumn]) -> None:
         """A table's headings at ``row``, repeated on every printed page."""
         dress = self.format(bold=True, bg_color=NAVY, font_color="#FFFFFF", align="center", text_wrap=True, border=1,
                             border_color=NAVY)  # fmt: skip
@@ -110,7 +110,7 @@ class Book:
             sheet.write_string(row, at, column.heading, dress)
         sheet.repeat_rows(row)
 
-    def row(self, sheet: Any, row: int, columns: Sequence[Column], cells: Sequence[Cell], **dress: Any) -> None:
+    def row(self, sheet: Any, row: int, columns: Sequence[TableColumn], cells: Sequence[Cell], **dress: Any) -> None:
         """One row of a table; None is shown as a dash in a number's column and left empty in a text's.
 
         An ``indent`` among the dress is for the first cell alone: it shows how deep in a tree the row stands.
@@ -119,7 +119,7 @@ class Book:
         for at, (column, cell) in enumerate(zip(columns, cells, strict=True)):
             self.cell(sheet, row, at, cell, column, **dress, **({"indent": indent} if indent and at == 0 else {}))
 
-    def cell(self, sheet: Any, row: int, at: int, cell: Cell, column: Column, **dress: Any) -> None:
+    def cell(self, sheet: Any, row: int, at: int, cell: Cell, column: TableColumn, **dress: Any) -> None:
         """One cell in its column's number format and alignment."""
         align = {"align": "center"} if column.centred else {"align": "right"} if column.number else {"align": "left"}
         line = {"bottom": 1, "bottom_color": LINE}
@@ -135,7 +135,7 @@ class Book:
         else:
             sheet.write_number(row, at, cell, self.format(**(align | line | {"num_format": column.number} | dress)))
 
-    def table(self, sheet: Any, first: int, columns: Sequence[Column], rows: Iterable[Sequence[Cell]]) -> int:
+    def table(self, sheet: Any, first: int, columns: Sequence[TableColumn], rows: Iterable[Sequence[Cell]]) -> int:
         """Header at ``first``, rows below, filter over all, header kept in view; returns the row after the last."""
         self.columns(sheet, columns)
         self.header(sheet, first, columns)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from reports.metrics import BY_KEY
-from reports.render.book import BLUE, FONT, GREEN, GREY, LINE, NAVY, ORANGE, Book, Column
+from reports.render.book import BLUE, FONT, GREEN, GREY, LINE, NAVY, ORANGE, ReportWorkbook, TableColumn
 from reports.render.words import name_of, title_of, word
 
 _AT_MOST = 12
@@ -32,7 +32,7 @@ class Block:
 class Charts:
     """A report's charts: units, categories, series, sources; one that would have no data is left out."""
 
-    def __init__(self, book: Book, document: dict[str, Any], lang: str) -> None:
+    def __init__(self, book: ReportWorkbook, document: dict[str, Any], lang: str) -> None:
         self.book, self.document, self.lang = book, document, lang
         self.sheet_name = word("chart_data", lang)
         series = [(point["period"][-10:], point["figures"]) for point in document["series"]]
@@ -70,8 +70,8 @@ class Charts:
         sheet.set_column(0, 0, 30)
         sheet.set_column(1, max((len(block.keys) for block in self.blocks.values()), default=1), 14)
         for block in self.blocks.values():
-            columns = [Column(word(block.section, self.lang), 30)]
-            columns += [Column(BY_KEY[key].label(self.lang), 14, BY_KEY[key].format) for key in block.keys]
+            columns = [TableColumn(word(block.section, self.lang), 30)]
+            columns += [TableColumn(BY_KEY[key].label(self.lang), 14, BY_KEY[key].format) for key in block.keys]
             self.book.header(sheet, block.top, columns)
             for at, (name, figures) in enumerate(block.rows, block.top + 1):
                 self.book.row(sheet, at, columns, [name, *(figures[key]["value"] for key in block.keys)])

@@ -20,7 +20,19 @@ from app.domain.words import SATISFACTION, STATUS, say
 from reports.figures.counting import DIMENSIONS, columns_of
 from reports.metrics import BALANCE_LEFT, BALANCE_RIGHT, BY_KEY, GROUPS, REGISTRY, Definition
 from reports.period import Period
-from reports.render.book import BLUE, GREEN, GREY, NAVY, ORANGE, PALE, RED, ROWS_PER_SHEET, Book, Cell, Column
+from reports.render.book import (
+    BLUE,
+    GREEN,
+    GREY,
+    NAVY,
+    ORANGE,
+    PALE,
+    RED,
+    ROWS_PER_SHEET,
+    Cell,
+    ReportWorkbook,
+    TableColumn,
+)
 from reports.render.charts_native import Charts
 from reports.render.words import name_of, scope_of, title_of, word
 
@@ -34,7 +46,7 @@ _MOMENT = "yyyy-mm-dd hh:mm"
 
 
 @dataclass(frozen=True, slots=True)
-class Behind:
+class TicketList:
     """The facts that a report was made from, for its list of tickets."""
 
     facts: pd.DataFrame
@@ -42,12 +54,14 @@ class Behind:
     as_of: datetime
 
 
-def render(document: dict[str, Any], path: Path, lang: str = "zh", behind: Behind | None = None) -> None:
+def render(document: dict[str, Any], path: Path, lang: str = "zh", behind: TicketList | None = None) -> None:
     """Writes the report ``document`` to ``path``; with ``behind``, the tickets that its figures count as well."""
     edition = str(document["edition"] or word("draft", lang))
     footer = f"{word('edition', lang)} {edition} · {word('hash', lang)} {(document['hash'] or '–')[:32]}"
     created = datetime.fromisoformat(document["as_of"])
-    with Book(path, title=title_of(document, lang), created=created, footer=footer, page=word("page", lang)) as book:
+    with ReportWorkbook(
+        path, title=title_of(document, lang), created=created, footer=footer, page=word("page", lang)
+    ) as book:
         _summary(book, document, lang)
         charts = Charts(book, document, lang)
         charts.page()
@@ -77,13 +91,13 @@ def about_lines(document: dict[str, Any], lang: str) -> list[str]:
     return [gap.join(first), gap.join(second)]
 
 
-def _summary(book: Book, document: dict[str, Any], lang: str) -> None:
+def _summary(book: ReportWorkbook, document: dict[str, Any], lang: str) -> None:
     """Headlines large, then every figure with its parts and its past, then the balance."""
-    columns = [Column(word("figure", lang), 26 if lang == "en" else 20), Column(word("value", lang), 12, "#,##0"),
-               Column(word("numerator", lang), 11, "#,##0"), Column(word("denominator", lang), 12.5, "#,##0"),
-               Column(word("previous", lang), 12, "#,##0"), Column(word("change", lang), 13, "0"),
-               Column(word("last_year", lang), 12, "#,##0"), Column(word("change_year", lang), 13, "0"),
-               Column(word("about", lang), _ABOUT_WIDTH)]  # fmt: skip
+    columns = [TableColumn(word("figure", lang), 26 if lang == "en" else 20), TableColumn(word("value", lang), 12, "#,##0"),
+               TableColumn(word("numerator", lang), 11, "#,##0"), TableColumn(word("denominator", lang), 12.5, "#,##0"),
+               TableColumn(word("previous", lang), 12, "#,##0"), TableColumn(word("change", lang), 13, "0"),
+               TableColumn(word("last_year", lang), 12, "#,##0"), TableColumn(word("change_year", lang), 13, "0"),
+               TableColumn(word("about", lang), _ABOUT_WIDTH)]  # fmt: skip
     sheet = book.sheet(word("summary", lang), colour=NAVY)
     sheet.fit_to_pages(1, 1)
     book.columns(sheet, columns)
@@ -111,7 +125,7 @@ def _summary(book: Book, document: dict[str, Any], lang: str) -> None:
     _balance(book, sheet, row + 1, document, lang, last)
 
 
-def _cards(book: Book, sheet: Any, row: int, document: dict[str, Any], lang: str) -> None:
+def _cards(book: ReportWorkbook, sheet: Any, row: int, document: dict[str, Any], lang: str) -> None:
     """The headline figures, large, across the page: label above, value below."""
     keys = [each.key for each in REGISTRY if each.headline]
     sheet.set_row(row, 18)
@@ -131,7 +145,13 @@ def _cards(book: Book, sheet: Any, row: int, document: dict[str, Any], lang: str
 
 
 def _figure_row(
-    book: Book, sheet: Any, row: int, columns: Sequence[Column], each: Definition, document: dict[str, Any], lang: str
+    book: ReportWorkbook,
+    sheet: Any,
+    row: int,
+    columns: Sequence[TableColumn],
+    each: Definition,
+    document: dict[str, Any],
+    lang: str,
 ) -> None:
     figure = document["figures"][each.key]
     cells: list[tuple[Cell, str, dict[str, Any]]] = [
@@ -150,7 +170,7 @@ def _figure_row(
     for at, (cell, number, dress) in enumerate(cells):
         if cell is None and at in {2, 3}:
             cell, number = "", ""  # a count has no parts: an empty cell, not a missing value
-        book.cell(sheet, row, at, cell, Column("", columns[at].width, number), **dress)
+        book.cell(sheet, row, at, cell, TableColumn("", columns[at].width, number), **dress)
 
 
 def _lines_needed(text: str) -> int:
@@ -173,7 +193,7 @@ def change(each: Definition, now: float | None, past: float | None, lang: str) -
     return text, GREEN if (moved > 0) == (each.better == "more") else RED
 
 
-def _balance(book: Book, sheet: Any, row: int, document: dict[str, Any], lang: str, last: int) -> None:
+def _balance(book: ReportWorkbook, sheet: Any, row: int, document: dict[str, Any], lang: str, last: int) -> None:
     """Both sides of the balance, term by term, and their sums."""
     sides = []
     for side in (BALANCE_LEFT, BALANCE_RIGHT):
@@ -186,16 +206,16 @@ def _balance(book: Book, sheet: Any, row: int, document: dict[str, Any], lang: s
     book.note(sheet, row, text, last)
 
 
-def _breakdown(book: Book, document: dict[str, Any], dimension: str, lang: str, charts: Charts) -> None:
+def _breakdown(book: ReportWorkbook, document: dict[str, Any], dimension: str, lang: str, charts: Charts) -> None:
     """One dimension's rows; a tree's names are indented by depth, and units carry rank and interval."""
     rows = document[f"by_{dimension}"]
-    columns = [Column(word("name", lang), 34)]
-    columns += [Column(BY_KEY[key].label(lang), 11, BY_KEY[key].format) for key in _BREAKDOWN]
+    columns = [TableColumn(word("name", lang), 34)]
+    columns += [TableColumn(BY_KEY[key].label(lang), 11, BY_KEY[key].format) for key in _BREAKDOWN]
     ranked = dimension == "unit"
     if ranked:
         columns += [
-            Column(word("rank", lang), 10, "0", centred=True),
-            Column(word("interval", lang), 17, "", centred=True),
+            TableColumn(word("rank", lang), 10, "0", centred=True),
+            TableColumn(word("interval", lang), 17, "", centred=True),
         ]
     sheet = book.sheet(word(dimension, lang))
     book.heading(sheet, 0, f"{title_of(document, lang)} · {word(dimension, lang)}", len(columns) - 1, size=14)
@@ -223,18 +243,18 @@ def _has_children(rows: Sequence[dict[str, Any]], at: int) -> bool:
     return at + 1 < len(rows) and rows[at + 1].get("parent") == rows[at]["code"] and bool(rows[at]["code"])
 
 
-def _series(book: Book, document: dict[str, Any], lang: str, charts: Charts) -> None:
-    columns = [Column(word("period", lang), 24)]
-    columns += [Column(BY_KEY[key].label(lang), 12, BY_KEY[key].format) for key in _SERIES]
+def _series(book: ReportWorkbook, document: dict[str, Any], lang: str, charts: Charts) -> None:
+    columns = [TableColumn(word("period", lang), 24)]
+    columns += [TableColumn(BY_KEY[key].label(lang), 12, BY_KEY[key].format) for key in _SERIES]
     sheet = book.sheet(word("series", lang))
     book.heading(sheet, 0, f"{title_of(document, lang)} · {word('series', lang)}", len(columns) - 1, size=14)
     rows = ([point["period"], *(point["figures"][key]["value"] for key in _SERIES)] for point in document["series"])
     charts.insert(sheet, "series", book.table(sheet, 1, columns, rows) + 1)
 
 
-def _definitions(book: Book, document: dict[str, Any], lang: str) -> None:
-    columns = [Column(word("figure", lang), 26), Column(word("key", lang), 26), Column(word("about", lang), 70),
-               Column(word("numerator", lang), 52), Column(word("denominator", lang), 34)]  # fmt: skip
+def _definitions(book: ReportWorkbook, document: dict[str, Any], lang: str) -> None:
+    columns = [TableColumn(word("figure", lang), 26), TableColumn(word("key", lang), 26), TableColumn(word("about", lang), 70),
+               TableColumn(word("numerator", lang), 52), TableColumn(word("denominator", lang), 34)]  # fmt: skip
     sheet = book.sheet(word("definitions", lang), colour=ORANGE)
     book.heading(
         sheet, 0, f"{word('definitions', lang)} · {document['definitions_version']}", len(columns) - 1, size=14
@@ -243,18 +263,19 @@ def _definitions(book: Book, document: dict[str, Any], lang: str) -> None:
     book.table(sheet, 1, columns, rows)
 
 
-def _tickets(book: Book, document: dict[str, Any], behind: Behind, lang: str) -> None:
+def _tickets(book: ReportWorkbook, document: dict[str, Any], behind: TicketList, lang: str) -> None:
     """The list behind: filter a "counted in" column by yes, and as many rows stand there as the figure says."""
-    columns = [Column(word("number", lang), 21)]
-    columns += [Column(word(f"of_{part}", lang), 18 if part in {"category", "unit", "grid"} else 10) for part in
+    columns = [TableColumn(word("number", lang), 21)]
+    columns += [TableColumn(word(f"of_{part}", lang), 18 if part in {"category", "unit", "grid"} else 10) for part in
                 ("source", "kind", "category", "unit", "grid", "priority")]  # fmt: skip
-    columns.append(Column(word("status", lang), 10, centred=True))
+    columns.append(TableColumn(word("status", lang), 10, centred=True))
     columns += [
-        Column(word(part, lang), 16, _MOMENT) for part in ("received_at", "dispatched_at", "due_at", "completed_at")
+        TableColumn(word(part, lang), 16, _MOMENT)
+        for part in ("received_at", "dispatched_at", "due_at", "completed_at")
     ]
-    columns += [Column(word(part, lang), 10, centred=True) for part in ("verdict", "satisfaction", "supervised")]
-    columns.append(Column(word("reopened", lang), 9, "0", centred=True))
-    columns += [Column(word(part, lang), 10, centred=True) for part in
+    columns += [TableColumn(word(part, lang), 10, centred=True) for part in ("verdict", "satisfaction", "supervised")]
+    columns.append(TableColumn(word("reopened", lang), 9, "0", centred=True))
+    columns += [TableColumn(word(part, lang), 10, centred=True) for part in
                 ("in_received", "in_completed_in_period", "in_open", "in_voided")]  # fmt: skip
     rows = _ticket_rows(document, behind, lang)
     for sheet_number in range(1, max(1, -(-len(behind.facts) // ROWS_PER_SHEET)) + 1):
@@ -262,7 +283,7 @@ def _tickets(book: Book, document: dict[str, Any], behind: Behind, lang: str) ->
         book.table(book.sheet(name, colour=GREEN), 0, columns, islice(rows, ROWS_PER_SHEET))
 
 
-def _ticket_rows(document: dict[str, Any], behind: Behind, lang: str) -> Iterator[list[Cell]]:
+def _ticket_rows(document: dict[str, Any], behind: TicketList, lang: str) -> Iterator[list[Cell]]:
     facts, answers = behind.facts, columns_of(behind.facts, behind.period, behind.as_of)
     yes = word("yes", lang)
     texts: list[list[Any]] = [facts["number"].astype(object).where(facts["number"].notna(), None).tolist()]

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from reports.metrics import BY_KEY
-from reports.render.book import NAVY, Book, Column
+from reports.render.book import NAVY, ReportWorkbook, TableColumn
 from reports.render.csv import clear_out_rows
 from reports.render.words import name_of, title_of, word
 from reports.render.xlsx import about_lines
@@ -19,27 +19,29 @@ def render(document: dict[str, Any], path: Path, lang: str = "zh") -> None:
     if document.get("hash"):
         footer += f" · {word('hash', lang)} {document['hash'][:32]}"
     created = datetime.fromisoformat(document["as_of"])
-    with Book(path, title=title_of(document, lang), created=created, footer=footer, page=word("page", lang)) as book:
+    with ReportWorkbook(
+        path, title=title_of(document, lang), created=created, footer=footer, page=word("page", lang)
+    ) as book:
         _list(book, document, lang)
         _counts(book, document, lang)
 
 
-def _list(book: Book, document: dict[str, Any], lang: str) -> None:
+def _list(book: ReportWorkbook, document: dict[str, Any], lang: str) -> None:
     """The list, with empty cells kept wide for what the leader is to fill in."""
     columns = [
-        Column(word("number", lang), 21),
-        Column(word("title", lang), 34),
-        Column(word("of_unit", lang), 16),
-        Column(word("of_category", lang), 14),
-        Column(word("reasons", lang), 30),
-        Column(word("stage", lang), 10, centred=True),
-        Column(word("unit_days", lang), 12, "#,##0.0"),
-        Column(word("citizen_days", lang), 10, "#,##0.0"),
-        Column(word("lists", lang), 9, "0", centred=True),
-        Column(word("leader", lang), 12),
-        Column(word("measures", lang), 26),
-        Column(word("condition", lang), 22),
-        Column(word("state", lang), 10, centred=True),
+        TableColumn(word("number", lang), 21),
+        TableColumn(word("title", lang), 34),
+        TableColumn(word("of_unit", lang), 16),
+        TableColumn(word("of_category", lang), 14),
+        TableColumn(word("reasons", lang), 30),
+        TableColumn(word("stage", lang), 10, centred=True),
+        TableColumn(word("unit_days", lang), 12, "#,##0.0"),
+        TableColumn(word("citizen_days", lang), 10, "#,##0.0"),
+        TableColumn(word("lists", lang), 9, "0", centred=True),
+        TableColumn(word("leader", lang), 12),
+        TableColumn(word("measures", lang), 26),
+        TableColumn(word("condition", lang), 22),
+        TableColumn(word("state", lang), 10, centred=True),
     ]
     sheet = book.sheet(word("clear-out", lang), colour=NAVY)
     last = len(columns) - 1
@@ -67,10 +69,10 @@ def _account(document: dict[str, Any], lang: str) -> str:
     return gap.join(parts)
 
 
-def _counts(book: Book, document: dict[str, Any], lang: str) -> None:
+def _counts(book: ReportWorkbook, document: dict[str, Any], lang: str) -> None:
     """How many tickets stand on the list for each reason and with each unit; a ticket may have several reasons."""
     for section, key in (("by_reason", "reason"), ("unit", "of_unit")):
         rows = document["summary"]["by_reason" if section == "by_reason" else "by_unit"]
         sheet = book.sheet(word(section, lang), landscape=False)
-        columns = [Column(word(key, lang), 40), Column(word("count", lang), 14, BY_KEY["received"].format)]
+        columns = [TableColumn(word(key, lang), 40), TableColumn(word("count", lang), 14, BY_KEY["received"].format)]
         book.table(sheet, 0, columns, ([name_of(row, lang), row["count"]] for row in rows))

@@ -14,7 +14,7 @@ from app import clock
 from app.services.intake import feeds
 from app.workers.feeds import Puller
 from ingest.devtools.simulator.server import SECRET, SECRET_VARIABLES, serving
-from ingest.devtools.simulator.world import Faults, World
+from ingest.devtools.simulator.world import Faults, SimulatedUpstream
 from tests.browser.conftest import SignIn
 from tests.browser.server import Site
 from tests.integration.upstream import simulated
@@ -24,7 +24,7 @@ from tests.integration.upstream import simulated
 class Upstream:
     """A simulated upstream, the feed that pulls it, and whoever does the pulling."""
 
-    world: World
+    world: SimulatedUpstream
     site: Site
     name: str
 
@@ -41,7 +41,7 @@ def upstream(site: Site, monkeypatch: pytest.MonkeyPatch, request: pytest.Fixtur
     for variable in SECRET_VARIABLES.values():
         monkeypatch.setenv(variable, SECRET)
     name = f"east-{len(site.call('GET', '/feeds')['items'])}"
-    world = World(2, clock.now, Faults(update=0, skew_seconds=-300))
+    world = SimulatedUpstream(2, clock.now, Faults(update=0, skew_seconds=-300))
     with serving(world) as address:
         world.advance(8)
         for way, item in zip((4, 5), list(world.items.values()), strict=False):

@@ -10,10 +10,10 @@ from sqlmodel import col
 from app import clock
 from app.models import Deadline, Feed, FeedPull, Reject, Ticket, TicketEvent
 from app.runtime import Runtime
-from ingest.connectors.http import Pace
-from ingest.connectors.spec import Changes, FeedSpec, load_spec
+from ingest.connectors.http import RequestPace
+from ingest.connectors.spec import FeedSpec, SpecOverrides, load_spec
 from ingest.devtools.simulator.server import BASES
-from ingest.devtools.simulator.world import World
+from ingest.devtools.simulator.world import SimulatedUpstream
 from ingest.feeds import registry as feed_book
 
 
@@ -27,9 +27,9 @@ class Moving:
         """The moment it stands at."""
         return self.moment
 
-    def pace(self) -> Pace:
+    def pace(self) -> RequestPace:
         """The clocks of a client that never waits."""
-        return Pace(self.now, sleep=lambda _: None, random=lambda: 0.5)
+        return RequestPace(self.now, sleep=lambda _: None, random=lambda: 0.5)
 
 
 def add(runtime: Runtime, spec: FeedSpec) -> None:
@@ -40,7 +40,7 @@ def add(runtime: Runtime, spec: FeedSpec) -> None:
 
 def simulated(name: str, address: str, **limits: float) -> FeedSpec:
     """The bundled feed ``name`` at the simulator's ``address``, in no need to wait."""
-    found = load_spec(name, changes=Changes(base_url=address + BASES[name]))
+    found = load_spec(name, changes=SpecOverrides(base_url=address + BASES[name]))
     kept = found.limits.model_copy(update={"attempts": 8, "per_minute": 100_000, **limits})
     return found.model_copy(update={"limits": kept})
 
@@ -75,7 +75,7 @@ def pulls(runtime: Runtime) -> list[FeedPull]:
         return list(session.execute(select(FeedPull).order_by(col(FeedPull.id))).scalars())
 
 
-def accounted(runtime: Runtime, world: World, *, shared: bool = False) -> None:
+def accounted(runtime: Runtime, world: SimulatedUpstream, *, shared: bool = False) -> None:
     """Everything that the upstream has ever offered is a ticket, once, or a reject, once; and each ticket is whole.
     ``shared``: the database holds another upstream's, too."""
     with runtime.database.read() as session:

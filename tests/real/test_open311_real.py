@@ -18,16 +18,16 @@ from sqlalchemy import select
 from app.config import Settings
 from app.models import Ticket
 from app.runtime import Runtime
-from ingest.connectors.http import Pace, Upstream, UpstreamError
+from ingest.connectors.http import RequestPace, Upstream, UpstreamError
 from ingest.connectors.open311 import Open311Feed, explained, read_document, read_errors, read_requests
-from ingest.connectors.spec import Changes, FeedSpec, load_spec
+from ingest.connectors.spec import FeedSpec, SpecOverrides, load_spec
 from ingest.feeds import registry as feed_book
 from ingest.feeds.pull import pull
 from tests.answering import answering, send
 
 pytestmark = pytest.mark.real
 NOW = datetime(2026, 3, 2, 2, tzinfo=UTC)
-PACE = Pace(lambda: NOW, sleep=lambda _: None)
+PACE = RequestPace(lambda: NOW, sleep=lambda _: None)
 NOTHING = b"<services/>"
 
 
@@ -48,7 +48,7 @@ def serving(answers: dict[str, tuple[int, bytes]]) -> Iterator[str]:
 
 
 def spec_for(address: str, encoding: str) -> FeedSpec:
-    spec = load_spec("open311", changes=Changes(base_url=address))
+    spec = load_spec("open311", changes=SpecOverrides(base_url=address))
     request = spec.request.model_copy(update={"encoding": encoding})
     return spec.model_copy(
         update={"request": request, "limits": spec.limits.model_copy(update={"per_minute": 100_000})}

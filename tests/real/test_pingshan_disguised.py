@@ -18,7 +18,7 @@ from sqlmodel import col
 from app.config import Settings
 from app.models import Reject, Ticket
 from app.runtime import Runtime
-from ingest.batch.rows import Tally
+from ingest.batch.rows import RowCounts
 from ingest.files.importer import import_file
 from ingest.rows.profile import load_profile
 from ingest.rows.validate import open_mapped
@@ -50,7 +50,7 @@ def csv_text(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\r\n".join(",".join(f'"{cell}"' for cell in row) for row in [header, *rows]) + "\r\n"
 
 
-def tally_of(tally: Tally) -> tuple[int, int, int]:
+def tally_of(tally: RowCounts) -> tuple[int, int, int]:
     return tally.created, tally.unchanged, tally.rejected
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from ingest.rows.profile import load_profile
 from ingest.rows.ticket_in import HistoricalTicket
-from ingest.rows.validate import Mapped, map_rows, open_mapped
+from ingest.rows.validate import MappedRow, map_rows, open_mapped
 
 pytestmark = pytest.mark.real
 
@@ -23,7 +23,7 @@ def tickets(folder: Path, profile: str, *names: str) -> Iterator[HistoricalTicke
     for name in names:
         with open_mapped(folder / name, load_profile(profile)) as source:
             for result in map_rows(source):
-                assert isinstance(result, Mapped), (name, result)
+                assert isinstance(result, MappedRow), (name, result)
                 yield result.ticket
             assert source.file.consumed == source.file.total
 

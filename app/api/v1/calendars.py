@@ -19,7 +19,7 @@ from app.security.permissions import require
 from app.security.principal import Principal
 from app.services.recompute import run as recompute
 from app.services.rules import calendars
-from app.services.rules.calendars import Saved
+from app.services.rules.calendars import SavedCalendar
 from ingest.formats.holidays import CalendarEdit, apply_edit, read_calendar_file
 
 router = APIRouter(tags=["deadlines"])
@@ -159,9 +159,9 @@ def _text(body: dict[str, Any], key: str, longest: int) -> str | None:
     return value.strip() or None
 
 
-def _answer(run: Runtime, who: Principal, saved: Saved) -> dict[str, Any]:
+def _answer(run: Runtime, who: Principal, saved: SavedCalendar) -> dict[str, Any]:
     now, zone = clock.now(), run.settings.zone
-    tally = recompute.Tally()
+    tally = recompute.RecomputeResult()
     if saved.changed:
         tally = recompute.after_calendar(run.database, run.reference, saved.row.code, who.actor, now)
     return {**calendars.view(saved.row, now, zone), "changed": saved.changed, **calendars.moves_view(tally, zone)}

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query
 
 from app.api.deps import Cursor, Limit, QueryMoment, Run, TicketQuery, Who, decode_cursor, encode_cursor
 from app.security.permissions import require
-from app.services.access.disclosures import Asked, disclosure_views, list_disclosures
+from app.services.access.disclosures import DisclosureFilter, disclosure_views, list_disclosures
 
 router = APIRouter(tags=["access"])
 
@@ -28,7 +28,7 @@ def read_disclosures(
     """Who looked at a reporter in full, and when, newest first: of a ticket, or in the raw row of a reject. `fields` are the
     parts that were shown; `raw` is a row of which nobody can tell. For administrators and auditors."""
     require(who, "disclosures.see")
-    asked = Asked(actor, ticket, reject, at_from, at_to)
+    asked = DisclosureFilter(actor, ticket, reject, at_from, at_to)
     with run.reading() as (session, _):
         rows = list_disclosures(session, asked, before=decode_cursor(cursor), limit=limit + 1)
         items = disclosure_views(session, rows[:limit], run.settings.zone)

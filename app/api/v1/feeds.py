@@ -21,7 +21,7 @@ from app.runtime import Runtime
 from app.security.permissions import may, require
 from app.security.principal import Principal
 from app.services.intake import feeds
-from ingest.connectors.spec import Changes, FeedSpec, parse_spec, spec_of, template_names, template_text
+from ingest.connectors.spec import FeedSpec, SpecOverrides, parse_spec, spec_of, template_names, template_text
 from ingest.feeds import registry as feed_book
 
 router = APIRouter(tags=["feeds"])
@@ -77,7 +77,7 @@ class NewFeed(JsonBody):
 
     def spec(self, run: Runtime) -> FeedSpec:
         """The definition, checked. Raises NotFound and Invalid."""
-        changes = Changes(self.name, self.source, self.base_url)
+        changes = SpecOverrides(self.name, self.source, self.base_url)
         if self.definition is not None:
             said = {"name": self.name, "base_url": self.base_url}
             content = {**self.definition, **{key: value for key, value in said.items() if value is not None}}
@@ -168,7 +168,7 @@ def change_feed(request: Request, run: Run, who: Who, name: FeedName, body: Feed
 
 def _changed(body: FeedChange, held: dict[str, Any]) -> FeedSpec:
     if body.toml is not None:
-        return feed_book.check_remote(parse_spec(body.toml, Changes(base_url=body.base_url)))
+        return feed_book.check_remote(parse_spec(body.toml, SpecOverrides(base_url=body.base_url)))
     content = dict(body.definition if body.definition is not None else held)
     if body.base_url is not None:
         content["base_url"] = body.base_url

@@ -19,7 +19,7 @@ from app.security.principal import Principal
 from app.services.core.catalogue import ensure_source
 from app.services.core.views import ticket_view
 from app.store import tickets as store
-from ingest.push.queue import Intake
+from ingest.push.queue import PushQueue
 from ingest.push.transaction import Push
 from ingest.rows import compare
 from ingest.rows.ticket_in import TICKET_BYTES, TicketIn, parse_json, validate_ticket
@@ -123,7 +123,7 @@ async def push_ticket(request: Request) -> Response:
     200 and the stored ticket; with other content: 409 naming the fields that differ. The answer comes after the commit;
     without an answer, or after 503, pushing again is safe. A key that is revoked is refused within two seconds."""
     run = runtime(request)
-    queue: Intake = request.app.state.intake
+    queue: PushQueue = request.app.state.intake
     who = await queue.keys.get(bearer_token(request))
     check_content_type(request, JSON)
     key = idempotency_key(request)

@@ -14,7 +14,7 @@ from app.domain.time.receipt import limit_words
 from app.errors import Invalid
 from app.security.permissions import require
 from app.services.recompute import run as recompute
-from app.services.recompute.run import Tally
+from app.services.recompute.run import RecomputeResult
 from app.services.rules import calendars, ladders, policies
 from ingest.rows.ticket_in import Moment
 
@@ -110,7 +110,7 @@ def change_policy(
 
 def _answer(run: Any, who: Any, row: Any, *, apply: str, changed: bool) -> dict[str, Any]:
     now, zone = clock.now(), run.settings.zone
-    tally = Tally()
+    tally = RecomputeResult()
     if apply == "open":
         tally = recompute.after_policy(run.database, run.reference, row.code, who.actor, now)
     with run.reading() as (session, _):
@@ -153,7 +153,7 @@ def import_policies(
     now, zone = clock.now(), run.settings.zone
     with run.database.write() as session:
         done = policies.import_toml(session, who, text, now)
-    tally = Tally()
+    tally = RecomputeResult()
     for code in [*done.created, *done.changed] if apply == "open" else []:
         tally.add(recompute.after_policy(run.database, run.reference, code, who.actor, now))
     return {**done.to_json(), **calendars.moves_view(tally, zone)}

@@ -18,7 +18,7 @@ from app.runtime import Runtime
 from app.security.permissions import require
 from app.security.principal import Principal
 from ingest.files.jobs import uploads_of
-from ingest.files.multipart import Received, receive
+from ingest.files.multipart import MultipartForm, receive
 from ingest.files.uploads import LIMITS
 from ingest.profile_wizard.draft import document_of
 from ingest.profile_wizard.preview import ROWS, preview
@@ -150,7 +150,7 @@ async def save(
     return document_of(profile)
 
 
-async def _with_file(request: Request, run: Runtime, work: Callable[[Received], dict[str, Any]]) -> dict[str, Any]:
+async def _with_file(request: Request, run: Runtime, work: Callable[[MultipartForm], dict[str, Any]]) -> dict[str, Any]:
     """What ``work`` makes of a form with a file, which is gone afterwards."""
     uploads = uploads_of(run)
     form = await receive(request.headers.get("content-type", ""), request.stream(), lambda: uploads.begin(clock.now()))
@@ -171,7 +171,7 @@ async def propose_profile(request: Request, run: Run, who: Importer) -> dict[str
     reasons and how sure it is; the profile proposed may lack what nobody could tell. Nothing is stored."""
     lang = language(request)
 
-    def work(form: Received) -> dict[str, Any]:
+    def work(form: MultipartForm) -> dict[str, Any]:
         assert form.file is not None, "it has been looked for"
         sheet = form.fields.get("sheet") or None
         sample = look(form.file.path, sheet=sheet, limits=LIMITS)
@@ -197,7 +197,7 @@ async def preview_import(
     Nothing is stored."""
     lang = language(request)
 
-    def work(form: Received) -> dict[str, Any]:
+    def work(form: MultipartForm) -> dict[str, Any]:
         assert form.file is not None, "it has been looked for"
         profile = _profile_in(form.fields.get("profile", ""), run)
         if form.fields.get("sheet"):

@@ -49,7 +49,7 @@ class RetryMany(JsonBody):
 
 def _chosen(
     run: Runtime, state: str | None, door: str | None, source: str | None, reason: str | None, run_id: int | None
-) -> rejects.Filter:
+) -> rejects.RejectFilter:
     source_id: int | None = None
     if source is not None:
         with run.reading() as (_, ref):
@@ -57,7 +57,7 @@ def _chosen(
         if found is None:
             raise Invalid.at("/source", f"没有编码为 {source!r} 的来源", f"no source has the code {source!r}")
         source_id = found.id
-    return rejects.Filter(None if state == "all" else state, door, source_id, reason, run_id)
+    return rejects.RejectFilter(None if state == "all" else state, door, source_id, reason, run_id)
 
 
 def _allowed(who: Principal) -> Principal:

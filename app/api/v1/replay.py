@@ -12,7 +12,7 @@ from app.api.body import JsonBody
 from app.api.deps import Run, Who
 from app.security.permissions import require
 from app.services.core.views import moment
-from app.services.recompute.policy_replay import Proposal, replay
+from app.services.recompute.policy_replay import RuleProposal, replay
 from app.services.tickets import clocks
 from app.services.tickets import query as tickets
 from ingest.rows.ticket_in import Moment
@@ -49,7 +49,7 @@ def replay_policies(run: Run, who: Who, body: ReplayIn) -> dict[str, Any]:
     now = clock.now()
     given = [*([body.policy] if body.policy is not None else []), *body.policies]
     with run.reading() as (session, ref):
-        proposal = Proposal.read(given, body.calendar, body.calendar_code, ref)
+        proposal = RuleProposal.read(given, body.calendar, body.calendar_code, ref)
         unit_id = ref.need_unit(body.unit).id if body.unit is not None else None
         found = replay(
             session, ref, proposal, body.since, body.until, now=now, target=body.target, unit_id=unit_id

@@ -10,7 +10,7 @@ from app.services.core.reference import Node, Reference
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class Option:
     """One line of a list: its code, its name, and how deep it stands."""
 
     code: str
@@ -18,36 +18,36 @@ class Choice:
     depth: int = 0
 
 
-def _walk(nodes: Iterable[Node], lang: str) -> list[Choice]:
+def _walk(nodes: Iterable[Node], lang: str) -> list[Option]:
     listed = list(nodes)
     present = {node.id for node in listed}
     below: dict[int | None, list[Node]] = {}
     for node in sorted(listed, key=lambda n: n.id):
         below.setdefault(node.parent_id if node.parent_id in present else None, []).append(node)
-    found: list[Choice] = []
+    found: list[Option] = []
     waiting = [(node, 0) for node in reversed(below.get(None, []))]
     while waiting:
         node, depth = waiting.pop()
-        found.append(Choice(node.code, node.called(lang), depth))
+        found.append(Option(node.code, node.called(lang), depth))
         waiting.extend((child, depth + 1) for child in reversed(below.get(node.id, [])))
     return found
 
 
-def unit_choices(ref: Reference, who: Principal, lang: str) -> list[Choice]:
+def unit_choices(ref: Reference, who: Principal, lang: str) -> list[Option]:
     """The units in use that ``who`` may ask about, each below its parent."""
     path = who.unit_path if who.role == "unit" else None
     return _walk((n for n in ref.units.values() if n.active and (path is None or n.path.startswith(path))), lang)
 
 
-def tree_choices(nodes: Mapping[int, Node], lang: str) -> list[Choice]:
+def tree_choices(nodes: Mapping[int, Node], lang: str) -> list[Option]:
     """The nodes in use of any tree, each below its parent."""
     return _walk((n for n in nodes.values() if n.active), lang)
 
 
-def source_choices(ref: Reference, lang: str) -> list[Choice]:
+def source_choices(ref: Reference, lang: str) -> list[Option]:
     """The sources in use."""
     return [
-        Choice(s.code, (s.name_en or s.name) if lang == "en" else s.name)
+        Option(s.code, (s.name_en or s.name) if lang == "en" else s.name)
         for s in sorted(ref.sources.values(), key=lambda s: s.id)
         if s.active
     ]

@@ -35,7 +35,7 @@ SHOWN_ALONE = 100
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class BoardRow:
     """An alert as the board shows it."""
 
     alert: Alert
@@ -47,7 +47,7 @@ class Row:
 
 def _rows(
     session: Session, ref: Reference, found: list[tuple[Alert, Ticket]], lang: str, say: dict[str, str]
-) -> list[Row]:
+) -> list[BoardRow]:
     t = texts("en" if lang == "en" else "zh")
     rows = []
     for alert, ticket in found:
@@ -55,7 +55,7 @@ def _rows(
         rung = ref.ladder.rung(alert.rung)
         acked = actor_name(alert.acked_by, say, t) if alert.acked_by else None
         rows.append(
-            Row(alert, ticket, unit.called(lang) if unit else None, rung.name(lang) if rung else alert.rung, acked)
+            BoardRow(alert, ticket, unit.called(lang) if unit else None, rung.name(lang) if rung else alert.rung, acked)
         )
     return rows
 

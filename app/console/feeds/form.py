@@ -15,7 +15,7 @@ from app.security.permissions import require
 from app.services.intake import feeds
 from ingest.connectors.spec import FeedSpec, parse_spec, template_names, template_text
 from ingest.feeds import registry as feed_book
-from ingest.feeds.trial import Tried, line_of, try_feed
+from ingest.feeds.trial import FeedTrial, line_of, try_feed
 
 router = APIRouter(route_class=PageRoute)
 FeedName = Annotated[str, Path(max_length=64)]
@@ -86,7 +86,7 @@ def _keep(run: Runtime, looking: Visitor, spec: FeedSpec, name: str | None) -> R
 
 def _show(
     request: Request, run: Runtime, name: str | None, text: str, *, template: str = "", wrong: DubanError | None = None,
-    tried: Tried | None = None, checked: str | None = None,
+    tried: FeedTrial | None = None, checked: str | None = None,
 ) -> Response:  # fmt: skip
     lang = language(request)
     wrongs: list[tuple[int | None, str, str]] = []

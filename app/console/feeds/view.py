@@ -11,7 +11,7 @@ import tomli_w
 
 from app.console.base import wording
 from app.console.base.i18n import Texts
-from app.services.intake.feeds import Brought
+from app.services.intake.feeds import DayIntake
 
 WIDTH, HEIGHT = 720, 150
 _LEFT, _TOP, _BOTTOM = 44, 14, 26
@@ -21,7 +21,7 @@ SKEW_SHOWN = 120
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class BarSegment:
     """One piece of a bar: what it counts, and where it stands."""
 
     kind: str
@@ -30,17 +30,17 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True)
-class Bar:
+class DayBar:
     """What one day brought."""
 
     x: float
     width: float
-    parts: Sequence[Part]
+    parts: Sequence[BarSegment]
     label: str
     title: str
 
 
-def bars(days: Sequence[Brought], t: Texts) -> tuple[list[Bar], int]:
+def bars(days: Sequence[DayIntake], t: Texts) -> tuple[list[DayBar], int]:
     """A bar a day, what was created below what was corrected below what was refused; and the highest, for the scale."""
     most = max([1, *(day.created + day.corrected + day.rejected for day in days)])
     room, step = HEIGHT - _TOP - _BOTTOM, (WIDTH - _LEFT) / max(len(days), 1)
@@ -51,12 +51,12 @@ def bars(days: Sequence[Brought], t: Texts) -> tuple[list[Bar], int]:
             height = room * getattr(day, kind) / most
             top -= height
             if height:
-                parts.append(Part(kind, round(top, 1), round(height, 1)))
+                parts.append(BarSegment(kind, round(top, 1), round(height, 1)))
         said = t(
             "feed.bar", day=day.day.isoformat(), created=day.created, corrected=day.corrected, rejected=day.rejected
         )
         found.append(
-            Bar(round(_LEFT + n * step + step * 0.14, 1), round(step * 0.72, 1), parts, f"{day.day:%m-%d}", said)
+            DayBar(round(_LEFT + n * step + step * 0.14, 1), round(step * 0.72, 1), parts, f"{day.day:%m-%d}", said)
         )
     return found, most
 

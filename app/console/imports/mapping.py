@@ -13,16 +13,16 @@ from app import clock
 from app.console.base.choices import source_choices
 from app.console.base.web import Checked, PageRoute, Run, go, language, link, page, wants_fragment
 from app.console.imports import mapping_view as view
-from app.console.imports.mapping_form import Asked, asked_of, missing_text, with_new_words
+from app.console.imports.mapping_form import MappingForm, asked_of, missing_text, with_new_words
 from app.console.imports.routes import Clerk
 from app.errors import BadRequest, Busy, DubanError, Invalid, NotFound
 from app.runtime import Runtime
 from app.services.intake import import_runs
 from ingest.files.jobs import ImportJobs, uploads_of
 from ingest.files.uploads import LIMITS, Upload
-from ingest.profile_wizard.draft import Draft, Identity, draft_of, profile_of
-from ingest.profile_wizard.preview import Preview, preview
-from ingest.profile_wizard.proposal import Proposal
+from ingest.profile_wizard.draft import Identity, ProfileDraft, draft_of, profile_of
+from ingest.profile_wizard.preview import ImportPreview, preview
+from ingest.profile_wizard.proposal import MappingProposal
 from ingest.profile_wizard.sampling import Sample
 from ingest.profile_wizard.saved import is_bundled, named_profile, save_profile, saved_profiles
 from ingest.profile_wizard.views import slug
@@ -34,15 +34,15 @@ _TRIED = Identity("preview", "preview", "preview", "preview", "preview", "previe
 _CHOOSE = Invalid.at(
     "/fields", "请先选择“来源编号”和“标题”取自哪一列", "choose the columns of the number and of the title first"
 )
-_looked = view.Looked()
+_looked = view.SampleCache()
 
 
 @dataclass(frozen=True, slots=True)
-class Tried:
+class DraftTrial:
     """A draft tried on the file: what an import would bring, or why the draft is no profile yet; and in either case the
     words of its coded columns."""
 
-    seen: Preview | None
+    seen: ImportPreview | None
     wrong: DubanError | None
     words: Mapping[str, Counter[str]]
 
@@ -86,7 +86,7 @@ def show_file(request: Request, run: Run, looking: Clerk, token: Token) -> Respo
     )
 
 
-def _looked_at(run: Runtime, upload: Upload, sheet: str | None, encoding: str | None) -> tuple[Sample, Proposal]:
+def _looked_at(run: Runtime, upload: Upload, sheet: str | None, encoding: str | None) -> tuple[Sample, MappingProposal]:
     path = uploads_of(run).file_of(upload)
     if encoding is not None and encoding not in view.ENCODINGS:
         raise BadRequest(f"不支持编码 {encoding[:20]}", f"the encoding {encoding[:20]} is not offered")
@@ -103,18 +103,18 @@ def _base(run: Runtime, wish: str | None, sample: Sample) -> Profile | None:
     return view.fitting(saved_profiles(folder), sample)
 
 
-def _asked_at_first(run: Runtime, upload: Upload, draft: Draft, base: Profile | None) -> Asked:
+def _asked_at_first(run: Runtime, upload: Upload, draft: ProfileDraft, base: Profile | None) -> MappingForm:
     """What the form offers: names from the file's own, in Latin letters or, failing those, from the day."""
     own = base is not None and not is_bundled(base.name)
     title = upload.name.split(".")[0][:100]
     name = slug(upload.name) or f"file-{upload.at.astimezone(run.settings.zone):%Y%m%d-%H%M}"
-    return Asked(
+    return MappingForm(
         draft, title=base.title.zh if base else title, name=base.name if base else name, source="",
         auto_times=base is None, live=False, replace=own,
     )  # fmt: skip
 
 
-def _tried(run: Runtime, upload: Upload, sample: Sample, draft: Draft, base: Profile | None) -> Tried:
+def _tried(run: Runtime, upload: Upload, sample: Sample, draft: ProfileDraft, base: Profile | None) -> DraftTrial:
     path, now = uploads_of(run).file_of(upload), clock.now()
     wrong: DubanError | None = None
     try:
@@ -126,19 +126,19 @@ def _tried(run: Runtime, upload: Upload, sample: Sample, draft: Draft, base: Pro
         try:
             profile = profile_of(replace(draft, columns={**draft.columns, **stand_in}), _TRIED, base)
         except Invalid:
-            return Tried(None, wrong, {})
+            return DraftTrial(None, wrong, {})
     try:
         seen = preview(path, profile, now, limits=LIMITS)
     except NotFound:
         raise
     except DubanError as error:
-        return Tried(None, wrong or error, {})
-    return Tried(None if wrong else seen, wrong, seen.words)
+        return DraftTrial(None, wrong or error, {})
+    return DraftTrial(None if wrong else seen, wrong, seen.words)
 
 
 def _tried_with_words(
-    run: Runtime, upload: Upload, sample: Sample, draft: Draft, base: Profile | None, fields: Mapping[str, str]
-) -> Tried:
+    run: Runtime, upload: Upload, sample: Sample, draft: ProfileDraft, base: Profile | None, fields: Mapping[str, str]
+) -> DraftTrial:
     """Try the draft; where a column brings words that nobody was asked about yet, place them and try again."""
     tried = _tried(run, upload, sample, draft, base)
     if with_new_words(draft, tried.words, fields):
@@ -151,7 +151,7 @@ def _tried_with_words(
 
 
 def _show_mapping(
-    request: Request, run: Runtime, upload: Upload, sample: Sample, proposal: Proposal, asked: Asked,
+    request: Request, run: Runtime, upload: Upload, sample: Sample, proposal: MappingProposal, asked: MappingForm,
     base: Profile | None, *, proposed: bool = False, wrong: DubanError | None = None,
     fields: Mapping[str, str] | None = None,
 ) -> Response:  # fmt: skip
@@ -217,7 +217,7 @@ def work_on(request: Request, run: Run, looking: Clerk, fields: Checked, token: 
 
 
 def _save(
-    run: Runtime, upload: Upload, sample: Sample, asked: Asked, base: Profile | None, fields: Mapping[str, str]
+    run: Runtime, upload: Upload, sample: Sample, asked: MappingForm, base: Profile | None, fields: Mapping[str, str]
 ) -> Profile:
     """The profile that the form asks for, saved; or the one that it began with, where nothing was changed."""
     draft = asked.draft

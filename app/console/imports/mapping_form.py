@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from app.errors import Invalid
-from ingest.profile_wizard.draft import ALL_TARGETS, JOINED, Draft, Identity, draft_of
+from ingest.profile_wizard.draft import ALL_TARGETS, JOINED, Identity, ProfileDraft, draft_of
 from ingest.profile_wizard.vocabulary import CODES, code_of
 from ingest.rows.profile import Profile
 
@@ -27,10 +27,10 @@ Fields = Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class MappingForm:
     """What a form asks for: the draft, what it is to be called, and the boxes ticked."""
 
-    draft: Draft
+    draft: ProfileDraft
     title: str
     name: str
     source: str
@@ -50,7 +50,7 @@ class Asked:
         return Identity(self.name, title, title, self.name, title, title)
 
 
-def choice_of(draft: Draft, target: str, part: int = 1) -> str:
+def choice_of(draft: ProfileDraft, target: str, part: int = 1) -> str:
     """What stands in the select of ``target``; ``part`` counts the columns that are joined."""
     columns = draft.columns.get(target, ())
     if part <= len(columns):
@@ -62,10 +62,10 @@ def choice_of(draft: Draft, target: str, part: int = 1) -> str:
     return _TIMES if target == "status" and draft.status_from_times else ""
 
 
-def asked_of(fields: Fields, columns: Sequence[str], base: Profile | None) -> Asked:
+def asked_of(fields: Fields, columns: Sequence[str], base: Profile | None) -> MappingForm:
     """The draft in a form over the ``columns`` of a file; a column that is not there is let go."""
     there = set(columns)
-    draft = Draft(
+    draft = ProfileDraft(
         time_zone=fields.get("time_zone", "").strip(),
         missing=tuple(dict.fromkeys(fields.get("missing", "").split())),
         keep_rest="keep_rest" in fields,
@@ -84,13 +84,13 @@ def asked_of(fields: Fields, columns: Sequence[str], base: Profile | None) -> As
         elif chosen[0] == _TIMES and target == "status":
             draft.status_from_times = True
     draft.words = _words(fields, draft, base)
-    return Asked(
+    return MappingForm(
         draft, fields.get("title", "").strip()[:100], fields.get("name", "").strip().lower(),
         fields.get("source", "").strip(), "auto_times" in fields, "live" in fields, "replace" in fields,
     )  # fmt: skip
 
 
-def _words(fields: Fields, draft: Draft, base: Profile | None) -> dict[str, dict[str, str]]:
+def _words(fields: Fields, draft: ProfileDraft, base: Profile | None) -> dict[str, dict[str, str]]:
     before = draft_of(base, ()).words if base else {}
     found: dict[str, dict[str, str]] = {}
     for field in CODES:
@@ -113,7 +113,7 @@ def _set(table: dict[str, str], word: str, code: str, field: str) -> None:
         table[word] = code
 
 
-def with_new_words(draft: Draft, seen: Mapping[str, Iterable[str]], asked: Fields) -> bool:
+def with_new_words(draft: ProfileDraft, seen: Mapping[str, Iterable[str]], asked: Fields) -> bool:
     """Give words that the form has not asked about yet the code that they most likely mean; whether there were any."""
     known = {(name.split(".")[1], word) for name, word in asked.items() if name.startswith("word.")}
     new = False

@@ -13,8 +13,8 @@ from threading import Lock
 from app.console.imports.mapping_form import JOINABLE, choice_of
 from app.security.masking import MASKS
 from ingest.files.uploads import LIMITS
-from ingest.profile_wizard.draft import JOINED, Draft, used_columns
-from ingest.profile_wizard.proposal import Guess, Proposal, propose
+from ingest.profile_wizard.draft import JOINED, ProfileDraft, used_columns
+from ingest.profile_wizard.proposal import MappingProposal, TargetGuess, propose
 from ingest.profile_wizard.sampling import Sample, look
 from ingest.profile_wizard.sniffing import FORMATS, formats_of
 from ingest.profile_wizard.views import level
@@ -52,7 +52,7 @@ class Select:
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class FieldRow:
     """One field, or one level of a tree: its selects, and the proposal behind it."""
 
     field: str
@@ -60,47 +60,47 @@ class Line:
     selects: tuple[Select, ...]
     joined: tuple[Select, ...]
     codes: tuple[str, ...]
-    guess: Guess | None
+    guess: TargetGuess | None
     level_of_guess: str
     folded: bool
 
 
-def lines_of(draft: Draft, proposal: Proposal, *, proposed: bool) -> dict[str, list[Line]]:
+def lines_of(draft: ProfileDraft, proposal: MappingProposal, *, proposed: bool) -> dict[str, list[FieldRow]]:
     """The lines of each group. ``proposed``: the draft is the proposal, so that its reasons are worth showing."""
     guesses = proposal.guesses if proposed else {}
-    found: dict[str, list[Line]] = {}
+    found: dict[str, list[FieldRow]] = {}
     for group, names in GROUPS.items():
-        lines: list[Line] = []
+        lines: list[FieldRow] = []
         for name in names:
             lines += _tree(name, draft, guesses) if name in TREES else [_field(name, draft, guesses)]
         found[group] = lines
     return found
 
 
-def _field(name: str, draft: Draft, guesses: Mapping[str, Guess]) -> Line:
+def _field(name: str, draft: ProfileDraft, guesses: Mapping[str, TargetGuess]) -> FieldRow:
     chosen = choice_of(draft, name)
     joined = tuple(Select(f"col.{name}.{part}", choice_of(draft, name, part)) for part in range(2, JOINED + 1))
     guess = guesses.get(name)
-    return Line(
+    return FieldRow(
         name, 0, (Select(f"col.{name}", chosen),), joined if name in JOINABLE else (), tuple(CODES.get(name, ())),
         guess, level(guess.confidence) if guess else "", not chosen and name in SELDOM,
     )  # fmt: skip
 
 
-def _tree(tree: str, draft: Draft, guesses: Mapping[str, Guess]) -> list[Line]:
-    lines: list[Line] = []
+def _tree(tree: str, draft: ProfileDraft, guesses: Mapping[str, TargetGuess]) -> list[FieldRow]:
+    lines: list[FieldRow] = []
     for number in range(1, TREES[tree] + 1):
         targets = (f"{tree}.{number}.name", f"{tree}.{number}.code")
         selects = tuple(Select(f"col.{each}", choice_of(draft, each), each.endswith("code")) for each in targets)
         guess = next((guesses[each] for each in targets if each in guesses), None)
         nothing = not any(select.chosen for select in selects)
         certain = level(guess.confidence) if guess else ""
-        lines.append(Line(tree, number, selects, (), (), guess, certain, nothing and number > 1))
+        lines.append(FieldRow(tree, number, selects, (), (), guess, certain, nothing and number > 1))
     return lines
 
 
 @dataclass(frozen=True, slots=True)
-class Words:
+class FieldWords:
     """A coded field with the words of its column: each with how often it comes, and its code (none: not placed)."""
 
     field: str
@@ -111,9 +111,9 @@ class Words:
     key: str
 
 
-def words_of(draft: Draft, words: Mapping[str, Counter[str]]) -> list[Words]:
+def words_of(draft: ProfileDraft, words: Mapping[str, Counter[str]]) -> list[FieldWords]:
     """The words that the person is asked about."""
-    found: list[Words] = []
+    found: list[FieldWords] = []
     for field, codes in CODES.items():
         columns = draft.columns.get(field)
         if not columns or field not in words:
@@ -121,12 +121,12 @@ def words_of(draft: Draft, words: Mapping[str, Counter[str]]) -> list[Words]:
         table = draft.words.get(field, {})
         rows = tuple((word, count, table.get(word)) for word, count in words[field].most_common())
         key = f"{field}:{columns[0]}:{len(rows)}"
-        found.append(Words(field, columns[0], rows, table.get("*"), tuple(codes), key))
+        found.append(FieldWords(field, columns[0], rows, table.get("*"), tuple(codes), key))
     return found
 
 
 @dataclass(frozen=True, slots=True)
-class Written:
+class TimeFormat:
     """A way of writing times: its format, what a moment looks like in it (empty: see the format), and whether it is
     read."""
 
@@ -135,10 +135,10 @@ class Written:
     chosen: bool
 
 
-def times_of(draft: Draft) -> list[Written]:
+def times_of(draft: ProfileDraft) -> list[TimeFormat]:
     """The ways of writing times that can be ticked, those that are read first."""
     every = [*draft.times, *(each for each in FORMATS if each not in draft.times)]
-    return [Written(each, _example(each), each in draft.times) for each in every]
+    return [TimeFormat(each, _example(each), each in draft.times) for each in every]
 
 
 def _example(written: str) -> str:
@@ -151,7 +151,7 @@ def _example(written: str) -> str:
     return re.sub(r"%([A-Za-z])", lambda found: parts.get(found[1], found[0]), written)
 
 
-def formats_for(draft: Draft, sample: Sample) -> tuple[str, ...]:
+def formats_for(draft: ProfileDraft, sample: Sample) -> tuple[str, ...]:
     """The formats that it takes to read the columns that the draft reads times from."""
     places = {name: place for place, name in enumerate(sample.columns)}
     missing = {"", *draft.missing}
@@ -164,26 +164,26 @@ def formats_for(draft: Draft, sample: Sample) -> tuple[str, ...]:
 
 
 @dataclass(frozen=True, slots=True)
-class Column:
+class ColumnOption:
     """A column of the file as an option of a select: its name, and something that stands in it."""
 
     name: str
     example: str
 
 
-def columns_of(sample: Sample, draft: Draft) -> list[Column]:
+def columns_of(sample: Sample, draft: ProfileDraft) -> list[ColumnOption]:
     """The columns of the file, in its order."""
-    found: list[Column] = []
+    found: list[ColumnOption] = []
     hidden = _hidden(draft)
     missing = {"", *draft.missing}
     for place, name in enumerate(sample.columns):
         texts = (text_of(row.cells[place]) for row in sample.rows[:200])
         example = next((text for text in texts if text not in missing), "")
-        found.append(Column(name, cut(hidden.get(name, str)(example) or "", _HINT)))
+        found.append(ColumnOption(name, cut(hidden.get(name, str)(example) or "", _HINT)))
     return found
 
 
-def _hidden(draft: Draft) -> dict[str, Callable[[str], str | None]]:
+def _hidden(draft: ProfileDraft) -> dict[str, Callable[[str], str | None]]:
     """Column → what hides the part of a reporter that it holds."""
     return {
         column: MASKS[field.partition(".")[2]]
@@ -192,7 +192,7 @@ def _hidden(draft: Draft) -> dict[str, Callable[[str], str | None]]:
     }  # fmt: skip
 
 
-def first_rows(sample: Sample, draft: Draft) -> list[tuple[int, list[str]]]:
+def first_rows(sample: Sample, draft: ProfileDraft) -> list[tuple[int, list[str]]]:
     """The first rows, each with its number and its cells as text, the reporter masked, cut to what fits a table."""
     hidden = _hidden(draft)
     hides = [hidden.get(name, str) for name in sample.columns]
@@ -208,7 +208,7 @@ def cut(text: str, length: int) -> str:
     return line if len(line) <= length else line[: length - 1] + "…"
 
 
-def unused_columns(sample: Sample, draft: Draft, base: Profile | None) -> list[str]:
+def unused_columns(sample: Sample, draft: ProfileDraft, base: Profile | None) -> list[str]:
     """Columns that nothing reads: they become attributes, or are left out."""
     used = used_columns(draft)
     if base is not None:  # for its verdict, or as attributes under names of their own
@@ -236,15 +236,15 @@ def fitting(profiles: Sequence[Profile], sample: Sample) -> Profile | None:
     return best[1] if best else None
 
 
-class Looked:
+class SampleCache:
     """Files looked at lately, so that a live preview does not look at its file with each change. Holds a few."""
 
     def __init__(self, most: int = 4) -> None:
         self._most = most
         self._lock = Lock()
-        self._held: dict[tuple[str, str | None, str | None, str], tuple[Sample, Proposal]] = {}
+        self._held: dict[tuple[str, str | None, str | None, str], tuple[Sample, MappingProposal]] = {}
 
-    def at(self, path: Path, sheet: str | None, encoding: str | None, time_zone: str) -> tuple[Sample, Proposal]:
+    def at(self, path: Path, sheet: str | None, encoding: str | None, time_zone: str) -> tuple[Sample, MappingProposal]:
         """The sample of a file and what is proposed for it. Raises what ``look`` raises."""
         key = (str(path), sheet, encoding, time_zone)
         with self._lock:

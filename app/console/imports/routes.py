@@ -20,7 +20,7 @@ from app.security.permissions import require
 from app.services.access import accounts
 from app.services.intake import import_runs
 from ingest.files.jobs import uploads_of
-from ingest.files.multipart import MOST_TEXT, Received, receive
+from ingest.files.multipart import MOST_TEXT, MultipartForm, receive
 from ingest.files.uploads import LIMITS
 from ingest.formats.base import MIB
 from ingest.profile_wizard.sampling import look
@@ -60,14 +60,14 @@ def _show(request: Request, run: Runtime, refusal: DubanError | None = None) -> 
 
 
 @dataclass(frozen=True, slots=True)
-class Brought:
+class UploadForm:
     """What the form with the file came to: the form, or why it was refused."""
 
-    form: Received | None
+    form: MultipartForm | None
     refusal: DubanError | None = None
 
 
-async def brought(request: Request, run: Run, looking: Clerk) -> Brought:
+async def brought(request: Request, run: Run, looking: Clerk) -> UploadForm:
     """The form with its file, streamed to the data directory. One that comes from another site is not read."""
     if request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
         raise Forbidden("表单来自其他网站，已拒绝", "the form comes from another site")
@@ -83,18 +83,18 @@ async def brought(request: Request, run: Run, looking: Clerk) -> Brought:
             request.headers.get("content-type", ""), request.stream(), lambda: uploads.begin(clock.now())
         )
     except DubanError as error:
-        return Brought(None, error)
+        return UploadForm(None, error)
     try:
         checked(looking, form.fields)
     except Forbidden:
         if form.file is not None:
             await run_in_threadpool(form.file.drop)
         raise
-    return Brought(form)
+    return UploadForm(form)
 
 
 @router.post("/imports")
-def bring(request: Request, run: Run, looking: Clerk, came: Annotated[Brought, Depends(brought)]) -> Response:
+def bring(request: Request, run: Run, looking: Clerk, came: Annotated[UploadForm, Depends(brought)]) -> Response:
     """Keep the file and go to its mapping; one that is no table is refused here and now."""
     if came.refusal is not None or came.form is None:
         return _show(request, run, came.refusal)

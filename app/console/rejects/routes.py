@@ -12,7 +12,7 @@ from app.console.base.choices import source_choices
 from app.console.base.i18n import texts
 from app.console.base.web import Checked, Looking, PageRoute, Run, Visitor, go, language, link, page
 from app.console.base.wording import actor_name
-from app.console.rejects.view import Torn, corrected, torn
+from app.console.rejects.view import RejectForm, corrected, torn
 from app.errors import DubanError, Invalid, NotFound
 from app.models import Reject
 from app.runtime import Runtime
@@ -44,7 +44,7 @@ def settler(looking: Looking) -> Visitor:
 Settler = Annotated[Visitor, Depends(settler)]
 
 
-def filter_of(run: Runtime, said: Mapping[str, str]) -> rejects.Filter:
+def filter_of(run: Runtime, said: Mapping[str, str]) -> rejects.RejectFilter:
     """The filter in an address or a form. Raises Invalid for a source that is not there."""
     source_id: int | None = None
     if said.get("source"):
@@ -57,7 +57,7 @@ def filter_of(run: Runtime, said: Mapping[str, str]) -> rejects.Filter:
     run_id = int(run_text) if run_text.isdecimal() and len(run_text) < 19 else None
     state = said.get("state") or "open"
     door = said.get("door") or ""
-    return rejects.Filter(
+    return rejects.RejectFilter(
         None if state == "all" else state if state in rejects.STATES else "open",
         door if door in DOORS else None, source_id, (said.get("reason") or "")[:64] or None, run_id,
     )  # fmt: skip
@@ -203,7 +203,7 @@ def settle_one(request: Request, run: Run, looking: Settler, fields: Checked, re
                 rejects.settle(session, found, "deleted", looking.who, now)
         return _onward(run, looking, asked, reject_id, discarded="1")
     reject, profile, columns, _ = _read(run, looking, reject_id)
-    apart: Torn = torn(reject.raw, reject.errors, language(request), profile, columns)
+    apart: RejectForm = torn(reject.raw, reject.errors, language(request), profile, columns)
     # a reject of a profile that is gone must not be read as a pushed ticket
     row = corrected(apart, fields, profile) if profile is not None or reject.profile is None else None
     try:

@@ -18,7 +18,7 @@ MOST_CELLS = 400
 
 
 @dataclass(slots=True)
-class Cell:
+class RejectColumn:
     """One column of a reject: its way in from the top of the row, what stood there (and as text), and what is wrong."""
 
     path: tuple[str, ...]
@@ -38,11 +38,11 @@ class Cell:
 
 
 @dataclass(frozen=True, slots=True)
-class Torn:
+class RejectForm:
     """A reject taken apart. ``cells`` are none where it can only be shown as text; ``surplus`` are cells beyond the
     columns of its file; ``general`` is what is wrong with no one column."""
 
-    cells: list[Cell]
+    cells: list[RejectColumn]
     surplus: list[str]
     general: list[str]
     as_text: bool
@@ -54,26 +54,26 @@ def torn(
     lang: str,
     profile: Profile | None,
     columns: Sequence[str] | None,
-) -> Torn:
+) -> RejectForm:
     """The reject ``raw`` taken apart. ``columns``: those of its file, where they are known."""
     said = [(str(e["pointer"]), str(e["en" if lang == "en" else "zh"])) for e in errors]
     cells, surplus = _cells(raw, columns)
     if cells is None or len(cells) > MOST_CELLS:
-        return Torn([], [], [text for _, text in said], as_text=True)
+        return RejectForm([], [], [text for _, text in said], as_text=True)
     general = []
     for pointer, text in said:
         places = _places(pointer, profile, cells)
         if profile is None and not places and pointer.count("/") >= 1 and pointer != "/":
-            cells.append(Cell(tuple(_steps(pointer)), None, ""))  # what was left out, and may not be
+            cells.append(RejectColumn(tuple(_steps(pointer)), None, ""))  # what was left out, and may not be
             places = [cells[-1]]
         if not places:
             general.append(text)
         for cell in places:
             cell.wrong.append(text)
-    return Torn(cells, surplus, general, as_text=False)
+    return RejectForm(cells, surplus, general, as_text=False)
 
 
-def _cells(raw: str, columns: Sequence[str] | None) -> tuple[list[Cell] | None, list[str]]:
+def _cells(raw: str, columns: Sequence[str] | None) -> tuple[list[RejectColumn] | None, list[str]]:
     try:
         content = json.loads(raw)
     except (ValueError, RecursionError):
@@ -83,10 +83,12 @@ def _cells(raw: str, columns: Sequence[str] | None) -> tuple[list[Cell] | None, 
             return None, []
         texts = [text_of(cell) for cell in content]
         padded = [*texts, *[""] * (len(columns) - len(texts))]
-        return [Cell((name,), None, text) for name, text in zip(columns, padded, strict=False)], texts[len(columns) :]
+        return [RejectColumn((name,), None, text) for name, text in zip(columns, padded, strict=False)], texts[
+            len(columns) :
+        ]
     if not isinstance(content, dict):
         return None, []
-    return [Cell(path, value, _shown(value)) for path, value in _leaves(content)], []
+    return [RejectColumn(path, value, _shown(value)) for path, value in _leaves(content)], []
 
 
 def _split(line: str, columns: Sequence[str] | None) -> list[str] | None:
@@ -124,7 +126,7 @@ def _steps(pointer: str) -> list[str]:
     return [step.replace("~1", "/").replace("~0", "~") for step in pointer.split("/")[1:]]
 
 
-def _places(pointer: str, profile: Profile | None, cells: Sequence[Cell]) -> list[Cell]:
+def _places(pointer: str, profile: Profile | None, cells: Sequence[RejectColumn]) -> list[RejectColumn]:
     """The cells that a pointer into the ticket leads to."""
     steps = _steps(pointer)
     if not steps or not steps[0]:
@@ -150,14 +152,14 @@ def _columns_of(target: str, steps: Sequence[str], profile: Profile) -> list[str
     return [name for level in levels for place in (level.code, level.name) if place for name in place.all_names]
 
 
-def corrected(found: Torn, typed: Mapping[str, str], profile: Profile | None) -> dict[str, Any] | str:
+def corrected(found: RejectForm, typed: Mapping[str, str], profile: Profile | None) -> dict[str, Any] | str:
     """The row as the form has it: values that nobody touched as they were, others as text (a pushed ticket's numbers as
     numbers, also where they came as text); or the text, where it was shown as text."""
     if found.as_text:
         return typed.get("raw", "").replace("\r\n", "\n")
     row: dict[str, Any] = {}
     known = {cell.key for cell in found.cells}
-    added = [Cell(path, None, "") for path in _paths(typed, known)] if profile is None else []
+    added = [RejectColumn(path, None, "") for path in _paths(typed, known)] if profile is None else []
     for cell in (*found.cells, *added):
         text = typed.get(cell.key, cell.text).replace("\r\n", "\n")
         as_it_was = text == cell.text.replace("\r\n", "\n") and cell.was is not None
@@ -186,7 +188,7 @@ def _paths(typed: Mapping[str, str], known: set[str]) -> Iterator[tuple[str, ...
             yield tuple(path)
 
 
-def _as_pushed(cell: Cell, text: str) -> Any:
+def _as_pushed(cell: RejectColumn, text: str) -> Any:
     if cell.path[-1] in NUMBER_FIELDS or (isinstance(cell.was, int | float | bool | list) and text):
         try:
             return json.loads(text)

@@ -28,18 +28,18 @@ REASON = "value_unknown"
 
 
 @dataclass(frozen=True, slots=True)
-class Unplaced:
+class UnknownWords:
     """A profile with the words that it has no code for: (field, column, word, rows, the code it most likely means)."""
 
     profile: Profile
     words: list[tuple[str, str, str, int, str | None]]
 
 
-def _unplaced(run: Runtime, who: Principal, asked: Mapping[str, str]) -> list[Unplaced]:
+def _unplaced(run: Runtime, who: Principal, asked: Mapping[str, str]) -> list[UnknownWords]:
     chosen = filter_of(run, {**asked, "reason": REASON, "state": "open"})
     with run.reading() as (session, _):
         by_profile = rejects.raws_by_profile(session, who, chosen, limit=LOOKED_AT)
-    found: list[Unplaced] = []
+    found: list[UnknownWords] = []
     for name, raws in by_profile.items():
         try:
             profile = named_profile(name, run.settings.data_dir / "profiles")
@@ -51,7 +51,7 @@ def _unplaced(run: Runtime, who: Principal, asked: Mapping[str, str]) -> list[Un
             for word, count in table.most_common()
         ]
         if words:
-            found.append(Unplaced(profile, words))
+            found.append(UnknownWords(profile, words))
     return found
 
 

@@ -28,7 +28,7 @@ FIELDS = ("leader", "measures", "condition")
 
 
 @dataclass(frozen=True, slots=True)
-class RefusedRow:
+class RefusedLedgerRow:
     """A row's form that was refused, with what had been typed."""
 
     ticket: int
@@ -61,7 +61,7 @@ def _show(
     month: str,
     *,
     unit: str | None = None,
-    refused: RefusedRow | None = None,
+    refused: RefusedLedgerRow | None = None,
 ) -> Response:
     now, lang, zone = clock.now(), language(request), run.settings.zone
     period = parse_period("clear-out", month, run.settings.time_zone)
@@ -105,7 +105,7 @@ def plan_row(
         lang = language(request)
         problems = error.problems if isinstance(error, Invalid) else ()
         reason = " ".join(p.text(lang) for p in problems) or error.text(lang)
-        refused = RefusedRow(ticket_id, error.status, reason, fields)
+        refused = RefusedLedgerRow(ticket_id, error.status, reason, fields)
         return _show(request, run, looking, month, unit=unit, refused=refused)
     return go(link(f"/clear-out/{month}", {"unit": unit}) + f"#t{ticket_id}")
 

@@ -40,7 +40,7 @@ PAGE = 50
 
 
 @dataclass(frozen=True, slots=True)
-class Listed:
+class ReportRow:
     """A report in the list."""
 
     address: str
@@ -54,7 +54,7 @@ class Listed:
 
 
 @dataclass(frozen=True, slots=True)
-class Behind:
+class TicketRow:
     """A ticket behind a figure, as the table of tickets shows one; no title: it is not the visitor's to read."""
 
     id: int
@@ -76,9 +76,9 @@ def _moment(text: str | None) -> datetime | None:
     return None if text is None else datetime.fromisoformat(text)
 
 
-def _behind(item: Mapping[str, Any], ref: Reference) -> Behind:
+def _behind(item: Mapping[str, Any], ref: Reference) -> TicketRow:
     unit = ref.unit_by_code(item["unit"]) if item["unit"] else None
-    return Behind(
+    return TicketRow(
         unit_id=unit.id if unit else None,
         received_at=datetime.fromisoformat(item["received_at"]),
         due_at=_moment(item["due_at"]),
@@ -112,7 +112,7 @@ def _list_page(
         units = unit_choices(ref, looking.who, lang)
         called = {node.code: node.called(lang) for node in ref.units.values()}
     listed = [
-        Listed(
+        ReportRow(
             address=address_of(row["kind"], row["id"], row["period"], row["scope"]["unit"]),
             kind=row["kind"],
             period=row["period"],

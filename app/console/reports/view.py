@@ -25,7 +25,7 @@ Figure = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Cell:
+class FigureCell:
     """One figure: its key and label, the value as shown, what it stands on, and how it changed."""
 
     key: str
@@ -39,18 +39,18 @@ class Cell:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class BreakdownRow:
     """One row of a breakdown; ``bar`` is its share of the largest, in percent."""
 
     code: str
     name: str
     depth: int
-    cells: tuple[Cell, ...]
+    cells: tuple[FigureCell, ...]
     bar: str
 
 
 @dataclass(frozen=True, slots=True)
-class Bar:
+class SeriesBar:
     """One period of a series, in the units of its picture; ``done`` is the part completed."""
 
     period: str
@@ -111,11 +111,13 @@ def change(figure: Figure | None, earlier: Figure | None, definition: Definition
     return text, "good" if (moved > 0) == (definition.better == "more") else "bad"
 
 
-def cell(definition: Definition, figures: Mapping[str, Figure], earlier: Mapping[str, Figure] | None, t: Texts) -> Cell:
+def cell(
+    definition: Definition, figures: Mapping[str, Figure], earlier: Mapping[str, Figure] | None, t: Texts
+) -> FigureCell:
     """One figure of a document or of a row, ready to be shown."""
     figure = figures.get(definition.key)
     text, tone = change(figure, (earlier or {}).get(definition.key), definition, t)
-    return Cell(
+    return FigureCell(
         key=definition.key,
         label=definition.label(t.lang),
         about=definition.about(t.lang),
@@ -131,7 +133,7 @@ def _with_unit(value: str, definition: Definition, t: Texts) -> str:
     return t("report.hours", n=value) if definition.kind == "percentile" and value != NOTHING else value
 
 
-def figure_groups(document: Mapping[str, Any], t: Texts) -> list[tuple[str, list[Cell]]]:
+def figure_groups(document: Mapping[str, Any], t: Texts) -> list[tuple[str, list[FigureCell]]]:
     """Every figure of the document, in the registry's groups and order; not the shares, which of the whole are 100 %."""
     earlier = (document.get("compare") or {}).get("previous")
     found = []
@@ -146,13 +148,13 @@ def figure_groups(document: Mapping[str, Any], t: Texts) -> list[tuple[str, list
     return found
 
 
-def breakdown(rows: Sequence[Mapping[str, Any]], t: Texts) -> list[Row]:
+def breakdown(rows: Sequence[Mapping[str, Any]], t: Texts) -> list[BreakdownRow]:
     """The rows of one dimension, with a bar for what each received."""
     definitions = [BY_KEY[key] for key in TABLE_FIGURES]
     counts = [int(row["figures"]["received"]["value"] or 0) for row in rows]
     most = max(counts, default=0)
     return [
-        Row(
+        BreakdownRow(
             code=row["code"],
             name=name_of(dict(row), t.lang),
             depth=int(row.get("depth") or 0),
@@ -163,7 +165,7 @@ def breakdown(rows: Sequence[Mapping[str, Any]], t: Texts) -> list[Row]:
     ]
 
 
-def series_bars(points: Sequence[Mapping[str, Any]], t: Texts) -> tuple[list[Bar], int]:
+def series_bars(points: Sequence[Mapping[str, Any]], t: Texts) -> tuple[list[SeriesBar], int]:
     """The bars of a series (received, and of it completed), and the highest count, for its scale."""
     received = [int(point["figures"]["received"]["value"] or 0) for point in points]
     done = [int(point["figures"]["completed"]["value"] or 0) for point in points]
@@ -175,7 +177,7 @@ def series_bars(points: Sequence[Mapping[str, Any]], t: Texts) -> tuple[list[Bar
     for n, (point, count, completed) in enumerate(zip(points, received, done, strict=True)):
         height, done_height = room * count / most, room * completed / most
         bars.append(
-            Bar(
+            SeriesBar(
                 period=point["period"],
                 x=round(_LEFT + n * step + step * 0.14, 1),
                 width=round(step * 0.72, 1),

@@ -37,10 +37,10 @@ SHOWN_MOVES = 200
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class CalendarFormResult:
     """What a form did: the deadlines it moved, that nothing changed, or why it was refused."""
 
-    tally: recompute.Tally | None = None
+    tally: recompute.RecomputeResult | None = None
     changed: bool = False
     refused: str | None = None
     status: int = 200
@@ -61,7 +61,7 @@ def show_calendar(
 
 def _show(
     request: Request, run: Runtime, looking: Visitor, code: str, year: int | None, *,
-    day: date | None = None, outcome: Outcome | None = None, typed: Form | None = None,
+    day: date | None = None, outcome: CalendarFormResult | None = None, typed: Form | None = None,
 ) -> Response:  # fmt: skip
     now, lang = clock.now(), language(request)
     t = texts(lang)
@@ -91,7 +91,7 @@ def _show(
 
 def _save(
     run: Runtime, looking: Visitor, code: str, note: str, lang: str, change: Callable[[WorkCalendar], WorkCalendar]
-) -> Outcome:
+) -> CalendarFormResult:
     require(looking.who, "deadlines.edit")
     now = clock.now()
     try:
@@ -101,10 +101,12 @@ def _save(
                 now=now, note=note.strip()[:400],
             )  # fmt: skip
     except Invalid as wrong:
-        return Outcome(refused="；".join(p.text(lang) for p in wrong.problems[:5]), status=wrong.status)
+        return CalendarFormResult(refused="；".join(p.text(lang) for p in wrong.problems[:5]), status=wrong.status)
     if not saved.changed:
-        return Outcome()
-    return Outcome(recompute.after_calendar(run.database, run.reference, code, looking.who.actor, now), changed=True)
+        return CalendarFormResult()
+    return CalendarFormResult(
+        recompute.after_calendar(run.database, run.reference, code, looking.who.actor, now), changed=True
+    )
 
 
 @router.post("/calendar/{code}/days/{day}")
@@ -168,7 +170,7 @@ def make_calendar(request: Request, run: Run, looking: Looking, fields: Checked)
                 name=fields.get("name", "").strip()[:200] or None,
             )  # fmt: skip
     except Invalid as wrong:
-        refused = Outcome(refused="；".join(p.text(lang) for p in wrong.problems), status=wrong.status)
+        refused = CalendarFormResult(refused="；".join(p.text(lang) for p in wrong.problems), status=wrong.status)
         return _show(request, run, looking, pattern, None, outcome=refused, typed=fields)
     return go(link("/calendar", {"code": code}))
 
@@ -185,12 +187,12 @@ def give_to_unit(request: Request, run: Run, looking: Looking, fields: Checked, 
             before = ref.need_unit(fields.get("unit"))
             catalogue.change_node(session, Unit, before.code, {"calendar_code": wanted})
     except Invalid as wrong:
-        refused = Outcome(refused="；".join(p.text(lang) for p in wrong.problems), status=wrong.status)
+        refused = CalendarFormResult(refused="；".join(p.text(lang) for p in wrong.problems), status=wrong.status)
         return _show(request, run, looking, code, None, outcome=refused)
     if before.calendar_code == wanted:
-        return _show(request, run, looking, code, None, outcome=Outcome())
+        return _show(request, run, looking, code, None, outcome=CalendarFormResult())
     tally = recompute.after_unit(run.database, run.reference, before.path, looking.who.actor, now)
-    return _show(request, run, looking, code, None, outcome=Outcome(tally, changed=True))
+    return _show(request, run, looking, code, None, outcome=CalendarFormResult(tally, changed=True))
 
 
 @router.post("/calendar/{code}/years/{year}")
@@ -240,7 +242,12 @@ def load_file(
     except DubanError as wrong:
         problems = [p.text(lang) for p in wrong.problems[:5]] if isinstance(wrong, Invalid) else [wrong.text(lang)]
         return _show(
-            request, run, looking, code, None, outcome=Outcome(refused="；".join(problems), status=wrong.status)
+            request,
+            run,
+            looking,
+            code,
+            None,
+            outcome=CalendarFormResult(refused="；".join(problems), status=wrong.status),
         )
     outcome = _save(run, looking, code, fields.get("note") or name, lang, lambda held: apply_edit(held, edit))
     return _show(request, run, looking, code, max(edit.publishes, default=None), outcome=outcome)

@@ -16,7 +16,7 @@ _BETWEEN = " \t,;，；、"
 
 
 @dataclass(frozen=True, slots=True)
-class Day:
+class CalendarDay:
     """One day as the page shows it. ``kind``: workday, weekend, holiday, makeup, half (fewer hours than its weekday's)
     or special."""
 
@@ -28,15 +28,15 @@ class Day:
 
 
 @dataclass(frozen=True, slots=True)
-class Month:
+class CalendarMonth:
     """One month: its weeks from Monday, None where a day is of another month, and its working days."""
 
     number: int
-    weeks: tuple[tuple[Day | None, ...], ...]
+    weeks: tuple[tuple[CalendarDay | None, ...], ...]
     working: int
 
 
-def year_of(found: WorkCalendar, year: int, today: date) -> list[Month]:
+def year_of(found: WorkCalendar, year: int, today: date) -> list[CalendarMonth]:
     """The twelve months of ``year``."""
     told = []
     for number in range(1, 13):
@@ -45,16 +45,16 @@ def year_of(found: WorkCalendar, year: int, today: date) -> list[Month]:
             for week in months.Calendar().monthdatescalendar(year, number)
         )
         working = sum(found.is_working_day(day.date) for week in weeks for day in week if day)
-        told.append(Month(number, weeks, working))
+        told.append(CalendarMonth(number, weeks, working))
     return told
 
 
-def _day(found: WorkCalendar, day: date, today: date) -> Day:
+def _day(found: WorkCalendar, day: date, today: date) -> CalendarDay:
     kind, name = found.kind_of_day(day)
     shown: str = kind
     if kind == "special" and _length(found.hours(day)) < _length(found.week[day.weekday()]):
         shown = "half"
-    return Day(day, shown, name, hours_text(found.hours(day)), day == today)
+    return CalendarDay(day, shown, name, hours_text(found.hours(day)), day == today)
 
 
 def _length(spans: Spans) -> int:

@@ -15,7 +15,7 @@ from app.console.base.web import Checked, Form, Looking, PageRoute, Run, Visitor
 from app.console.base.wording import actor_name
 from app.console.rules.calendar import uploaded
 from app.console.rules.policy_form import COUNTS, choices, fields_of, spec_of, told
-from app.domain.tickets.policies import CRITERIA, DEFAULT_POLICIES, TARGETS, Choice
+from app.domain.tickets.policies import CRITERIA, DEFAULT_POLICIES, TARGETS, PolicyChoice
 from app.domain.time.limit import ENDS, UNITS
 from app.errors import DubanError, Invalid, NotFound
 from app.models import PolicyVersion
@@ -34,27 +34,27 @@ NEW = "+new"
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class PolicyFormResult:
     """What a form did: the deadlines it moved, what became of an imported file, or why it was refused; ``wrong`` names
     the fields."""
 
-    tally: recompute.Tally | None = None
+    tally: recompute.RecomputeResult | None = None
     changed: bool = False
-    imported: policies.Imported | None = None
+    imported: policies.PolicyImport | None = None
     refused: tuple[str, ...] = ()
     wrong: frozenset[str] = field(default_factory=frozenset)
     status: int = 200
 
 
-def refusal(error: DubanError, lang: str) -> Outcome:
+def refusal(error: DubanError, lang: str) -> PolicyFormResult:
     """A refusal, with the fields of the policy's form that it is about."""
     if not isinstance(error, Invalid):
-        return Outcome(refused=(error.text(lang),), status=error.status)
+        return PolicyFormResult(refused=(error.text(lang),), status=error.status)
     said = tuple(
         f"{p.pointer.removeprefix('/').replace('/', ' › ')} {p.text(lang)}".strip() for p in error.problems[:10]
     )
     wrong = frozenset(".".join(p.pointer.split("/")[1:]) for p in error.problems)
-    return Outcome(refused=said, wrong=wrong, status=error.status)
+    return PolicyFormResult(refused=said, wrong=wrong, status=error.status)
 
 
 @router.get("/policies")
@@ -63,11 +63,11 @@ def show_policies(request: Request, run: Run, looking: Looking) -> Response:
     return _list(request, run, looking)
 
 
-def _list(request: Request, run: Runtime, looking: Visitor, outcome: Outcome | None = None) -> Response:
+def _list(request: Request, run: Runtime, looking: Visitor, outcome: PolicyFormResult | None = None) -> Response:
     now, lang = clock.now(), language(request)
     t = texts(lang)
     asked = {key: value for key in CRITERIA if (value := request.query_params.get(key))}
-    choice: Choice | None = None
+    choice: PolicyChoice | None = None
     with run.reading() as (session, ref):
         rows = policies.shown(session, run.settings.zone, now)
         in_words = {row["id"]: told(_of(session, row), ref, t) for row in rows}
@@ -131,11 +131,11 @@ def import_file(
             done = policies.import_toml(session, looking.who, text, now)
     except DubanError as wrong:
         return _list(request, run, looking, refusal(wrong, lang))
-    tally = recompute.Tally()
+    tally = recompute.RecomputeResult()
     for code in [*done.created, *done.changed] if fields.get("apply") else []:
         tally.add(recompute.after_policy(run.database, run.reference, code, looking.who.actor, now))
     changed = bool(done.created or done.changed)
-    return _list(request, run, looking, Outcome(tally, changed=changed, imported=done))
+    return _list(request, run, looking, PolicyFormResult(tally, changed=changed, imported=done))
 
 
 def _text(content: bytes) -> str:
@@ -155,7 +155,7 @@ def show_policy(request: Request, run: Run, looking: Looking, code: Code) -> Res
 
 def show_form(
     request: Request, run: Runtime, looking: Visitor, code: str, *,
-    outcome: Outcome | None = None, typed: Form | None = None,
+    outcome: PolicyFormResult | None = None, typed: Form | None = None,
 ) -> Response:  # fmt: skip
     """The page of a policy; ``typed``: with what was entered, after a refusal. Raises NotFound."""
     now, lang, zone = clock.now(), language(request), run.settings.zone
@@ -201,7 +201,7 @@ def save_policy(request: Request, run: Run, looking: Looking, fields: Checked, c
     tally = None
     if fields.get("apply"):
         tally = recompute.after_policy(run.database, run.reference, saved, looking.who.actor, now)
-    return show_form(request, run, looking, saved, outcome=Outcome(tally, changed=changed))
+    return show_form(request, run, looking, saved, outcome=PolicyFormResult(tally, changed=changed))
 
 
 def _write(
@@ -226,4 +226,4 @@ def retire_policy(request: Request, run: Run, looking: Looking, fields: Checked,
     tally = None
     if fields.get("apply"):
         tally = recompute.after_policy(run.database, run.reference, code, looking.who.actor, now)
-    return _list(request, run, looking, Outcome(tally, changed=True))
+    return _list(request, run, looking, PolicyFormResult(tally, changed=True))

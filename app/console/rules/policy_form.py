@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, tzinfo
 from typing import Any, Final
 
-from app.console.base.choices import Choice, source_choices, tree_choices
+from app.console.base.choices import Option, source_choices, tree_choices
 from app.console.base.i18n import Texts
 from app.domain.tickets.policies import CRITERIA, TARGETS, Policy
 from app.domain.time.limit import Limit
@@ -25,15 +25,15 @@ MOMENTS: Final = ("valid_from", "valid_to")
 _CODED: Final[Mapping[str, Mapping[str, Any]]] = {"kind": KIND, "priority": PRIORITY, "severity": SEVERITY}
 
 
-def choices(ref: Reference, match: Mapping[str, Sequence[str]], t: Texts) -> dict[str, list[Choice]]:
+def choices(ref: Reference, match: Mapping[str, Sequence[str]], t: Texts) -> dict[str, list[Option]]:
     """What may be chosen for each criterion; a code that is named by ``match`` and is out of use is offered still."""
-    found = {key: [Choice(code, t.word(key, code)) for code in words] for key, words in _CODED.items()}
+    found = {key: [Option(code, t.word(key, code)) for code in words] for key, words in _CODED.items()}
     found["source"] = source_choices(ref, t.lang)
     found["unit"] = tree_choices(ref.units, t.lang)
     found["category"] = tree_choices(ref.categories, t.lang)
     for key, codes in match.items():
         listed = {choice.code for choice in found[key]}
-        found[key] += [Choice(code, code) for code in codes if code not in listed]
+        found[key] += [Option(code, code) for code in codes if code not in listed]
     return {key: found[key] for key in CRITERIA}
 
 
@@ -98,7 +98,7 @@ def _moment(text: str | None, zone: tzinfo) -> str | None:
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class PolicySummary:
     """What a policy says, in words: for which tickets, its limit for each target (None: none), and its validity."""
 
     conditions: tuple[tuple[str, str], ...]
@@ -107,7 +107,7 @@ class Told:
     valid_to: datetime | None
 
 
-def told(policy: Policy, ref: Reference, t: Texts) -> Told:
+def told(policy: Policy, ref: Reference, t: Texts) -> PolicySummary:
     """``policy`` in words."""
     named: dict[str, dict[str, str]] = {
         key: {choice.code: choice.name for choice in listed} for key, listed in choices(ref, policy.match, t).items()
@@ -118,7 +118,7 @@ def told(policy: Policy, ref: Reference, t: Texts) -> Told:
         if key in policy.match
     )
     limits = {target: _short(policy.limits.get(target), t) for target in TARGETS}
-    return Told(conditions, limits, policy.valid_from, policy.valid_to)
+    return PolicySummary(conditions, limits, policy.valid_from, policy.valid_to)
 
 
 def _short(limit: Limit | None, t: Texts) -> str | None:

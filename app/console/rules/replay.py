@@ -25,7 +25,7 @@ from app.errors import DubanError, Invalid, NotFound
 from app.runtime import Runtime
 from app.security.permissions import require
 from app.services.core.reference import DEFAULT_CALENDAR, Reference
-from app.services.recompute.policy_replay import Proposal, proposal_in, replay
+from app.services.recompute.policy_replay import RuleProposal, proposal_in, replay
 from app.store import tickets as store
 
 router = APIRouter(route_class=PageRoute)
@@ -33,7 +33,7 @@ SHOWN_TICKETS = 100
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class ReplayForm:
     """What the form says: the proposal, the calendar it is in place of, the period, the target, the unit."""
 
     proposal: str
@@ -44,7 +44,7 @@ class Asked:
     unit: str = ""
 
     @classmethod
-    def of(cls, fields: Form, run: Runtime, proposal: str | None = None) -> Asked:
+    def of(cls, fields: Form, run: Runtime, proposal: str | None = None) -> ReplayForm:
         """The form as filled; the last quarter where it names no period."""
         since, until = last_quarter(clock.now().astimezone(run.settings.zone).date())
         return cls(
@@ -64,7 +64,7 @@ def show_replay(
     with run.reading() as (_, ref):
         proposal = _in_force(ref, policy, calendar)
     fields = {"calendar": calendar or ""}
-    return _show(request, run, looking, Asked.of(fields, run, proposal))
+    return _show(request, run, looking, ReplayForm.of(fields, run, proposal))
 
 
 def _in_force(ref: Reference, policy: str | None, calendar: str | None) -> str:
@@ -88,7 +88,7 @@ def _text(policy: Policy) -> str:
 def run_replay(request: Request, run: Run, looking: Looking, fields: Checked) -> Response:
     """Try the proposal. Nothing is written."""
     require(looking.who, "deadlines.replay")
-    return _try(request, run, looking, Asked.of(fields, run))
+    return _try(request, run, looking, ReplayForm.of(fields, run))
 
 
 @router.post("/policies/{code}/replay")
@@ -103,16 +103,16 @@ def try_policy(request: Request, run: Run, looking: Looking, fields: Checked, co
         return show_form(
             request, run, looking, code, outcome=refusal(wrong, language(request)), typed=fields
         )  # fmt: skip
-    return _try(request, run, looking, Asked.of({}, run, _text(proposed)))
+    return _try(request, run, looking, ReplayForm.of({}, run, _text(proposed)))
 
 
-def _try(request: Request, run: Runtime, looking: Visitor, asked: Asked) -> Response:
+def _try(request: Request, run: Runtime, looking: Visitor, asked: ReplayForm) -> Response:
     now, zone = clock.now(), run.settings.zone
     try:
         given = proposal_in(asked.proposal)
         since, until = (_midnight(text, name, zone) for text, name in ((asked.since, "from"), (asked.until, "to")))
         with run.reading() as (session, ref):
-            proposal = Proposal.read(given["policies"], given["calendar"], asked.calendar, ref)
+            proposal = RuleProposal.read(given["policies"], given["calendar"], asked.calendar, ref)
             unit_id = ref.need_unit(asked.unit).id if asked.unit else None
             found = replay(session, ref, proposal, since, until, now=now, target=asked.target, unit_id=unit_id)
             answer = found.to_json(ref)
@@ -135,7 +135,7 @@ def _numbers(session: Session, ids: list[int]) -> list[tuple[int, str]]:
 
 
 def _show(
-    request: Request, run: Runtime, looking: Visitor, asked: Asked, *,
+    request: Request, run: Runtime, looking: Visitor, asked: ReplayForm, *,
     answer: dict[str, Any] | None = None, changed: list[tuple[int, str]] | None = None, refused: Any = None,
 ) -> Response:  # fmt: skip
     lang = language(request)

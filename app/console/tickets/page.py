@@ -39,7 +39,7 @@ TicketId = Annotated[int, Path(ge=1, le=2**62)]
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
+class RefusedForm:
     """A form that was refused: which one, why, beside which fields, and what had been typed."""
 
     form: str
@@ -49,12 +49,12 @@ class Refused:
     typed: Mapping[str, str] = field(default_factory=dict)
 
 
-def refused_by(form: str, error: DubanError, typed: Mapping[str, str], lang: str) -> Refused:
+def refused_by(form: str, error: DubanError, typed: Mapping[str, str], lang: str) -> RefusedForm:
     """The refusal of ``form``, each problem at its field."""
     if isinstance(error, Invalid):
         beside = {p.pointer.removeprefix("/"): p.text(lang) for p in error.problems}
-        return Refused(form, error.status, error.title(lang), beside, typed)
-    return Refused(form, error.status, error.text(lang), {}, typed)
+        return RefusedForm(form, error.status, error.title(lang), beside, typed)
+    return RefusedForm(form, error.status, error.text(lang), {}, typed)
 
 
 def _oversight(session: Session, looking: Visitor, ticket: Ticket) -> dict[str, Any]:
@@ -86,7 +86,7 @@ def show(
     looking: Visitor,
     ticket_id: int,
     *,
-    refused: Refused | None = None,
+    refused: RefusedForm | None = None,
     full: bool = False,
 ) -> Response:
     """The page of a ticket; ``full``: with the reporter unmasked, which the caller has recorded. Raises NotFound."""
@@ -153,4 +153,4 @@ def reveal_reporter(request: Request, run: Run, looking: Looking, fields: Checke
     return show(request, run, looking, ticket_id, full=True)
 
 
-__all__ = ["Form", "Refused", "refused_by", "router", "show"]
+__all__ = ["Form", "RefusedForm", "refused_by", "router", "show"]

@@ -35,7 +35,7 @@ TONES = {
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class TimelineFact:
     """One label and what it says."""
 
     label: str
@@ -44,7 +44,7 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True)
-class Moment:
+class TimelineEntry:
     """One event as the page shows it."""
 
     seq: int
@@ -54,15 +54,15 @@ class Moment:
     recorded_at: datetime | None
     actor: str
     tone: str
-    lines: tuple[Line, ...]
+    lines: tuple[TimelineFact, ...]
 
 
 def in_words(
     events: Iterable[TicketEvent], ref: Reference, names: Mapping[str, str], t: Texts, zone: tzinfo
-) -> list[Moment]:
+) -> list[TimelineEntry]:
     """The events, newest first."""
     found = [
-        Moment(
+        TimelineEntry(
             seq=event.seq,
             type=event.type,
             title=t.word("event", event.type),
@@ -82,42 +82,44 @@ def _unit(ref: Reference, code: str, t: Texts) -> str:
     return node.called(t.lang) if node else code
 
 
-def _lines(data: Mapping[str, Any], ref: Reference, t: Texts, zone: tzinfo) -> Iterable[Line]:
+def _lines(data: Mapping[str, Any], ref: Reference, t: Texts, zone: tzinfo) -> Iterable[TimelineFact]:
     yield from _names(data, ref, t)
     for name, group in CODED_FIELDS.items():
         if isinstance(data.get(name), str):
-            yield Line(t.word("field", name), t.word(group, data[name]))
+            yield TimelineFact(t.word("field", name), t.word(group, data[name]))
     if isinstance(data.get("resolved"), bool):
-        yield Line(t("field.resolved"), t.word("yes_no", str(data["resolved"]).lower()))
+        yield TimelineFact(t("field.resolved"), t.word("yes_no", str(data["resolved"]).lower()))
     for name in NUMBER_FIELDS:
         if data.get(name):
-            yield Line(t.word("field", name), str(data[name]))
+            yield TimelineFact(t.word("field", name), str(data[name]))
     for name in TEXT_FIELDS:
         if data.get(name):
-            yield Line(t.word("field", name), str(data[name]), long=True)
+            yield TimelineFact(t.word("field", name), str(data[name]), long=True)
     for name in ("until", "due_at"):
         if data.get(name):
-            yield Line(t.word("field", name), _local(data[name], zone))
+            yield TimelineFact(t.word("field", name), _local(data[name], zone))
     for target, move in (data.get("deadlines") or {}).items():
-        yield Line(t("field.deadline_of", target=t.word("target", target)), _move(move, t, zone))
+        yield TimelineFact(t("field.deadline_of", target=t.word("target", target)), _move(move, t, zone))
 
 
-def _names(data: Mapping[str, Any], ref: Reference, t: Texts) -> Iterable[Line]:
+def _names(data: Mapping[str, Any], ref: Reference, t: Texts) -> Iterable[TimelineFact]:
     """What is called by a name of the reference data, or by a number of its own."""
     for name in ("unit", "previous_unit"):
         if data.get(name):
-            yield Line(t.word("field", name), _unit(ref, str(data[name]), t))
+            yield TimelineFact(t.word("field", name), _unit(ref, str(data[name]), t))
     if data.get("number"):
-        yield Line(t("field.order"), str(data["number"]))
+        yield TimelineFact(t("field.order"), str(data["number"]))
     if data.get("from") and data.get("to"):
-        yield Line(t("field.stage"), f"{t.word('stage', data['from'])} → {t.word('stage', data['to'])}")
+        yield TimelineFact(t("field.stage"), f"{t.word('stage', data['from'])} → {t.word('stage', data['to'])}")
     if data.get("rung"):
         rung = ref.ladder.rung(str(data["rung"]))
-        yield Line(t("field.rung"), rung.name(t.lang) if rung else str(data["rung"]))
+        yield TimelineFact(t("field.rung"), rung.name(t.lang) if rung else str(data["rung"]))
     if isinstance(data.get("fields"), list):
-        yield Line(t("field.fields"), ", ".join(t.word("field", str(name)) for name in data["fields"]))
+        yield TimelineFact(t("field.fields"), ", ".join(t.word("field", str(name)) for name in data["fields"]))
     for name, change in (data.get("changes") or {}).items():
-        yield Line(t.word("field", name), f"{_shown(change.get('from'))} → {_shown(change.get('to'))}", long=True)
+        yield TimelineFact(
+            t.word("field", name), f"{_shown(change.get('from'))} → {_shown(change.get('to'))}", long=True
+        )
 
 
 def _shown(value: Any) -> str:

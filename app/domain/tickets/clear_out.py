@@ -74,7 +74,7 @@ class OpenTicket:
 
 
 @dataclass(frozen=True, slots=True)
-class Reason:
+class ClearOutReason:
     """Why a ticket stands on the list: a code, and the sentence with its number."""
 
     code: str
@@ -86,28 +86,32 @@ class Reason:
         return {"code": self.code, "zh": self.zh, "en": self.en}
 
 
-def reasons(ticket: OpenTicket, rules: Rules) -> tuple[Reason, ...]:
+def reasons(ticket: OpenTicket, rules: Rules) -> tuple[ClearOutReason, ...]:
     """Why ``ticket`` stands on the list, in the order of REASON; nothing when it does not."""
     overdue, suspended = ticket.overdue_working_days, ticket.suspended_days
     found = []
     if overdue > rules.overdue_working_days:
-        found.append(Reason("overdue", f"超期 {overdue} 个工作日", f"overdue by {overdue} working days"))
+        found.append(ClearOutReason("overdue", f"超期 {overdue} 个工作日", f"overdue by {overdue} working days"))
     if ticket.reports >= rules.reports:
-        found.append(Reason("repeated", f"反映 {ticket.reports} 次", f"reported {ticket.reports} times"))
+        found.append(ClearOutReason("repeated", f"反映 {ticket.reports} 次", f"reported {ticket.reports} times"))
     if ticket.dissatisfied >= rules.dissatisfied:
         found.append(
-            Reason("dissatisfied", f"{ticket.dissatisfied} 次不满意", f"dissatisfied {ticket.dissatisfied} times")
+            ClearOutReason(
+                "dissatisfied", f"{ticket.dissatisfied} 次不满意", f"dissatisfied {ticket.dissatisfied} times"
+            )
         )
     if ticket.order_term >= rules.order_term:
         found.append(
-            Reason("supervision", f"督办第 {ticket.order_term} 期", f"supervision order in term {ticket.order_term}")
+            ClearOutReason(
+                "supervision", f"督办第 {ticket.order_term} 期", f"supervision order in term {ticket.order_term}"
+            )
         )
     if suspended > rules.suspended_days:
-        found.append(Reason("suspended", f"挂起 {suspended} 天", f"suspended for {suspended} days"))
+        found.append(ClearOutReason("suspended", f"挂起 {suspended} 天", f"suspended for {suspended} days"))
     if ticket.relapsed:
-        found.append(Reason("relapsed", *REASON["relapsed"]))
+        found.append(ClearOutReason("relapsed", *REASON["relapsed"]))
     if ticket.on_last and not found:
-        found.append(Reason("carried_over", *REASON["carried_over"]))
+        found.append(ClearOutReason("carried_over", *REASON["carried_over"]))
     return tuple(found)
 
 

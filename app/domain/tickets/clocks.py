@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from app.domain.tickets.life import Life
+from app.domain.tickets.life import TicketLife
 from app.domain.time.due import elapsed
 from app.domain.time.workcalendar import WorkCalendar
 
@@ -38,7 +38,7 @@ class Clock:
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class UnitHold:
     """How long one unit had the ticket: in how many spells, natural and working seconds, and whether it has it now."""
 
     unit: str
@@ -55,15 +55,15 @@ class Clocks:
 
     unit: Clock | None
     citizen: Clock | None
-    held: tuple[Held, ...]
+    held: tuple[UnitHold, ...]
 
 
-def clocks(life: Life, calendar_of: Callable[[str | None], WorkCalendar], now: datetime) -> Clocks:
+def clocks(life: TicketLife, calendar_of: Callable[[str | None], WorkCalendar], now: datetime) -> Clocks:
     """The clocks of a life as of ``now``. ``calendar_of``: the calendar of the unit with this code."""
     return Clocks(unit_clock(life, calendar_of, now), citizen_clock(life, now), hold_times(life, calendar_of, now))
 
 
-def unit_clock(life: Life, calendar_of: Callable[[str | None], WorkCalendar], now: datetime) -> Clock | None:
+def unit_clock(life: TicketLife, calendar_of: Callable[[str | None], WorkCalendar], now: datetime) -> Clock | None:
     """The unit clock: working seconds since it last began, the suspended ones taken off."""
     if life.began_at is None or _end_unknown(life):
         return None
@@ -75,7 +75,7 @@ def unit_clock(life: Life, calendar_of: Callable[[str | None], WorkCalendar], no
     return Clock(life.began_at, ended, total - suspended, suspended, life.suspended_at is not None)
 
 
-def citizen_clock(life: Life, now: datetime) -> Clock | None:
+def citizen_clock(life: TicketLife, now: datetime) -> Clock | None:
     """The citizen clock: natural seconds since the first report."""
     if life.received_at is None or _end_unknown(life):
         return None
@@ -83,7 +83,9 @@ def citizen_clock(life: Life, now: datetime) -> Clock | None:
     return Clock(life.received_at, ended, _natural(life.received_at, now if ended is None else ended))
 
 
-def hold_times(life: Life, calendar_of: Callable[[str | None], WorkCalendar], now: datetime) -> tuple[Held, ...]:
+def hold_times(
+    life: TicketLife, calendar_of: Callable[[str | None], WorkCalendar], now: datetime
+) -> tuple[UnitHold, ...]:
     """For every unit that had the ticket, how long; each by its own calendar."""
     spells: dict[str, list[Span]] = {}
     holder: str | None = None
@@ -96,15 +98,15 @@ def hold_times(life: Life, calendar_of: Callable[[str | None], WorkCalendar], no
         calendar = calendar_of(unit)
         off = sum(_working(calendar, _within(suspended, a, b)) for a, b in spans)
         natural = sum(_natural(a, b) for a, b in spans)
-        found.append(Held(unit, len(spans), natural, _working(calendar, spans) - off, unit == holder))
+        found.append(UnitHold(unit, len(spans), natural, _working(calendar, spans) - off, unit == holder))
     return tuple(found)
 
 
-def _end(life: Life) -> datetime | None:
+def _end(life: TicketLife) -> datetime | None:
     return life.completed_at if life.state == "completed" else life.voided_at
 
 
-def _end_unknown(life: Life) -> bool:
+def _end_unknown(life: TicketLife) -> bool:
     """Whether a source says that it was completed, and not when."""
     return life.state == "completed" and life.completed_at is None
 

@@ -1,6 +1,6 @@
 """A ticket's life told from its events: what was known of it at any moment.
 
-``Life`` takes events in their order, one by one; the ticket as a row says only how it stands now. Reports ask it for
+``TicketLife`` takes events in their order, one by one; the ticket as a row says only how it stands now. Reports ask it for
 tickets that changed after their ``as_of``, and the verifier for all of them.
 """
 
@@ -48,7 +48,7 @@ def _known(at: datetime, data: Mapping[str, Any]) -> datetime | None:
 
 
 @dataclass(slots=True)
-class Spell:
+class HoldPeriod:
     """A time in which a unit had the ticket, from ``since`` to ``until`` (none: it has it still)."""
 
     unit: str
@@ -57,7 +57,7 @@ class Spell:
 
 
 @dataclass
-class Life:
+class TicketLife:
     """What the events so far say. Moments are aware; ``due`` holds the deadline in force of each target. A step of
     imported history whose moment nobody knows (``"moment": "unknown"``) changes the state, and leaves its moment empty.
     """
@@ -83,7 +83,7 @@ class Life:
     suspended_at: datetime | None = None
     due: dict[str, datetime] = field(default_factory=dict)
     suspensions: list[tuple[datetime, datetime]] = field(default_factory=list)
-    spells: list[Spell] = field(default_factory=list)
+    spells: list[HoldPeriod] = field(default_factory=list)
     began_at: datetime | None = None
     """When the unit clock last began: dispatch, reassignment, reopening."""
     attempts: int = 0
@@ -136,7 +136,7 @@ class Life:
         self.began_at = at
         if unit is not None:
             self.first_unit = self.first_unit or unit
-            self.spells.append(Spell(unit, at))
+            self.spells.append(HoldPeriod(unit, at))
 
     def _received(self, at: datetime, data: Mapping[str, Any]) -> None:
         self.received_at = at
@@ -223,40 +223,40 @@ class Life:
 
 
 _TELLERS = {
-    "received": Life._received,
-    "dispatched": Life._dispatched,
-    "reassigned": Life._dispatched,
-    "accepted": Life._accepted,
-    "contacted": Life._contacted,
-    "returned": Life._returned,
-    "return_refused": Life._return_refused,
-    "suspended": Life._suspended,
-    "resumed": Life._resumed,
-    "completed": Life._completed,
-    "closed": Life._closed,
-    "reopened": Life._reopened,
-    "voided": Life._voided,
-    "called_back": Life._called_back,
-    "extension_approved": Life._extended,
-    "supervision_order_issued": Life._ordered,
-    "stage_raised": Life._raised,
-    "corrected": Life._corrected,
+    "received": TicketLife._received,
+    "dispatched": TicketLife._dispatched,
+    "reassigned": TicketLife._dispatched,
+    "accepted": TicketLife._accepted,
+    "contacted": TicketLife._contacted,
+    "returned": TicketLife._returned,
+    "return_refused": TicketLife._return_refused,
+    "suspended": TicketLife._suspended,
+    "resumed": TicketLife._resumed,
+    "completed": TicketLife._completed,
+    "closed": TicketLife._closed,
+    "reopened": TicketLife._reopened,
+    "voided": TicketLife._voided,
+    "called_back": TicketLife._called_back,
+    "extension_approved": TicketLife._extended,
+    "supervision_order_issued": TicketLife._ordered,
+    "stage_raised": TicketLife._raised,
+    "corrected": TicketLife._corrected,
 }
 
 
-def life_until(events: Iterable[Event], until: datetime, *, included: bool) -> Life:
+def life_until(events: Iterable[Event], until: datetime, *, included: bool) -> TicketLife:
     """The life as of ``until``: events that happened before it, and those at that very moment where ``included``.
 
     Events are in the order of the log; one told later of an earlier moment counts by when it happened.
     """
-    life = Life()
+    life = TicketLife()
     for event_type, at, data in events:
         if at < until or (included and at == until):
             life.take(event_type, at, data)
     return life
 
 
-def as_known(events: Iterable[Event], life: Life) -> list[Event]:
+def as_known(events: Iterable[Event], life: TicketLife) -> list[Event]:
     """The events with the receipt, and a dispatch in the same moment, where ``life`` knows them by a later correction:
     how a moment before the correction is seen after it. What happened before the receipt as it is known now counts from
     there: a ticket received in March was not open in February, though it had been dispatched then."""

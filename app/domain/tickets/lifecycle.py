@@ -32,7 +32,7 @@ CALLBACK_ATTEMPTS = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class Transition:
     """One row of the table: from which states, to which (``None``: unchanged), by which roles."""
 
     action: str
@@ -41,11 +41,11 @@ class Step:
     roles: frozenset[str]
 
 
-def _row(action: str, sources: str, to: str | None, roles: str) -> Step:
-    return Step(action, frozenset(sources.split()), to, frozenset(roles.split()) | {"admin"})
+def _row(action: str, sources: str, to: str | None, roles: str) -> Transition:
+    return Transition(action, frozenset(sources.split()), to, frozenset(roles.split()) | {"admin"})
 
 
-TABLE: Mapping[str, Step] = {
+TABLE: Mapping[str, Transition] = {
     step.action: step
     for step in (
         _row("dispatch", "received returned", "dispatched", "dispatcher supervisor"),
@@ -97,7 +97,7 @@ def allowed_actions(status: str, role: str | None = None) -> tuple[str, ...]:
     return tuple(a for a, s in TABLE.items() if status in s.sources and (role is None or role in s.roles))
 
 
-def step(action: str, status: str, role: str) -> Step:
+def step(action: str, status: str, role: str) -> Transition:
     """The row that ``action`` takes from ``status``, for ``role``.
 
     Raises Forbidden for a role that may never take it, NotAllowed (409) naming the state and what is allowed.

@@ -119,7 +119,7 @@ class Policy:
 
 
 @dataclass(frozen=True, slots=True)
-class Considered:
+class ConsideredPolicy:
     """A policy that was looked at: whether it matches, and why, or what is in the way."""
 
     policy: Policy
@@ -129,16 +129,16 @@ class Considered:
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class PolicyChoice:
     """The policy that applies, why, and all that were considered: those that match in order, then the others."""
 
     policy: Policy
     why_zh: str
     why_en: str
-    considered: tuple[Considered, ...]
+    considered: tuple[ConsideredPolicy, ...]
 
 
-def choose(policies: Sequence[Policy], subject: Subject) -> Choice:
+def choose(policies: Sequence[Policy], subject: Subject) -> PolicyChoice:
     """The policy that applies to ``subject``, the most specific one. Raises ``NotFound`` where none matches."""
     latest: dict[str, Policy] = {}
     for policy in policies:
@@ -151,15 +151,15 @@ def choose(policies: Sequence[Policy], subject: Subject) -> Choice:
         if against is None:
             matching.append(policy)
         else:
-            others.append(Considered(policy, False, *against))
+            others.append(ConsideredPolicy(policy, False, *against))
     if not matching:
         raise NotFound(
             "没有适用的时限政策；请设一条不带条件的政策", "no policy applies; there should be one without conditions"
         )
     matching.sort(key=lambda policy: rank(policy, subject))
-    reasons = [Considered(policy, True, *_why(policy)) for policy in matching]
+    reasons = [ConsideredPolicy(policy, True, *_why(policy)) for policy in matching]
     others.sort(key=lambda one: one.policy.code)
-    return Choice(matching[0], reasons[0].why_zh, reasons[0].why_en, (*reasons, *others))
+    return PolicyChoice(matching[0], reasons[0].why_zh, reasons[0].why_en, (*reasons, *others))
 
 
 def rank(policy: Policy, subject: Subject) -> tuple[Any, ...]:

@@ -45,7 +45,7 @@ CalendarOf = Callable[[int], WorkCalendar]
 
 
 @dataclass(slots=True)
-class Told:
+class RebuiltDeadline:
     """One deadline as the events tell it. ``policy_id`` none: the source's own limit, due at ``said``."""
 
     target: str
@@ -81,16 +81,16 @@ class Told:
 
 
 @dataclass
-class Retold:
+class RebuiltDeadlines:
     """The deadlines of one ticket, of each target in the order in which they were opened."""
 
-    deadlines: dict[str, list[Told]] = field(default_factory=dict)
+    deadlines: dict[str, list[RebuiltDeadline]] = field(default_factory=dict)
     suspensions: list[tuple[datetime, datetime]] = field(default_factory=list)
     _suspended_at: datetime | None = None
     _received_at: datetime | None = None
 
     @classmethod
-    def of(cls, events: Iterable[Event]) -> Retold:
+    def of(cls, events: Iterable[Event]) -> RebuiltDeadlines:
         """The deadlines that ``events`` tell, in the order of the log."""
         found = cls()
         for event_type, at, data in events:
@@ -109,12 +109,12 @@ class Retold:
             return self.suspensions
         return [(a, met if b is None else min(b, met)) for a, b in self.all_suspensions if a < met]
 
-    def running(self, target: str | None = None) -> list[Told]:
+    def running(self, target: str | None = None) -> list[RebuiltDeadline]:
         """The deadlines that are neither met nor cancelled, of one target or of all."""
         wanted = self.deadlines if target is None else {target: self.deadlines.get(target, [])}
         return [told for listed in wanted.values() for told in listed if told.running]
 
-    def in_force(self, target: str) -> Told | None:
+    def in_force(self, target: str) -> RebuiltDeadline | None:
         """The latest deadline of ``target``, met or not, unless it was cancelled."""
         latest = self.deadlines.get(target, [])[-1:]
         return latest[0] if latest and latest[0].cancelled_at is None else None
@@ -173,7 +173,7 @@ class Retold:
 
     def _begin(self, target: str, start: datetime, entry: Mapping[str, Any]) -> None:
         """Begin a deadline, in the place of the one that still runs."""
-        fresh = Told(target, start, _moment(entry["to"]), entry.get("policy"), entry.get("calendar"))
+        fresh = RebuiltDeadline(target, start, _moment(entry["to"]), entry.get("policy"), entry.get("calendar"))
         listed = self.deadlines.setdefault(target, [])
         if listed and listed[-1].running:
             listed[-1] = fresh

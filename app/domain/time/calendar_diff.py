@@ -14,7 +14,7 @@ MARGIN: Final = timedelta(days=3)
 
 
 @dataclass(frozen=True, slots=True)
-class Changes:
+class CalendarChanges:
     """What differs between two versions of a calendar: dates, years whose publication changed, or everything."""
 
     dates: tuple[date, ...]
@@ -46,12 +46,12 @@ class Changes:
         )
 
 
-def changes_between(old: WorkCalendar, new: WorkCalendar) -> Changes:
+def changes_between(old: WorkCalendar, new: WorkCalendar) -> CalendarChanges:
     """What differs between two versions of a calendar. A year that becomes published changes all its days."""
     whole = old.week != new.week or old.time_zone != new.time_zone
     dates = tuple(sorted(day for day in {*old.days, *new.days} if old.hours(day) != new.hours(day)))
     if old.published is None and new.published is None:
-        return Changes(dates, frozenset(), whole)
+        return CalendarChanges(dates, frozenset(), whole)
     if old.published is None or new.published is None:
-        return Changes(dates, frozenset(), True)
-    return Changes(dates, old.published ^ new.published, whole)
+        return CalendarChanges(dates, frozenset(), True)
+    return CalendarChanges(dates, old.published ^ new.published, whole)

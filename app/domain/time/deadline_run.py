@@ -28,7 +28,7 @@ T = TypeVar("T")
 
 
 @dataclass(slots=True)
-class Course:
+class DeadlineRun:
     """How a limit came to its end, in microseconds and days of ``line``: what ``due`` returns and a receipt tells.
 
     ``day`` is the working day (or date) the end belongs to, ``reading`` its clock reading counted from that midnight.
@@ -71,14 +71,14 @@ def course(
     suspensions: Suspensions = (),
     extensions: Sequence[Limit] = (),
     as_of: datetime | None = None,
-) -> Course:
+) -> DeadlineRun:
     """The course of a limit from start to end: the one computation behind ``due`` and the receipt."""
     begin = moment_us(start, "/start")
     if not suspensions and not extensions:
         if limit.unit == "hours":
             end = begin + limit.micros
             check_us(end)
-            return Course(None, limit, begin, end, base_end=end, extended_end=end)
+            return DeadlineRun(None, limit, begin, end, base_end=end, extended_end=end)
         return unrolled(calendar, begin, begin, lambda line: _base(line, begin, limit), limit.amount >= 0)
     holds, opened = _holds(suspensions, as_of)
     if limit.amount < 0:
@@ -145,9 +145,9 @@ def unrolled(
     raise _never()
 
 
-def _base(line: Timeline, start: int, limit: Limit) -> Course:
+def _base(line: Timeline, start: int, limit: Limit) -> DeadlineRun:
     """The course of a limit that nothing has changed."""
-    run = Course(line, limit, start)
+    run = DeadlineRun(line, limit, start)
     if limit.unit == "hours":
         run.end = start + limit.micros
         run.day = line.date_of(run.end)
@@ -165,7 +165,7 @@ def _base(line: Timeline, start: int, limit: Limit) -> Course:
     return run
 
 
-def run_hours(line: Timeline, run: Course, micros: int) -> None:
+def run_hours(line: Timeline, run: DeadlineRun, micros: int) -> None:
     """Run ``micros`` of working time from the start of ``run``, back where negative, and note the end."""
     if micros > 0:
         run.end, run.low, run.high = line.forward(run.start, micros)
@@ -180,7 +180,7 @@ def run_hours(line: Timeline, run: Course, micros: int) -> None:
         run.look(line.day_until(run.start), run.day)
 
 
-def _count_days(line: Timeline, run: Course) -> None:
+def _count_days(line: Timeline, run: DeadlineRun) -> None:
     """The n-th day after (or before) the one of the start. A first day counts only where its end is still to come."""
     limit, start, count = run.limit, run.start, int(run.limit.amount)
     back = count < 0
@@ -223,7 +223,7 @@ def _full(
     holds: list[tuple[int, int]],
     opened: int | None,
     extensions: Sequence[Limit],
-) -> Course:
+) -> DeadlineRun:
     """The course of a limit with its extensions, then its suspensions."""
     run = _base(line, start, limit)
     for more in extensions:
@@ -241,7 +241,7 @@ def _full(
     return run
 
 
-def _extend(line: Timeline, run: Course, more: Limit) -> None:
+def _extend(line: Timeline, run: DeadlineRun, more: Limit) -> None:
     """An extension in days goes to the n-th day after the end, in the same form of end; one in hours runs on."""
     if more.in_days:
         if run.form is None:
@@ -261,7 +261,7 @@ def _extend(line: Timeline, run: Course, more: Limit) -> None:
         run.look(line.day_until(before), run.day)
 
 
-def _give_back(line: Timeline, run: Course) -> None:
+def _give_back(line: Timeline, run: DeadlineRun) -> None:
     """Move the end by all that was suspended so far."""
     if not run.limit.working:
         run.end = run.extended_end + run.given_back

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from app.domain.time.deadline_run import (
-    Course,
+    DeadlineRun,
     Suspensions,
     check_us,
     course,
@@ -107,7 +107,7 @@ def _hours_due(calendar: WorkCalendar, start: int, micros: int) -> Due:
 
 def _shifted(line: Timeline, t: int, limit: Limit) -> int:
     if limit.unit == "working_hours":
-        run = Course(line, limit, t)
+        run = DeadlineRun(line, limit, t)
         run_hours(line, run, limit.micros)
         return run.end
     if limit.amount == 0:

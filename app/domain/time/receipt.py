@@ -1,6 +1,6 @@
 """The receipt of a deadline: day by day, in words and as JSON, why it is due when it is due.
 
-It is told from the very ``Course`` that ``limits.due`` computes, so it cannot say anything else. It adds up:
+It is told from the very ``DeadlineRun`` that ``limits.due`` computes, so it cannot say anything else. It adds up:
 
 * limits in hours: the ``counted_seconds`` of all lines are the limit with its extensions in hours;
 * limits in days: the lines with a ``count`` are the days of the limit, those ``extended`` the days of its extensions,
@@ -17,7 +17,7 @@ from hashlib import sha256
 from typing import Any, Final, Literal
 
 from app.domain.time.counting_rule import rule_of
-from app.domain.time.deadline_run import Course, Suspensions, course, unrolled
+from app.domain.time.deadline_run import DeadlineRun, Suspensions, course, unrolled
 from app.domain.time.limit import Limit
 from app.domain.time.timeline import SECOND, Timeline, from_us
 from app.domain.time.workcalendar import WorkCalendar, clock_text
@@ -148,7 +148,7 @@ def _seconds(us: int) -> int | float:
 class _Telling:
     """The lines of one course, on an unrolled calendar."""
 
-    def __init__(self, calendar: WorkCalendar, run: Course, line: Timeline) -> None:
+    def __init__(self, calendar: WorkCalendar, run: DeadlineRun, line: Timeline) -> None:
         self.calendar, self.run, self.line = calendar, run, line
         self.limit = run.limit
         self.back = run.end < run.start or (run.limit.amount < 0)
@@ -323,7 +323,7 @@ def limit_words(limit: Limit, *, ends: bool = True) -> tuple[str, str]:
 
 
 def _summary(
-    calendar: WorkCalendar, run: Course, extensions: Sequence[Limit], provisional: bool, body: dict[str, Any]
+    calendar: WorkCalendar, run: DeadlineRun, extensions: Sequence[Limit], provisional: bool, body: dict[str, Any]
 ) -> list[tuple[str, str]]:
     def moment(us: int) -> str:
         return calendar.local(from_us(us)).strftime("%Y-%m-%d %H:%M:%S")

@@ -66,7 +66,7 @@ class WorkCalendar:
     @classmethod
     def from_spec(cls, spec: Mapping[str, Any], *, code: str = "inline", version: int = 1) -> WorkCalendar:
         """A calendar from the contract's calendar object. Raises ``Invalid`` with a pointer to each thing wrong."""
-        reader = _Reader()
+        reader = _CalendarReader()
         calendar = reader.calendar(spec, code, version)
         if calendar is None or reader.problems:
             raise Invalid(reader.problems)
@@ -151,7 +151,7 @@ class WorkCalendar:
             published=years,
             day_names={day: name for day, name in {**self.day_names, **(names or {})}.items() if name},
         )
-        reader = _Reader()
+        reader = _CalendarReader()
         reader.check_overlaps(changed.week, changed.days)
         if reader.problems:
             raise Invalid(reader.problems)
@@ -205,7 +205,7 @@ def spans_to_spec(spans: Spans) -> list[list[str]]:
 
 def spans_from_spec(value: Any, pointer: str = "") -> Spans:
     """Hours of a day, read from ``[["09:00", "12:00"], …]``. Raises ``Invalid`` with pointers under ``pointer``."""
-    reader = _Reader()
+    reader = _CalendarReader()
     spans = reader.spans(value, pointer)
     if reader.problems:
         raise Invalid(reader.problems)
@@ -222,7 +222,7 @@ def date_from_text(text: object) -> date | None:
         return None
 
 
-class _Reader:
+class _CalendarReader:
     """Reads a calendar object, collecting every problem rather than stopping at the first."""
 
     def __init__(self) -> None:

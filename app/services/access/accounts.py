@@ -22,7 +22,7 @@ SIGN_INS = Throttle()
 """Failures to sign in at this process."""
 
 
-class SignedIn(NamedTuple):
+class NewSession(NamedTuple):
     """A fresh session: ``token`` is the bearer token and the cookie, shown once; ``csrf`` goes into its forms."""
 
     token: str
@@ -30,7 +30,7 @@ class SignedIn(NamedTuple):
     must_change_password: bool
 
 
-class Signed(NamedTuple):
+class SessionInfo(NamedTuple):
     """A session as it stands: the person, as whom it acts, and the secret of its forms."""
 
     user: User
@@ -220,7 +220,7 @@ def check_password(session: Session, name: str, password: str, now: datetime) ->
     return user
 
 
-def begin_session(session: Session, user: User, now: datetime, *, hours: int = 12) -> SignedIn:
+def begin_session(session: Session, user: User, now: datetime, *, hours: int = 12) -> NewSession:
     """Begin a session of ``hours`` for a person whose password was checked; sessions that have expired are cleared."""
     assert user.id is not None
     session.execute(delete(UserSession).where(col(UserSession.expires_at) <= now))
@@ -235,10 +235,10 @@ def begin_session(session: Session, user: User, now: datetime, *, hours: int = 1
         )
     )
     session.flush()
-    return SignedIn(token, csrf, user.must_change_password)
+    return NewSession(token, csrf, user.must_change_password)
 
 
-def sign_in(session: Session, name: str, password: str, now: datetime, *, hours: int = 12) -> SignedIn:
+def sign_in(session: Session, name: str, password: str, now: datetime, *, hours: int = 12) -> NewSession:
     """Check the password and begin a session, in one writing session. Raises Unauthorized as ``check_password`` does."""
     return begin_session(session, check_password(session, name, password, now), now, hours=hours)
 
@@ -277,7 +277,7 @@ def change_password(
     end_sessions(session, user, but=token)
 
 
-def session_of(session: Session, token: str, now: datetime) -> Signed:
+def session_of(session: Session, token: str, now: datetime) -> SessionInfo:
     """The session of ``token`` at ``now``, also of a person who has still to change the password; raises
     Unauthorized. Pages use this; programs use ``authenticate``."""
     query = (
@@ -291,7 +291,7 @@ def session_of(session: Session, token: str, now: datetime) -> Signed:
         raise Unauthorized("会话不存在或已过期，请重新登录", "the session is unknown or has expired; sign in again")
     row, user, path = found
     who = Principal(f"user:{user.name}", user.display_name, user.role, user.unit_id, path)
-    return Signed(user, who, row.csrf)
+    return SessionInfo(user, who, row.csrf)
 
 
 # ------------------------------------------------------------------------------------------------------------ keys

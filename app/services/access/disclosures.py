@@ -19,7 +19,7 @@ from app.services.core.views import moment
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class DisclosureFilter:
     """What a list of looks is narrowed to. ``actor``: ``user:NAME`` or ``key:ID``; ``since`` counts, ``until`` not."""
 
     actor: str | None = None
@@ -29,7 +29,7 @@ class Asked:
     until: datetime | None = None
 
 
-def list_disclosures(session: Session, asked: Asked, *, before: int | None, limit: int) -> list[Disclosure]:
+def list_disclosures(session: Session, asked: DisclosureFilter, *, before: int | None, limit: int) -> list[Disclosure]:
     """Looks, the newest first, below the id ``before``."""
     query = select(Disclosure)
     for column, wanted in (

@@ -30,7 +30,7 @@ class BoardFilter:
 
 
 @dataclass(frozen=True, slots=True)
-class Tally:
+class ColumnCount:
     """How many alerts of one column there are, and how many of them nobody has acknowledged."""
 
     live: int
@@ -49,7 +49,7 @@ def _conditions(who: Principal, f: BoardFilter) -> list[Any]:
     return found
 
 
-def tallies(session: Session, who: Principal, f: BoardFilter) -> Mapping[str, Tally]:
+def tallies(session: Session, who: Principal, f: BoardFilter) -> Mapping[str, ColumnCount]:
     """The counters of all columns. Raises Forbidden for a role that may not see alerts."""
     query = (
         select(col(Alert.card), col(Alert.state), func.count())
@@ -58,7 +58,7 @@ def tallies(session: Session, who: Principal, f: BoardFilter) -> Mapping[str, Ta
     )
     counted = {(card or "reminder", state): int(n) for card, state, n in session.execute(query)}
     return {
-        card: Tally(sum(counted.get((card, state), 0) for state in LIVE), counted.get((card, "open"), 0))
+        card: ColumnCount(sum(counted.get((card, state), 0) for state in LIVE), counted.get((card, "open"), 0))
         for card in COLUMNS
     }
 

@@ -29,7 +29,7 @@ OVERLAP: Final = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True)
-class Broken:
+class BrokenLink:
     """The first broken link: which ticket and event (none: a seal itself), and what differs."""
 
     what: str
@@ -101,7 +101,7 @@ def seal(session: Session, now: datetime, *, full: bool = False) -> int:
     return len(heads)
 
 
-def verify(database: Database) -> Broken | None:
+def verify(database: Database) -> BrokenLink | None:
     """Walk every chain and every seal, streaming; the first broken link, or none.
 
     It reads one state of the database, so that tickets may be worked on meanwhile.
@@ -119,7 +119,7 @@ def _stream(connection: Connection, query: Any) -> Iterator[Iterator[Row[Any]]]:
         yield iter(result)
 
 
-def _orphan(connection: Connection) -> Broken | None:
+def _orphan(connection: Connection) -> BrokenLink | None:
     """Events whose ticket is gone."""
     query = (
         select(col(TicketEvent.ticket_id), col(TicketEvent.seq))
@@ -131,7 +131,7 @@ def _orphan(connection: Connection) -> Broken | None:
     row = connection.execute(query).first()
     if row is None:
         return None
-    return Broken(
+    return BrokenLink(
         "ticket_removed",
         f"工单 {row.ticket_id} 已被删除，但其事件 {row.seq} 仍在",
         f"ticket {row.ticket_id} was removed, its event {row.seq} is still there",
@@ -140,7 +140,7 @@ def _orphan(connection: Connection) -> Broken | None:
     )
 
 
-def _walk_chains(connection: Connection) -> Broken | None:
+def _walk_chains(connection: Connection) -> BrokenLink | None:
     query = (
         select(
             col(Ticket.id),
@@ -162,7 +162,7 @@ def _walk_chains(connection: Connection) -> Broken | None:
         return _follow(rows)
 
 
-def _follow(rows: Iterator[Row[Any]]) -> Broken | None:
+def _follow(rows: Iterator[Row[Any]]) -> BrokenLink | None:
     """Walk chain after chain; ``rows`` come by ticket and number, a ticket without events with none."""
     ticket_id: int | None = None
     head: tuple[int, str] = (0, GENESIS)
@@ -180,9 +180,9 @@ def _follow(rows: Iterator[Row[Any]]) -> Broken | None:
     return None if ticket_id is None else _check_head(ticket_id, head, seq, digest)
 
 
-def _check_event(row: Row[Any], seq: int, digest: str) -> Broken | None:
+def _check_event(row: Row[Any], seq: int, digest: str) -> BrokenLink | None:
     if row.seq != seq + 1:
-        return Broken(
+        return BrokenLink(
             "event_removed",
             f"工单 {row.id} 缺少第 {seq + 1} 号事件（其后是第 {row.seq} 号）",
             f"ticket {row.id} has no event {seq + 1}; event {row.seq} follows event {seq}",
@@ -190,7 +190,7 @@ def _check_event(row: Row[Any], seq: int, digest: str) -> Broken | None:
             seq + 1,
         )
     if row.prev_hash != digest:
-        return Broken(
+        return BrokenLink(
             "link_broken",
             f"工单 {row.id} 第 {row.seq} 号事件不接在第 {seq} 号事件之后：前序哈希不符",
             f"event {row.seq} of ticket {row.id} does not follow event {seq}: its previous hash differs",
@@ -198,7 +198,7 @@ def _check_event(row: Row[Any], seq: int, digest: str) -> Broken | None:
             row.seq,
         )
     if link(digest, row.id, row.seq, row.type, row.at, row.recorded_at, row.actor, row.data) != row.hash:
-        return Broken(
+        return BrokenLink(
             "event_changed",
             f"工单 {row.id} 第 {row.seq} 号事件（{row.type}）的内容与其哈希不符",
             f"event {row.seq} ({row.type}) of ticket {row.id} was changed: its content does not give its hash",
@@ -208,9 +208,9 @@ def _check_event(row: Row[Any], seq: int, digest: str) -> Broken | None:
     return None
 
 
-def _check_head(ticket_id: int, head: tuple[int, str], seq: int, digest: str) -> Broken | None:
+def _check_head(ticket_id: int, head: tuple[int, str], seq: int, digest: str) -> BrokenLink | None:
     if head[0] > seq:
-        return Broken(
+        return BrokenLink(
             "event_removed",
             f"工单 {ticket_id} 应有 {head[0]} 条事件，缺少第 {seq + 1} 号",
             f"ticket {ticket_id} ought to have {head[0]} events, event {seq + 1} is missing",
@@ -218,7 +218,7 @@ def _check_head(ticket_id: int, head: tuple[int, str], seq: int, digest: str) ->
             seq + 1,
         )
     if head != (seq, digest):
-        return Broken(
+        return BrokenLink(
             "head_changed",
             f"工单 {ticket_id} 记录的链头与其最后一条事件（第 {seq} 号）不符",
             f"the head kept with ticket {ticket_id} is not its last event, {seq}",
@@ -228,7 +228,7 @@ def _check_head(ticket_id: int, head: tuple[int, str], seq: int, digest: str) ->
     return None
 
 
-def _walk_seals(connection: Connection) -> Broken | None:
+def _walk_seals(connection: Connection) -> BrokenLink | None:
     """Each seal over its entries and the root before."""
     kept = connection.execute(
         select(col(Seal.id), col(Seal.entries), col(Seal.prev_root), col(Seal.root)).order_by(col(Seal.id))
@@ -240,7 +240,7 @@ def _walk_seals(connection: Connection) -> Broken | None:
         return _check_seals(kept, entries)
 
 
-def _check_seals(kept: Sequence[Any], entries: Iterator[Row[Any]]) -> Broken | None:
+def _check_seals(kept: Sequence[Any], entries: Iterator[Row[Any]]) -> BrokenLink | None:
     entry = next(entries, None)
     prev_root, last_id = GENESIS, 0
     for seal_ in kept:
@@ -255,8 +255,8 @@ def _check_seals(kept: Sequence[Any], entries: Iterator[Row[Any]]) -> Broken | N
     return None if entry is None else _broken_seal(last_id + 1)
 
 
-def _broken_seal(seal_id: int) -> Broken:
-    return Broken(
+def _broken_seal(seal_id: int) -> BrokenLink:
+    return BrokenLink(
         "seal_broken",
         f"第 {seal_id} 号封印与其所覆盖的链头或前一封印不符",
         f"seal {seal_id} does not cover its entries and the seal before it",
@@ -264,7 +264,7 @@ def _broken_seal(seal_id: int) -> Broken:
     )
 
 
-def _lost_entry(connection: Connection) -> Broken | None:
+def _lost_entry(connection: Connection) -> BrokenLink | None:
     """A head that a seal has seen, and that is there no more, or is another."""
     query: Any = (
         select(
@@ -288,11 +288,11 @@ def _lost_entry(connection: Connection) -> Broken | None:
         return None
     place = (row.ticket_id, row.seq, row.seal_id)
     if row.ticket is None:
-        return Broken("ticket_removed", f"工单 {row.ticket_id} 已被删除：第 {row.seal_id} 号封印记有其第 {row.seq} 号事件",
+        return BrokenLink("ticket_removed", f"工单 {row.ticket_id} 已被删除：第 {row.seal_id} 号封印记有其第 {row.seq} 号事件",
                       f"ticket {row.ticket_id} was removed: seal {row.seal_id} knows its event {row.seq}", *place)  # fmt: skip
     if row.found is None:
-        return Broken("event_removed", f"工单 {row.ticket_id} 的第 {row.seq} 号事件已被删除：第 {row.seal_id} 号封印记有它",
+        return BrokenLink("event_removed", f"工单 {row.ticket_id} 的第 {row.seq} 号事件已被删除：第 {row.seal_id} 号封印记有它",
                       f"event {row.seq} of ticket {row.ticket_id} was removed: seal {row.seal_id} knows it", *place)  # fmt: skip
-    return Broken("chain_rewritten", f"工单 {row.ticket_id} 的事件链被改写：第 {row.seq} 号事件与第 {row.seal_id} 号封印不符",
+    return BrokenLink("chain_rewritten", f"工单 {row.ticket_id} 的事件链被改写：第 {row.seq} 号事件与第 {row.seal_id} 号封印不符",
                   f"the chain of ticket {row.ticket_id} was rewritten: event {row.seq} is not what seal {row.seal_id} has",
                   *place)  # fmt: skip

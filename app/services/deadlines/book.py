@@ -1,6 +1,6 @@
 """The deadlines of a ticket: opened, met, cancelled, moved. The rules are in ``app.domain``; here they meet the rows.
 
-Every move is told to the caller as ``Moved``, who writes it into the event that caused it (``moves_data``).
+Every move is told to the caller as ``DeadlineChange``, who writes it into the event that caused it (``moves_data``).
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _SUSPENSIONS = (
 
 
 @dataclass(frozen=True, slots=True)
-class Moved:
+class DeadlineChange:
     """A deadline that was opened (``old`` is none), moved, or ended (``new`` is none), with the versions of the policy
     and the calendar that it was computed by (none: the source's own limit)."""
 
@@ -47,14 +47,14 @@ class Moved:
     calendar_id: int | None = None
 
     @classmethod
-    def to_where(cls, row: Deadline, old: datetime | None) -> Moved:
+    def to_where(cls, row: Deadline, old: datetime | None) -> DeadlineChange:
         """The move of ``row`` from ``old`` to where it now is."""
         if row.limit is None:
             return cls(row.target, old, row.due_at, row.provisional)
         return cls(row.target, old, row.due_at, row.provisional, row.policy_id, row.calendar_id)
 
 
-def moves_data(moves: Iterable[Moved]) -> dict[str, Any] | None:
+def moves_data(moves: Iterable[DeadlineChange]) -> dict[str, Any] | None:
     """The moves as they stand in an event: ``{"complete": {"from": …, "to": …, "policy": 1, "calendar": 1}}``; none
     where nothing moved. The ids of the versions are what lets ``domain.retold`` compute it again from the log."""
     found: dict[str, Any] = {}
@@ -138,7 +138,7 @@ def compute(
 
 def open_target(
     session: Session, ref: Reference, ticket: Ticket, rows: list[Deadline], target: str, start: datetime
-) -> Moved | None:
+) -> DeadlineChange | None:
     """Open the deadline ``target`` of ``ticket`` from ``start``, in place of the one that still runs. Where the policy
     sets no such limit, none is opened, and one that still runs ends. A fresh one gets the next round where its key is
     taken."""
@@ -175,7 +175,7 @@ def open_target(
     if target == "complete":
         ticket.due_at, ticket.provisional = row.due_at, row.provisional
         ticket.policy_id, ticket.calendar_id = policy_id, calendar_id
-    return Moved.to_where(row, old)
+    return DeadlineChange.to_where(row, old)
 
 
 def meet(session: Session, rows: Iterable[Deadline], target: str, at: datetime) -> bool:
@@ -188,15 +188,15 @@ def meet(session: Session, rows: Iterable[Deadline], target: str, at: datetime) 
     return True
 
 
-def cancel(session: Session, rows: Iterable[Deadline], targets: Iterable[str], at: datetime) -> list[Moved]:
+def cancel(session: Session, rows: Iterable[Deadline], targets: Iterable[str], at: datetime) -> list[DeadlineChange]:
     """End the open deadlines of ``targets`` without their being met: they are no longer asked for."""
-    ended: list[Moved] = []
+    ended: list[DeadlineChange] = []
     for target in targets:
         row = in_force(rows, target)
         if row is not None and row.met_at is None:
             row.cancelled_at = at
             session.add(row)
-            ended.append(Moved(target, row.due_at, None))
+            ended.append(DeadlineChange(target, row.due_at, None))
     return ended
 
 
@@ -214,10 +214,10 @@ def calendars_of(rows: Iterable[Deadline], targets: Iterable[str] = UNIT_CLOCK) 
 
 def recompute(
     session: Session, ref: Reference, ticket: Ticket, rows: Iterable[Deadline], *, targets: Iterable[str] = UNIT_CLOCK
-) -> list[Moved]:
+) -> list[DeadlineChange]:
     """Bring the open deadlines of ``targets`` to where the calendar, the suspensions and the extensions put them."""
     spans = [(s.from_at, s.to_at) for s in suspensions_of(session, ticket.id)]
-    moves: list[Moved] = []
+    moves: list[DeadlineChange] = []
     for target in targets:
         row = in_force(rows, target)
         if row is None or row.met_at is not None:
@@ -226,7 +226,7 @@ def recompute(
         row.calendar_id = calendar_of(ref, row, ticket.unit_id)[0]
         old, row.due_at, row.provisional = row.due_at, answer.due_at, answer.provisional
         if old != row.due_at:
-            moves.append(Moved.to_where(row, old))
+            moves.append(DeadlineChange.to_where(row, old))
             row.revision += 1
         session.add(row)
         if target == "complete":
@@ -234,7 +234,9 @@ def recompute(
     return moves
 
 
-def move_met(session: Session, ref: Reference, ticket: Ticket, rows: Iterable[Deadline], target: str) -> list[Moved]:
+def move_met(
+    session: Session, ref: Reference, ticket: Ticket, rows: Iterable[Deadline], target: str
+) -> list[DeadlineChange]:
     """Give a deadline that was met the time suspended before that, where the suspension was still open then, or was told
     of later; by the calendar that it stood by, for otherwise what was met is history."""
     row = in_force(rows, target)
@@ -248,7 +250,7 @@ def move_met(session: Session, ref: Reference, ticket: Ticket, rows: Iterable[De
     old, row.due_at, row.provisional = row.due_at, answer.due_at, answer.provisional
     row.revision += 1
     session.add(row)
-    return [Moved.to_where(row, old)]
+    return [DeadlineChange.to_where(row, old)]
 
 
 def state_of(row: Deadline, now: datetime, *, suspended: bool = False) -> str:

@@ -16,7 +16,7 @@ from sqlmodel import Session
 
 from app.domain.tickets.life import Event
 from app.domain.tickets.policies import Policy
-from app.domain.tickets.rebuild import Retold, Told
+from app.domain.tickets.rebuild import RebuiltDeadline, RebuiltDeadlines
 from app.domain.time.due import Due, Limit
 from app.domain.time.workcalendar import WorkCalendar
 from app.models import CalendarVersion, Deadline, PolicyVersion, SupervisionOrder, Suspension, TicketEvent
@@ -86,13 +86,13 @@ class Versions:
         found = self.policies[policy_id].limits.get(target)
         return DEFAULT_LIMIT if found is None and target == "supervise" else found
 
-    def due(self, told: Told) -> Due | None:
+    def due(self, told: RebuiltDeadline) -> Due | None:
         """When a deadline is due as the log has it."""
         return told.compute(self.limit, self.calendars.__getitem__)
 
 
 @dataclass(slots=True)
-class Case:
+class StoredTicket:
     """One ticket: the row's few columns that matter, its deadline rows, and what its events tell."""
 
     id: int
@@ -101,21 +101,21 @@ class Case:
     due_at: datetime | None
     provisional: bool
     rows: Sequence[Any]
-    retold: Retold
+    retold: RebuiltDeadlines
     spans: Sequence[Span] = ()
     order: SupervisionOrder | None = None
     """The live one."""
 
 
-def cases(session: Session, tickets: Sequence[Any]) -> list[Case]:
+def cases(session: Session, tickets: Sequence[Any]) -> list[StoredTicket]:
     """The cases of ``tickets``: rows or objects with id, number, status, due_at and provisional."""
     ids = [row.id for row in tickets]
     rows = _rows(session, ids)
     events = _events(session, ids)
     spans, orders = _spans(session, ids), supervision.live_orders(session, ids)
     return [
-        Case(row.id, row.number, row.status, row.due_at, row.provisional, rows.get(row.id, []),
-              Retold.of(events.get(row.id, [])), spans.get(row.id, []), orders.get(row.id))
+        StoredTicket(row.id, row.number, row.status, row.due_at, row.provisional, rows.get(row.id, []),
+              RebuiltDeadlines.of(events.get(row.id, [])), spans.get(row.id, []), orders.get(row.id))
         for row in tickets
     ]  # fmt: skip
 
@@ -150,7 +150,7 @@ def _events(session: Session, ids: Sequence[int]) -> Mapping[int, list[Event]]:
     return found
 
 
-def pairs(rows: Sequence[Any], retold: Retold) -> Iterator[tuple[str, Any | None, Told | None]]:
+def pairs(rows: Sequence[Any], retold: RebuiltDeadlines) -> Iterator[tuple[str, Any | None, RebuiltDeadline | None]]:
     """Each target's rows beside what the log tells, in the order in which they were opened: rounds only grow."""
     by_target: dict[str, list[Any]] = {}
     for row in sorted(rows, key=lambda row: row.round):
@@ -160,7 +160,7 @@ def pairs(rows: Sequence[Any], retold: Retold) -> Iterator[tuple[str, Any | None
             yield target, row, told
 
 
-def differences(case: Case, versions: Versions) -> Iterator[Difference]:
+def differences(case: StoredTicket, versions: Versions) -> Iterator[Difference]:
     """What of one ticket's deadlines is not as the log has it; of those that were cancelled, only whether they were."""
 
     def named(target: str, round_: int | None, found: Iterable[Found]) -> Iterator[Difference]:
@@ -178,11 +178,11 @@ def differences(case: Case, versions: Versions) -> Iterator[Difference]:
         yield from named("supervise", None, [("order.due_at", case.order.due_at, supervise.due_at)])
 
 
-def _due(told: Told | None, versions: Versions) -> Due | None:
+def _due(told: RebuiltDeadline | None, versions: Versions) -> Due | None:
     return None if told is None or told.cancelled_at is not None else versions.due(told)
 
 
-def _of_row(row: Any | None, told: Told | None, versions: Versions) -> Iterator[Found]:
+def _of_row(row: Any | None, told: RebuiltDeadline | None, versions: Versions) -> Iterator[Found]:
     answer = _due(told, versions)
     if row is None:
         yield "missing", None, None if answer is None else answer.due_at
@@ -196,7 +196,7 @@ def _of_row(row: Any | None, told: Told | None, versions: Versions) -> Iterator[
             yield from _grounds(row, told, answer, versions)
 
 
-def _of_ticket(case: Case, versions: Versions) -> Iterator[Found]:
+def _of_ticket(case: StoredTicket, versions: Versions) -> Iterator[Found]:
     """The copies of the complete-deadline that lists filter on; those of a void ticket are nobody's matter."""
     if case.status != "void":
         answer = _due(case.retold.in_force("complete"), versions)
@@ -208,7 +208,7 @@ def _shown(span: Span | None) -> list[str | None] | None:
     return None if span is None else [stamp(span[0]), stamp(span[1])]
 
 
-def _grounds(row: Any, told: Told, answer: Due, versions: Versions) -> Iterator[Found]:
+def _grounds(row: Any, told: RebuiltDeadline, answer: Due, versions: Versions) -> Iterator[Found]:
     """What a row was computed from, as stored and as the log has it: else the next move would start from something wrong."""
     limit = versions.limit(told.policy_id, told.target) if told.policy_id is not None else None
     yield "started_at", row.started_at, told.start
@@ -219,7 +219,7 @@ def _grounds(row: Any, told: Told, answer: Due, versions: Versions) -> Iterator[
         yield "calendar", row.calendar_id, told.calendar_id
 
 
-def _alike(calendar_id: int | None, told: Told, answer: Due, versions: Versions) -> bool:
+def _alike(calendar_id: int | None, told: RebuiltDeadline, answer: Due, versions: Versions) -> bool:
     """Whether the version of the calendar that a row pins is the log's, or says the same of it: a recompute that looks at
     a deadline and moves nothing pins the version in force, and writes no event."""
     if calendar_id == told.calendar_id:

@@ -26,7 +26,7 @@ from app.store import tickets as store
 
 
 @dataclass(frozen=True, slots=True)
-class Explained:
+class DeadlineReceipt:
     """A deadline with its receipt; none where the source's own limit binds, which nobody here computes."""
 
     ticket: Ticket
@@ -91,7 +91,7 @@ class Explained:
 
 def explain(
     session: Session, ref: Reference, ticket: Ticket, target: str, *, now: datetime, round_: int | None = None
-) -> Explained:
+) -> DeadlineReceipt:
     """The deadline ``target`` in force of ``ticket`` (or of one round), explained.
 
     One that was cancelled is explained too, where there is no other. Raises NotFound where there never was one.
@@ -113,7 +113,7 @@ def explain(
         if target == "complete" and e.state == "approved" and e.round == row.round
     ]
     if row.limit is None:
-        return Explained(ticket, row, state, None, spans, granted)
+        return DeadlineReceipt(ticket, row, state, None, spans, granted)
     policy = ref.policy(row.policy_id)
     told = receipt(
         deadlines.calendar_version(session, ref, row.calendar_id),
@@ -124,7 +124,7 @@ def explain(
         policy=policy.code if policy else None,
         policy_version=policy.version if policy else None,
     )
-    return Explained(ticket, row, state, told, spans, granted)
+    return DeadlineReceipt(ticket, row, state, told, spans, granted)
 
 
 def _counting(row: Deadline, spans: Sequence[Suspension]) -> list[deadlines.Span]:

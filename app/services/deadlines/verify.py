@@ -18,12 +18,12 @@ from sqlalchemy import func, select
 from sqlmodel import Session, col
 
 from app.db import Database
-from app.domain.tickets.rebuild import Retold, Told
+from app.domain.tickets.rebuild import RebuiltDeadline, RebuiltDeadlines
 from app.models import Deadline, Suspension, Ticket
 from app.services.alerts import book as alerts
 from app.services.core.events import append
 from app.services.core.reference import Reference, ReferenceCache
-from app.services.deadlines.book import Moved, moves_data, of_ticket
+from app.services.deadlines.book import DeadlineChange, moves_data, of_ticket
 from app.services.deadlines.differences import Difference, Versions, cases, differences, pairs
 from app.store import tickets as store
 
@@ -32,7 +32,7 @@ BATCH: Final = 1000
 
 
 @dataclass
-class Checked:
+class VerifyProgress:
     """What was looked at so far. ``last_id``: the ticket up to which everything is done."""
 
     tickets: int = 0
@@ -50,14 +50,14 @@ def verify(
     mend_by: str | None = None,
     now: datetime,
     live_only: bool = False,
-    on_progress: Callable[[Checked], None] = lambda _: None,
+    on_progress: Callable[[VerifyProgress], None] = lambda _: None,
 ) -> Iterator[Difference]:
     """Every difference between the deadlines as stored and as computed from the log, ticket by ticket.
 
     ``mend_by``: the actor that mends them, each ticket's as soon as they are found; the differences yielded are then those
     that were mended. ``live_only``: leave out what is closed or void. ``on_progress`` is called after each batch.
     """
-    checked, versions = Checked(), Versions()
+    checked, versions = VerifyProgress(), Versions()
     with database.read() as session:
         checked.total = session.execute(
             select(func.count()).select_from(Ticket).where(*_wanted(live_only))
@@ -140,7 +140,7 @@ def mend(
     return found
 
 
-def _set_suspensions(session: Session, ticket_id: int, retold: Retold, actor: str) -> None:
+def _set_suspensions(session: Session, ticket_id: int, retold: RebuiltDeadlines, actor: str) -> None:
     """Make the suspensions those that the log tells: each recompute gives them back."""
     s: Any = Suspension
     rows = session.execute(select(s).where(s.ticket_id == ticket_id).order_by(s.from_at, s.id)).scalars()
@@ -160,22 +160,22 @@ def _set(
     ticket: Ticket,
     target: str,
     row: Deadline | None,
-    told: Told | None,
+    told: RebuiltDeadline | None,
     now: datetime,
-) -> Moved | None:
+) -> DeadlineChange | None:
     """Make one row what the log tells; its move, where the deadline in force has one."""
     if told is None:
         if row is None or row.cancelled_at is not None:
             return None
         row.cancelled_at = now
         session.add(row)
-        return Moved(target, row.due_at, None)
+        return DeadlineChange(target, row.due_at, None)
     if told.cancelled_at is not None:  # where it would stand now does not matter any more
         if row is None or row.cancelled_at == told.cancelled_at:
             return None
         row.met_at, row.cancelled_at = told.met_at, told.cancelled_at
         session.add(row)
-        return Moved(target, row.due_at, None)
+        return DeadlineChange(target, row.due_at, None)
     answer = versions.due(told)
     if answer is None:
         return None
@@ -196,4 +196,4 @@ def _set(
     if told.policy_id is not None:
         row.policy_id, row.calendar_id = told.policy_id, told.calendar_id
     session.add(row)
-    return Moved.to_where(row, old) if old != row.due_at and row.cancelled_at is None else None
+    return DeadlineChange.to_where(row, old) if old != row.due_at and row.cancelled_at is None else None

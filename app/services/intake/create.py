@@ -23,7 +23,7 @@ from app.services.intake.opening import openings
 from app.store import bulk
 
 
-class Incoming(Protocol):
+class IncomingTicket(Protocol):
     """A ticket as pushed, validated: ``ingest.rows.ticket_in.TicketIn`` is one. Moments are aware."""
 
     @property
@@ -63,7 +63,7 @@ class Incoming(Protocol):
 
 
 @dataclass
-class Prepared:
+class PreparedTicket:
     """The rows one ticket will become."""
 
     ticket: dict[str, Any]
@@ -97,7 +97,7 @@ class Prepared:
             ticket["changed_at"] = at
 
 
-class Outcome(NamedTuple):
+class InsertResult(NamedTuple):
     """What became of one prepared ticket: its id, whether it is new, and, where it is not, whether the stored one has
     the same content."""
 
@@ -109,7 +109,7 @@ Nodes = tuple[Node | None, Node | None, Node | None]
 """Unit, category and grid of a ticket."""
 
 
-def resolve_codes(ref: Reference, incoming: Incoming) -> Nodes:
+def resolve_codes(ref: Reference, incoming: IncomingTicket) -> Nodes:
     """Unit, category and grid of a pushed ticket; raises Invalid naming every code that is not known."""
     problems: list[FieldProblem] = []
     found: list[Node | None] = []
@@ -142,7 +142,7 @@ def ticket_number(ticket_id: int, received_at: datetime, zone: tzinfo) -> str:
 
 def prepare(
     ref: Reference,
-    incoming: Incoming,
+    incoming: IncomingTicket,
     source: SourceInfo,
     *,
     ticket_id: int,
@@ -150,7 +150,7 @@ def prepare(
     actor: str,
     now: datetime,
     zone: tzinfo,
-) -> Prepared:
+) -> PreparedTicket:
     """The rows of a live ticket. One that comes with its unit was dispatched by its source when it was received; one
     without has a complete-deadline from its receipt, so that it cannot be forgotten.
 
@@ -164,7 +164,7 @@ def prepare(
     )
     row["status"] = "dispatched" if unit else "received"
     row["dispatched_at"] = received if unit else None
-    prepared = Prepared(row, [])
+    prepared = PreparedTicket(row, [])
     opened = open_deadlines(ref, prepared, source, nodes, received)
     said = received_data(row, source, nodes)
     if unit is None:
@@ -176,7 +176,7 @@ def prepare(
 
 
 def content_row(
-    incoming: Incoming,
+    incoming: IncomingTicket,
     source: SourceInfo,
     nodes: Nodes,
     received: datetime,
@@ -240,7 +240,7 @@ def received_data(row: Mapping[str, Any], source: SourceInfo, nodes: Nodes) -> d
 
 
 def open_deadlines(
-    ref: Reference, prepared: Prepared, source: SourceInfo, nodes: Nodes, start: datetime
+    ref: Reference, prepared: PreparedTicket, source: SourceInfo, nodes: Nodes, start: datetime
 ) -> dict[str, Any]:
     """Give the ticket the deadlines of its policy, from ``start``, and its first look; what the event says of them."""
     row = prepared.ticket
@@ -299,7 +299,7 @@ def stored(session: Session, keys: Iterable[tuple[int, str]]) -> dict[tuple[int,
     }
 
 
-def write(session: Session, prepared: Sequence[Prepared], *, mostly_new: bool = False) -> list[Outcome]:
+def write(session: Session, prepared: Sequence[PreparedTicket], *, mostly_new: bool = False) -> list[InsertResult]:
     """Store the tickets that are not there yet, in one transaction, and say of each what became of it.
 
     A key that comes twice in ``prepared`` is stored once: the first wins. Another process that stores the same key at
@@ -310,7 +310,7 @@ def write(session: Session, prepared: Sequence[Prepared], *, mostly_new: bool = 
     # A ticket that names a parent is counted there before it is written, and must be known to be new before that.
     blindly = mostly_new and _insert_can_tell(session) and not any(p.ticket["parent_external_id"] for p in prepared)
     known = {} if blindly else stored(session, keys)
-    fresh: dict[tuple[int, str], Prepared] = {}
+    fresh: dict[tuple[int, str], PreparedTicket] = {}
     for key, item in zip(keys, prepared, strict=True):
         if key not in known:
             fresh.setdefault(key, item)
@@ -320,15 +320,15 @@ def write(session: Session, prepared: Sequence[Prepared], *, mostly_new: bool = 
         for key in [key for key, item in fresh.items() if item.ticket["id"] in lost]:
             del fresh[key]
         known = stored(session, keys)
-    outcomes: list[Outcome] = []
+    outcomes: list[InsertResult] = []
     for key, item in zip(keys, prepared, strict=True):
         mine = fresh.get(key)
         if mine is item:
-            outcomes.append(Outcome("created", item.ticket["id"]))
+            outcomes.append(InsertResult("created", item.ticket["id"]))
             continue
         ticket_id, fingerprint = known[key] if mine is None else (mine.ticket["id"], mine.ticket["fingerprint"])
         same = fingerprint == item.ticket["fingerprint"]
-        outcomes.append(Outcome("unchanged" if same else "differs", ticket_id))
+        outcomes.append(InsertResult("unchanged" if same else "differs", ticket_id))
     return outcomes
 
 
@@ -337,7 +337,7 @@ def _insert_can_tell(session: Session) -> bool:
     return session.get_bind().dialect.name == "postgresql"
 
 
-def _insert(session: Session, fresh: Sequence[Prepared]) -> set[int]:
+def _insert(session: Session, fresh: Sequence[PreparedTicket]) -> set[int]:
     """Insert the rows; the ids of tickets whose key another process stored in the meantime."""
     return bulk.insert_tickets(
         session,
@@ -350,7 +350,7 @@ def _insert(session: Session, fresh: Sequence[Prepared]) -> set[int]:
     )
 
 
-def _link_parents(session: Session, fresh: Sequence[Prepared]) -> None:
+def _link_parents(session: Session, fresh: Sequence[PreparedTicket]) -> None:
     """Point tickets that name an earlier one at their source (催办、重复诉求) to it, and count the repeat there."""
     named = [p for p in fresh if p.ticket["parent_external_id"]]
     if not named:

@@ -102,7 +102,7 @@ def is_late(feed: Feed, now: datetime) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Silent:
+class SilentFeed:
     """A feed that brings nothing whole any more: what it is called, and since when."""
 
     name: str
@@ -110,10 +110,10 @@ class Silent:
     since: datetime
 
 
-def silent(session: Session, now: datetime, lang: str) -> list[Silent]:
+def silent(session: Session, now: datetime, lang: str) -> list[SilentFeed]:
     """The feeds that have been late for long, the longest first."""
     found = [
-        Silent(feed.name, _title(feed, lang), _whole_at(feed))
+        SilentFeed(feed.name, _title(feed, lang), _whole_at(feed))
         for feed in store.all_feeds(session)
         if is_late(feed, now) and now - _whole_at(feed) >= SILENT_AFTER
     ]
@@ -325,7 +325,7 @@ def pulls_page(
 
 
 @dataclass(frozen=True, slots=True)
-class Brought:
+class DayIntake:
     """What the pulls of a local day brought."""
 
     day: date
@@ -334,14 +334,14 @@ class Brought:
     rejected: int = 0
 
 
-def brought_by_day(session: Session, feed_id: int, now: datetime, zone: tzinfo, *, days: int) -> list[Brought]:
+def brought_by_day(session: Session, feed_id: int, now: datetime, zone: tzinfo, *, days: int) -> list[DayIntake]:
     """What a feed brought on each of the last ``days`` days in ``zone``, today's the last."""
     today = now.astimezone(zone).date()
-    found = {day: Brought(day) for day in (today - timedelta(days=back) for back in range(days - 1, -1, -1))}
+    found = {day: DayIntake(day) for day in (today - timedelta(days=back) for back in range(days - 1, -1, -1))}
     since = datetime.combine(min(found), time.min, zone)
     for quarter, *counts in store.brought(session, feed_id, since):
         day = quarter.astimezone(zone).date()
-        before = found.get(day, Brought(day))
+        before = found.get(day, DayIntake(day))
         created, corrected, rejected = counts
-        found[day] = Brought(day, before.created + created, before.corrected + corrected, before.rejected + rejected)
+        found[day] = DayIntake(day, before.created + created, before.corrected + corrected, before.rejected + rejected)
     return list(found.values())

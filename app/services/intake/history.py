@@ -23,7 +23,7 @@ from sqlmodel import Session
 from app.models import Category, Grid, Unit
 from app.services.core.events import stamp
 from app.services.core.reference import Node, Reference, SourceInfo, touch
-from app.services.intake.create import Incoming, Nodes, Prepared, content_row, open_deadlines, received_data
+from app.services.intake.create import IncomingTicket, Nodes, PreparedTicket, content_row, open_deadlines, received_data
 from app.services.intake.opening import openings
 from app.store import reference as store
 
@@ -31,7 +31,7 @@ _TREES = (("unit", Unit), ("category", Category), ("grid", Grid))
 _DONE = ("completed", "closed")
 
 
-class Named(Protocol):
+class NamedNode(Protocol):
     """A node of a tree as a file names it. Where no name is known, it is the code."""
 
     @property
@@ -40,7 +40,7 @@ class Named(Protocol):
     def name(self) -> str: ...
 
 
-class Past(Incoming, Protocol):
+class PastTicket(IncomingTicket, Protocol):
     """A ticket with all that its source knows of its life: ``ingest.rows.ticket_in.HistoricalTicket`` is one."""
 
     @property
@@ -64,17 +64,17 @@ class Past(Incoming, Protocol):
     @property
     def satisfaction(self) -> str | None: ...
     @property
-    def unit_path(self) -> Sequence[Named]: ...
+    def unit_path(self) -> Sequence[NamedNode]: ...
     @property
-    def category_path(self) -> Sequence[Named]: ...
+    def category_path(self) -> Sequence[NamedNode]: ...
     @property
-    def grid_path(self) -> Sequence[Named]: ...
+    def grid_path(self) -> Sequence[NamedNode]: ...
 
 
 # -- units, categories and grids ---------------------------------------------------------------------------------------
 
 
-class Places:
+class ReferenceFinder:
     """Finds the unit, category and grid that a file names: by code, and where no code has it, by a name that is one
     node's alone."""
 
@@ -90,7 +90,7 @@ class Places:
             found = self._by_name[tree].get(name)
         return found
 
-    def of(self, ticket: Past) -> Nodes:
+    def of(self, ticket: PastTicket) -> Nodes:
         """Unit, category and grid of a ticket, all of which ``make_places`` has made."""
         unit, category, grid = (
             None if code is None else self.find(tree, code, path[-1].name if path else code)
@@ -111,10 +111,10 @@ def _names(nodes: Mapping[int, Node]) -> dict[str, Node | None]:
     return found
 
 
-def missing_places(places: Places, tickets: Iterable[Past]) -> dict[str, dict[str, Sequence[Named]]]:
+def missing_places(places: ReferenceFinder, tickets: Iterable[PastTicket]) -> dict[str, dict[str, Sequence[NamedNode]]]:
     """What these tickets name and Duban does not have, or has without a name: by tree and code, each with its path."""
-    wanted: dict[str, dict[str, Sequence[Named]]] = {tree: {} for tree, _ in _TREES}
-    seen: set[tuple[str, Sequence[Named] | str]] = set()
+    wanted: dict[str, dict[str, Sequence[NamedNode]]] = {tree: {} for tree, _ in _TREES}
+    seen: set[tuple[str, Sequence[NamedNode] | str]] = set()
     for ticket in tickets:
         for tree, code, path in (
             ("unit", ticket.unit, ticket.unit_path),
@@ -124,13 +124,13 @@ def missing_places(places: Places, tickets: Iterable[Past]) -> dict[str, dict[st
             if code is None or (tree, path or code) in seen:
                 continue
             seen.add((tree, path or code))
-            whole: Sequence[Named] = path or (_OnlyCode(code),)
+            whole: Sequence[NamedNode] = path or (_OnlyCode(code),)
             if any(_lacks(places, tree, step) for step in whole):
                 wanted[tree].setdefault(code, whole)
     return {tree: found for tree, found in wanted.items() if found}
 
 
-def _lacks(places: Places, tree: str, step: Named) -> bool:
+def _lacks(places: ReferenceFinder, tree: str, step: NamedNode) -> bool:
     node = places.find(tree, step.code, step.name)
     return node is None or (node.name == node.code != step.name)
 
@@ -148,7 +148,9 @@ class _OnlyCode:
         return self.code
 
 
-def make_places(session: Session, places: Places, missing: Mapping[str, Mapping[str, Sequence[Named]]]) -> None:
+def make_places(
+    session: Session, places: ReferenceFinder, missing: Mapping[str, Mapping[str, Sequence[NamedNode]]]
+) -> None:
     """Make what is missing, root first, and name what had no name yet; a name that Duban has is never overwritten.
 
     Codes go before names: the first path that brings a code decides where it hangs. The reference data must be read
@@ -169,7 +171,7 @@ def make_places(session: Session, places: Places, missing: Mapping[str, Mapping[
     touch(session)
 
 
-def _place(session: Session, places: Places, tree: str, table: type[Any], step: Named, parent: Any) -> Any:
+def _place(session: Session, places: ReferenceFinder, tree: str, table: type[Any], step: NamedNode, parent: Any) -> Any:
     known = places.find(tree, step.code, step.name)
     if known is not None:
         return session.get(table, known.id)
@@ -181,8 +183,8 @@ def _place(session: Session, places: Places, tree: str, table: type[Any], step: 
 
 
 def prepare(
-    places: Places,
-    ticket: Past,
+    places: ReferenceFinder,
+    ticket: PastTicket,
     source: SourceInfo,
     *,
     ticket_id: int,
@@ -191,7 +193,7 @@ def prepare(
     now: datetime,
     zone: tzinfo,
     live: bool = False,
-) -> Prepared:
+) -> PreparedTicket:
     """The rows of a ticket of the past; ``actor`` is ``import:PROFILE``. See the module's docstring for the rules.
 
     A ticket without ``received_at`` was received at the earliest moment that is known of it, ``now`` failing all.
@@ -212,7 +214,7 @@ def prepare(
         result=ticket.result,
         satisfaction=ticket.satisfaction,
     )
-    prepared = Prepared(row, [])
+    prepared = PreparedTicket(row, [])
     open_now = ticket.status not in (*_DONE, "void")
     opened: dict[str, Any] | None = None
     if live and open_now:
@@ -225,7 +227,9 @@ def prepare(
     return prepared
 
 
-def _supervise(ref: Reference, prepared: Prepared, source: SourceInfo, nodes: Nodes, ticket: Past) -> dict[str, Any]:
+def _supervise(
+    ref: Reference, prepared: PreparedTicket, source: SourceInfo, nodes: Nodes, ticket: PastTicket
+) -> dict[str, Any]:
     """The deadlines of a ticket that is open and live: those of its policy, met as far as its moments tell."""
     row = prepared.ticket
     if row["unit_id"] is not None and row["dispatched_at"] is None:
@@ -242,7 +246,9 @@ def _supervise(ref: Reference, prepared: Prepared, source: SourceInfo, nodes: No
     return opened
 
 
-def _keep_source_deadline(ref: Reference, prepared: Prepared, ticket: Past, open_now: bool) -> dict[str, Any] | None:
+def _keep_source_deadline(
+    ref: Reference, prepared: PreparedTicket, ticket: PastTicket, open_now: bool
+) -> dict[str, Any] | None:
     row = prepared.ticket
     completed = ticket.status in _DONE and ticket.completed_at is not None
     void_since = ticket.voided_at if ticket.status == "void" else None
@@ -274,7 +280,7 @@ def _keep_source_deadline(ref: Reference, prepared: Prepared, ticket: Past, open
 
 
 def _tell_life(
-    prepared: Prepared, ticket: Past, unit: Node | None, received: datetime, now: datetime, actor: str
+    prepared: PreparedTicket, ticket: PastTicket, unit: Node | None, received: datetime, now: datetime, actor: str
 ) -> None:
     """One event for each step that is known, in the order of a ticket's life, whatever the order of its moments."""
     row = prepared.ticket
@@ -302,14 +308,15 @@ def _tell_life(
 
 
 def _tell(
-    prepared: Prepared, step: str, moment: datetime | None, latest: datetime, data: dict[str, Any], now: datetime, actor: str
+    prepared: PreparedTicket, step: str, moment: datetime | None, latest: datetime, data: dict[str, Any], now: datetime,
+    actor: str,
 ) -> datetime:  # fmt: skip
     unknown = {"moment": "unknown"} if moment is None else {}
     prepared.log(step, moment or latest, now, actor, {**data, "by": "source", **unknown})
     return max(latest, moment or latest)
 
 
-def _call_back(prepared: Prepared, ticket: Past, at: datetime, now: datetime, actor: str) -> datetime:
+def _call_back(prepared: PreparedTicket, ticket: PastTicket, at: datetime, now: datetime, actor: str) -> datetime:
     """The citizen's answer, as the callback that it must have been; when, is known at best to the closing."""
     prepared.callbacks.append(
         {

@@ -12,14 +12,14 @@ from app.models import ImportRun, Reject
 
 
 @dataclass(frozen=True, slots=True)
-class Taken:
+class ImportRunSummary:
     """A file taken in, with how many of its rows still wait for somebody."""
 
     run: ImportRun
     open_rejects: int
 
 
-def recent(session: Session, limit: int) -> list[Taken]:
+def recent(session: Session, limit: int) -> list[ImportRunSummary]:
     """The last runs, the newest first."""
     return _with_rejects(
         session, session.execute(select(ImportRun).order_by(col(ImportRun.id).desc()).limit(limit)).scalars()
@@ -32,13 +32,13 @@ def by_ids(session: Session, ids: Sequence[int]) -> dict[int, ImportRun]:
     return {run.id: run for run in rows if run.id is not None}
 
 
-def one(session: Session, run_id: int) -> Taken | None:
+def one(session: Session, run_id: int) -> ImportRunSummary | None:
     """One run."""
     found = _with_rejects(session, session.execute(select(ImportRun).where(col(ImportRun.id) == run_id)).scalars())
     return found[0] if found else None
 
 
-def _with_rejects(session: Session, rows: Iterable[ImportRun]) -> list[Taken]:
+def _with_rejects(session: Session, rows: Iterable[ImportRun]) -> list[ImportRunSummary]:
     runs = list(rows)
     query = (
         select(col(Reject.run_id), func.count())
@@ -46,4 +46,4 @@ def _with_rejects(session: Session, rows: Iterable[ImportRun]) -> list[Taken]:
         .group_by(col(Reject.run_id))
     )
     waiting = {row[0]: row[1] for row in session.execute(query)}
-    return [Taken(run, waiting.get(run.id, 0)) for run in runs]
+    return [ImportRunSummary(run, waiting.get(run.id, 0)) for run in runs]

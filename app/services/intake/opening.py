@@ -35,7 +35,7 @@ _MOST = 50_000
 
 
 @dataclass(frozen=True, slots=True)
-class Opened:
+class OpenedDeadline:
     """One deadline as it is opened. ``entry`` is how the event says it."""
 
     target: str
@@ -46,15 +46,15 @@ class Opened:
 
 
 @dataclass(frozen=True, slots=True)
-class Opening:
+class OpenedDeadlines:
     """The deadlines of one ticket, and when the ladder first looks at it. Shared between tickets: not to be changed."""
 
-    deadlines: tuple[Opened, ...]
+    deadlines: tuple[OpenedDeadline, ...]
     first_check: datetime | None
 
 
 @dataclass
-class Plan:
+class DeadlinePlan:
     """What a group of like tickets is judged by, with what was worked out for it."""
 
     policy_id: int
@@ -62,12 +62,12 @@ class Plan:
     calendar_id: int
     calendar: WorkCalendar
     targets: tuple[tuple[str, Limit, dict[str, Any]], ...]
-    cells: dict[tuple[int, int], Opening | None] = field(default_factory=dict)
+    cells: dict[tuple[int, int], OpenedDeadlines | None] = field(default_factory=dict)
     by_cell: bool = True
     """Whether a cell can hold at all: a limit in hours moves with its start."""
 
 
-class Openings:
+class DeadlinePlanner:
     """The answers for one picture of the reference data. Threads may share it: an entry lost is worked out again."""
 
     def __init__(self, ref: Reference) -> None:
@@ -76,8 +76,8 @@ class Openings:
         self._ids = {(policy.code, policy.version): key for key, policy in ref.policies}
         bounds = {bound for policy in self._policies for bound in (policy.valid_from, policy.valid_to) if bound}
         self._bounds = sorted(bounds)
-        self._chosen: dict[tuple[Any, ...], Plan] = {}
-        self._plans: dict[tuple[int, int, bool], Plan] = {}
+        self._chosen: dict[tuple[Any, ...], DeadlinePlan] = {}
+        self._plans: dict[tuple[int, int, bool], DeadlinePlan] = {}
 
     def plan(
         self,
@@ -88,7 +88,7 @@ class Openings:
         severity: str | None,
         unit: Node | None,
         at: datetime,
-    ) -> Plan:
+    ) -> DeadlinePlan:
         """What a ticket with these is judged by. ``at``: its receipt, at which the policy must be in force."""
         span = bisect_right(self._bounds, at) if self._bounds else 0
         key = (
@@ -111,7 +111,7 @@ class Openings:
             self._chosen[key] = found
         return found
 
-    def _plan(self, policy: Policy, unit: Node | None) -> Plan:
+    def _plan(self, policy: Policy, unit: Node | None) -> DeadlinePlan:
         policy_id = self._ids[(policy.code, policy.version)]
         calendar_id, calendar = self._ref.calendar_under(policy, unit.id if unit else None)
         key = (policy_id, calendar_id, unit is not None)
@@ -122,10 +122,10 @@ class Openings:
                 if target in policy.limits
             )
             by_cell = all(limit.in_days and limit.ends != "same_time" for _, limit, _ in targets)
-            self._plans[key] = Plan(policy_id, policy, calendar_id, calendar, targets, by_cell=by_cell)
+            self._plans[key] = DeadlinePlan(policy_id, policy, calendar_id, calendar, targets, by_cell=by_cell)
         return self._plans[key]
 
-    def of(self, plan: Plan, start: datetime) -> Opening:
+    def of(self, plan: DeadlinePlan, start: datetime) -> OpenedDeadlines:
         """The deadlines that begin at ``start``."""
         if not plan.by_cell:
             return self.work_out(plan, start)
@@ -140,7 +140,7 @@ class Openings:
                 return held
         return self.work_out(plan, start)
 
-    def _cell(self, plan: Plan, size: int, cell: int) -> Opening | None:
+    def _cell(self, plan: DeadlinePlan, size: int, cell: int) -> OpenedDeadlines | None:
         early = self.work_out(plan, from_micros(cell * size))
         late = self.work_out(plan, from_micros((cell + 1) * size - 1))
         held = early if early == late else None
@@ -149,9 +149,9 @@ class Openings:
         plan.cells[size, cell] = held
         return held
 
-    def work_out(self, plan: Plan, start: datetime, binding: datetime | None = None) -> Opening:
+    def work_out(self, plan: DeadlinePlan, start: datetime, binding: datetime | None = None) -> OpenedDeadlines:
         """The same, without looking for a like one. ``binding``: the source's own limit, in place of the policy's."""
-        opened: list[Opened] = []
+        opened: list[OpenedDeadline] = []
         facts: list[DeadlineFacts] = []
         for target, limit, spec in plan.targets:
             by = {}  # what the log needs to compute it again; the source's own limit is not computed
@@ -162,9 +162,9 @@ class Openings:
                 due_at, provisional = answer.due_at, answer.provisional
                 by = {"policy": plan.policy_id, "calendar": plan.calendar_id}
             entry = {"to": stamp(due_at), **({"provisional": True} if provisional else {}), **by}
-            opened.append(Opened(target, due_at, provisional, spec, entry))
+            opened.append(OpenedDeadline(target, due_at, provisional, spec, entry))
             facts.append(DeadlineFacts(target, 1, 1, start, due_at, False, frozenset()))
-        return Opening(tuple(opened), first_check(self._ref, plan.calendar, facts))
+        return OpenedDeadlines(tuple(opened), first_check(self._ref, plan.calendar, facts))
 
     def first_check(self, unit_id: int | None, deadlines: Iterable[Mapping[str, Any]]) -> datetime | None:
         """The first look at a ticket of which these rows of ``deadline`` are still open."""
@@ -176,13 +176,13 @@ class Openings:
         return first_check(self._ref, calendar, facts)
 
 
-_held: tuple[Reference, Openings] | None = None
+_held: tuple[Reference, DeadlinePlanner] | None = None
 
 
-def openings(ref: Reference) -> Openings:
+def openings(ref: Reference) -> DeadlinePlanner:
     """The answers for ``ref``, kept until another picture is asked about."""
     global _held  # noqa: PLW0603 - one slot for the process, replaced whole
     held = _held
     if held is None or held[0] is not ref:
-        held = _held = (ref, Openings(ref))
+        held = _held = (ref, DeadlinePlanner(ref))
     return held[1]

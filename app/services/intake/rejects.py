@@ -29,7 +29,7 @@ REASON_LENGTH = 64
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
+class RefusedRow:
     """One row that was refused: its number in its file or batch (from 1), why, the whole of it as text, and the id that
     a feed's record has at its source, where that can be read."""
 
@@ -40,7 +40,7 @@ class Refused:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class RejectOrigin:
     """Where rows came in. ``door``: batch, import or feed. ``rerun_of``: earlier imports of the same file, whose
     rejects these are."""
 
@@ -52,7 +52,7 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
-class Filter:
+class RejectFilter:
     """What a list of rejects is narrowed to."""
 
     state: str | None = "open"
@@ -82,7 +82,7 @@ def errors_view(errors: Sequence[Mapping[str, Any]], lang: str) -> list[dict[str
     return [{"pointer": e["pointer"], "detail": e["en" if lang == "en" else "zh"]} for e in errors]
 
 
-def keep(session: Session, refused: Sequence[Refused], place: Place, now: datetime) -> None:
+def keep(session: Session, refused: Sequence[RefusedRow], place: RejectOrigin, now: datetime) -> None:
     """Keep rows that were refused, in the transaction that settles their neighbours.
 
     A row that is kept already, since the file, batch or feed came before, is not kept twice: it moves to this run.
@@ -104,7 +104,7 @@ def keep(session: Session, refused: Sequence[Refused], place: Place, now: dateti
     bulk.insert_rejects(session, fresh)
 
 
-def _row(one: Refused, digest: str, place: Place, now: datetime) -> dict[str, Any]:
+def _row(one: RefusedRow, digest: str, place: RejectOrigin, now: datetime) -> dict[str, Any]:
     return {
         "source_id": place.source_id,
         "door": place.door,
@@ -124,7 +124,7 @@ def _row(one: Refused, digest: str, place: Place, now: datetime) -> dict[str, An
     }
 
 
-def _known(session: Session, place: Place, digests: Sequence[str]) -> dict[tuple[str, int | None], Reject]:
+def _known(session: Session, place: RejectOrigin, digests: Sequence[str]) -> dict[tuple[str, int | None], Reject]:
     """The rejects that these rows are already. Of a batch or feed those still open; of a file those of its earlier
     runs, settled or not, since row 17 of the same file is the same row."""
     if place.door == "import" and not place.rerun_of:
@@ -148,7 +148,7 @@ def _known(session: Session, place: Place, digests: Sequence[str]) -> dict[tuple
 # -- reading -----------------------------------------------------------------------------------------------------------
 
 
-def _conditions(who: Principal, chosen: Filter) -> list[Any]:
+def _conditions(who: Principal, chosen: RejectFilter) -> list[Any]:
     found: list[Any] = []
     if who.role == "integrator":
         found.append(col(Reject.source_id) == who.source_id)
@@ -164,7 +164,9 @@ def _conditions(who: Principal, chosen: Filter) -> list[Any]:
     return found
 
 
-def list_rejects(session: Session, who: Principal, chosen: Filter, *, before: int | None, limit: int) -> list[Reject]:
+def list_rejects(
+    session: Session, who: Principal, chosen: RejectFilter, *, before: int | None, limit: int
+) -> list[Reject]:
     """Rejects, the newest first, below the id ``before``; an integrator sees those of its own source."""
     query = select(Reject).where(*_conditions(who, chosen))
     if before is not None:
@@ -172,13 +174,13 @@ def list_rejects(session: Session, who: Principal, chosen: Filter, *, before: in
     return list(session.execute(query.order_by(col(Reject.id).desc()).limit(limit)).scalars())
 
 
-def oldest_ids(session: Session, who: Principal, chosen: Filter, *, after: int, limit: int) -> list[int]:
+def oldest_ids(session: Session, who: Principal, chosen: RejectFilter, *, after: int, limit: int) -> list[int]:
     """Ids of rejects, the oldest first, beyond the id ``after``: for trying many again, a page at a time."""
     query = select(col(Reject.id)).where(*_conditions(who, chosen), col(Reject.id) > after)
     return [key for (key,) in session.execute(query.order_by(col(Reject.id)).limit(limit)) if key is not None]
 
 
-def groups(session: Session, who: Principal, chosen: Filter, lang: str) -> list[dict[str, Any]]:
+def groups(session: Session, who: Principal, chosen: RejectFilter, lang: str) -> list[dict[str, Any]]:
     """How many rejects there are of each reason, the commonest first, each with one of them for an example."""
     count, newest = func.count().label("count"), func.max(col(Reject.id)).label("newest")
     query = (
@@ -248,7 +250,7 @@ def settle(
     session.flush()
 
 
-def raws_by_profile(session: Session, who: Principal, chosen: Filter, *, limit: int) -> dict[str, list[str]]:
+def raws_by_profile(session: Session, who: Principal, chosen: RejectFilter, *, limit: int) -> dict[str, list[str]]:
     """Raw rows of files, by the profile that they were read by; the newest first."""
     found: dict[str, list[str]] = {}
     for reject in list_rejects(session, who, replace(chosen, door="import"), before=None, limit=limit):
@@ -257,10 +259,14 @@ def raws_by_profile(session: Session, who: Principal, chosen: Filter, *, limit: 
     return found
 
 
-def discard(session: Session, who: Principal, chosen: Filter, now: datetime, *, most: int) -> int:
+def discard(session: Session, who: Principal, chosen: RejectFilter, now: datetime, *, most: int) -> int:
     """Mark up to ``most`` open rejects of a filter as deleted; how many were."""
     ids = oldest_ids(
-        session, who, Filter("open", chosen.door, chosen.source_id, chosen.reason, chosen.run_id), after=0, limit=most
+        session,
+        who,
+        RejectFilter("open", chosen.door, chosen.source_id, chosen.reason, chosen.run_id),
+        after=0,
+        limit=most,
     )
     for start in range(0, len(ids), LOOKUP):
         session.execute(
@@ -271,7 +277,7 @@ def discard(session: Session, who: Principal, chosen: Filter, now: datetime, *, 
     return len(ids)
 
 
-def next_open(session: Session, who: Principal, chosen: Filter, *, before: int) -> int | None:
+def next_open(session: Session, who: Principal, chosen: RejectFilter, *, before: int) -> int | None:
     """The id of the next open reject of a filter below ``before``, the newest first; none at the end."""
     found = list_rejects(session, who, chosen, before=before, limit=1)
     return found[0].id if found else None

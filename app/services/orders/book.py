@@ -23,7 +23,7 @@ from app.security.principal import Principal
 from app.services.alerts import book as alerts
 from app.services.core import events as log
 from app.services.core.reference import Reference
-from app.services.deadlines.book import Moved, in_force, of_ticket, policy_for, recompute
+from app.services.deadlines.book import DeadlineChange, in_force, of_ticket, policy_for, recompute
 from app.store import supervision as store
 from app.store.ids import take
 
@@ -68,7 +68,7 @@ def trigger(
         session,
         ref,
         ticket,
-        Cause(trigger, actor, at or now, demand, signatory),
+        OrderCause(trigger, actor, at or now, demand, signatory),
         live=find_live(session, ticket.id),
         rows=of_ticket(session, ticket.id),
         serial=lambda year: take(session, counter_of(year)),
@@ -77,7 +77,7 @@ def trigger(
 
 
 @dataclass(frozen=True, slots=True)
-class Cause:
+class OrderCause:
     """Why an order is issued or advanced: the trigger, by whom, when, and what a person had to say."""
 
     trigger: str
@@ -101,7 +101,7 @@ def apply(
     session: Session,
     ref: Reference,
     ticket: Ticket,
-    cause: Cause,
+    cause: OrderCause,
     *,
     live: SupervisionOrder | None,
     rows: list[Deadline],
@@ -139,13 +139,13 @@ def raise_stage(
     return True
 
 
-def _entry(cause: Cause, term: int) -> dict[str, Any]:
+def _entry(cause: OrderCause, term: int) -> dict[str, Any]:
     entry = {"trigger": cause.trigger, "at": log.stamp(cause.at), "actor": cause.actor, "term": term}
     return {**entry, "demand": cause.demand} if cause.demand else entry
 
 
 @dataclass(frozen=True, slots=True)
-class Fresh:
+class NewOrder:
     """A new order as plain values: the order's row, its limit's row, and what its event says."""
 
     order: dict[str, Any]
@@ -153,7 +153,9 @@ class Fresh:
     told: dict[str, Any]
 
 
-def fresh(ref: Reference, ticket: Ticket, cause: Cause, serial: Callable[[int], int], rounds: Iterable[int]) -> Fresh:
+def fresh(
+    ref: Reference, ticket: Ticket, cause: OrderCause, serial: Callable[[int], int], rounds: Iterable[int]
+) -> NewOrder:
     """A new order for ``ticket``, nothing written yet. ``rounds``: those that its earlier orders' limits have taken."""
     limit = _limit(ref, ticket, cause.at)
     deadline = {"ticket_id": ticket.id, "target": "supervise", "revision": 1,
@@ -172,11 +174,11 @@ def fresh(ref: Reference, ticket: Ticket, cause: Cause, serial: Callable[[int], 
         "signatory": cause.signatory,
     }
     told = _said(_number(year, order["serial"]), 1, limit["due_at"], trigger=cause.trigger, **_by(limit))
-    return Fresh(order, deadline, told)
+    return NewOrder(order, deadline, told)
 
 
 def _issue(
-    session: Session, ref: Reference, ticket: Ticket, rows: list[Deadline], cause: Cause,
+    session: Session, ref: Reference, ticket: Ticket, rows: list[Deadline], cause: OrderCause,
     serial: Callable[[int], int], now: datetime,
 ) -> SupervisionOrder:  # fmt: skip
     new = fresh(ref, ticket, cause, serial, [row.round for row in rows if row.target == "supervise"])
@@ -189,7 +191,7 @@ def _issue(
 
 
 def _advance(
-    session: Session, ref: Reference, ticket: Ticket, rows: list[Deadline], order: SupervisionOrder, cause: Cause,
+    session: Session, ref: Reference, ticket: Ticket, rows: list[Deadline], order: SupervisionOrder, cause: OrderCause,
     now: datetime,
 ) -> None:  # fmt: skip
     by: dict[str, int] = {}
@@ -249,7 +251,7 @@ def _open_limit(session: Session, ref: Reference, ticket: Ticket, rows: list[Dea
     return row
 
 
-def under_unit(session: Session, ref: Reference, ticket: Ticket, rows: list[Deadline]) -> list[Moved]:
+def under_unit(session: Session, ref: Reference, ticket: Ticket, rows: list[Deadline]) -> list[DeadlineChange]:
     """Bring a running limit under the calendar of the unit that the ticket went to: the same start, by its working days."""
     running = in_force(rows, "supervise")
     if running is None or running.met_at is not None:

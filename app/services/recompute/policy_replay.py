@@ -38,7 +38,7 @@ MOST_POLICIES: Final = 200
 
 
 @dataclass(frozen=True, slots=True)
-class Proposal:
+class RuleProposal:
     """What is proposed: policies by code (each in place of the one with its code, or a new one), and a calendar in place
     of the one with ``calendar_code``."""
 
@@ -53,7 +53,7 @@ class Proposal:
         calendar: Mapping[str, Any] | None,
         calendar_code: str,
         ref: Reference,
-    ) -> Proposal:
+    ) -> RuleProposal:
         """The proposal from its objects. Raises Invalid, with pointers under ``/policies/n`` and ``/calendar``."""
         if not policies and calendar is None:
             raise Invalid.at("/policies", "须给出政策或日历", "a policy or a calendar is needed")
@@ -110,7 +110,7 @@ def proposal_in(text: str) -> dict[str, Any]:
 
 
 @dataclass
-class Tally:
+class ReplayCount:
     """One unit's tickets, or all: how many, how many overdue before and after, and how many change which way."""
 
     tickets: int = 0
@@ -136,11 +136,11 @@ class Tally:
 
 
 @dataclass
-class Replayed:
+class ReplayResult:
     """The outcome. ``moved``: deadlines that would be another; ``provisional``: those that rest on an unpublished year."""
 
-    total: Tally = field(default_factory=Tally)
-    units: dict[int | None, Tally] = field(default_factory=dict)
+    total: ReplayCount = field(default_factory=ReplayCount)
+    units: dict[int | None, ReplayCount] = field(default_factory=dict)
     moved: int = 0
     provisional: int = 0
     by_source: int = 0
@@ -164,9 +164,9 @@ class Replayed:
 
 
 def replay(
-    session: Session, ref: Reference, proposal: Proposal, since: datetime, until: datetime, *,
+    session: Session, ref: Reference, proposal: RuleProposal, since: datetime, until: datetime, *,
     now: datetime, target: str = "complete", unit_id: int | None = None,
-) -> Replayed:  # fmt: skip
+) -> ReplayResult:  # fmt: skip
     """Judge the tickets received from ``since`` until before ``until`` under ``proposal``; ``unit_id``: of its subtree.
 
     Overdue is a deadline met after its time, or still running past it at ``now`` (suspended: past it when the clock
@@ -187,7 +187,7 @@ def replay(
         moment = row.met_at or (row.suspended_at if target in UNIT_CLOCK else None) or now
         before, after = moment > row.due_at, moment > due_after[n]
         found.total.add(before, after)
-        found.units.setdefault(row.unit_id, Tally()).add(before, after)
+        found.units.setdefault(row.unit_id, ReplayCount()).add(before, after)
         found.moved += due_after[n] != row.due_at
         if before != after and len(found.changed) < SHOWN:
             found.changed.append(row.id)
@@ -240,7 +240,7 @@ def _spans(session: Session, since: datetime, until: datetime) -> dict[int, list
 class _Judge:
     """The limit and the calendar of a ticket under the proposal; worked out once for all that are alike."""
 
-    def __init__(self, ref: Reference, proposal: Proposal, target: str) -> None:
+    def __init__(self, ref: Reference, proposal: RuleProposal, target: str) -> None:
         self.ref, self.proposal, self.target = ref, proposal, target
         self.replaced = {policy.code for policy in proposal.policies}
         kept = [policy for _, policy in ref.policies if policy.code not in self.replaced]
@@ -301,9 +301,9 @@ class _Judge:
 
 def _new_dues(
     rows: Sequence[Any], judge: _Judge, spans: Mapping[int, list[tuple[datetime, datetime]]]
-) -> tuple[list[datetime], Replayed]:
+) -> tuple[list[datetime], ReplayResult]:
     """The deadlines under the proposal: by the array for the plain ones, one by one where time was suspended or added."""
-    found = Replayed()
+    found = ReplayResult()
     dues: list[datetime] = [row.due_at for row in rows]
     groups: dict[tuple[int, Limit], tuple[WorkCalendar, list[int]]] = {}
     for n, row in enumerate(rows):

@@ -1,10 +1,9 @@
 """Open deadlines brought to where they belong after the calendar, the policies or the units changed.
 
-Set-based, a batch of tickets in one transaction each, and resumable: which deadlines are still to be looked at is read off
-the rows themselves (they pin the version they were computed by), so that whoever comes after a process that was killed
-goes on where it stopped, and a second run finds nothing. Every move is an event of its ticket (``deadline_moved``, with
-the old and the new time, and why), raises the revision, and lets the ladder look again. An alert whose moment is past
-under the new time too stays, and is not raised twice; one whose breach is no longer is resolved.
+Set-based, a batch of tickets in one transaction each, and resumable: rows pin the version they were computed by, so the
+rows themselves say what is still to be done, and a second run finds nothing. Every move is an event of its ticket
+(``deadline_moved``), raises the revision, and lets the ladder look again. An alert whose moment is past under the new
+time too stays, and is not raised twice; one whose breach is no longer is resolved.
 """
 
 from __future__ import annotations
@@ -20,13 +19,13 @@ from sqlmodel import Session, col
 
 from app.db import Database
 from app.domain.supervision.ladder import decide, higher_card, rung_moment
-from app.domain.time.calendar_diff import Changes, changes_between
+from app.domain.time.calendar_diff import CalendarChanges, changes_between
 from app.domain.time.workcalendar import WorkCalendar
 from app.models import Alert, CalendarVersion, Deadline, SupervisionOrder, Suspension, Ticket, TicketEvent
 from app.services.alerts import book as alerts
 from app.services.core import events as log
 from app.services.core.reference import Reference, ReferenceCache
-from app.services.deadlines.book import UNIT_CLOCK, Moved, calendar_of, compute, in_force, moves_data
+from app.services.deadlines.book import UNIT_CLOCK, DeadlineChange, calendar_of, compute, in_force, moves_data
 from app.services.intake.opening import openings
 from app.store import reference, supervision, tickets
 
@@ -39,7 +38,7 @@ Wanted = Callable[[Reference, Ticket, Deadline, Spans], bool]
 
 
 @dataclass(frozen=True, slots=True)
-class Why:
+class RecomputeCause:
     """What moved the deadlines, as their events tell it: ``because`` calendar, policy, unit or suspension."""
 
     because: str
@@ -48,7 +47,7 @@ class Why:
 
 
 @dataclass(frozen=True, slots=True)
-class Shifted:
+class MovedDeadline:
     """A deadline that was moved, or (``old`` is ``new``) is provisional no longer, or is now; ``new`` none: ended."""
 
     ticket_id: int
@@ -60,23 +59,23 @@ class Shifted:
 
 
 @dataclass
-class Tally:
+class RecomputeResult:
     """What a run did: deadlines looked at, and those that changed."""
 
     looked_at: int = 0
-    changed: list[Shifted] = field(default_factory=list)
+    changed: list[MovedDeadline] = field(default_factory=list)
 
     @property
-    def moved(self) -> list[Shifted]:
+    def moved(self) -> list[MovedDeadline]:
         """Those with another time than before."""
         return [one for one in self.changed if one.old != one.new]
 
     @property
-    def confirmed(self) -> list[Shifted]:
+    def confirmed(self) -> list[MovedDeadline]:
         """Those that keep their time, and are provisional no longer (or are now)."""
         return [one for one in self.changed if one.old == one.new]
 
-    def add(self, other: Tally) -> None:
+    def add(self, other: RecomputeResult) -> None:
         """Count ``other`` in."""
         self.looked_at += other.looked_at
         self.changed += other.changed
@@ -87,7 +86,7 @@ class Tally:
 
 def after_calendar(
     database: Database, references: ReferenceCache, code: str, actor: str, now: datetime, *, batch: int = BATCH
-) -> Tally:
+) -> RecomputeResult:
     """Recompute the open deadlines that were computed by an older version of ``code``, and that what has changed since
     touches; they then pin the version in force. The others keep theirs, by which they are right as they stand."""
     with database.read() as session:
@@ -100,8 +99,10 @@ def after_calendar(
             if row.id is not None and row.id != current_id
         }
         note = next((row.note for row in rows if row.id == current_id), "")
-    why = Why("calendar", actor, {"calendar": code, "calendar_version": current.version, "note": note or None})
-    total = Tally()
+    why = RecomputeCause(
+        "calendar", actor, {"calendar": code, "calendar_version": current.version, "note": note or None}
+    )
+    total = RecomputeResult()
     for version_id, changes in older.items():
         if not changes.none:
             touched = _touched_by(version_id, changes, current)
@@ -109,7 +110,7 @@ def after_calendar(
     return total
 
 
-def _touched_by(version_id: int, changes: Changes, current: WorkCalendar) -> Wanted:
+def _touched_by(version_id: int, changes: CalendarChanges, current: WorkCalendar) -> Wanted:
     def wanted(ref: Reference, ticket: Ticket, row: Deadline, spans: Spans) -> bool:
         returned = (b for _, b in spans if b is not None and row.target in UNIT_CLOCK)
         return row.calendar_id == version_id and changes.touch(current, row.started_at, [row.due_at, *returned])
@@ -119,7 +120,7 @@ def _touched_by(version_id: int, changes: Changes, current: WorkCalendar) -> Wan
 
 def after_unit(
     database: Database, references: ReferenceCache, unit_path: str, actor: str, now: datetime, *, batch: int = BATCH
-) -> Tally:
+) -> RecomputeResult:
     """Recompute the open deadlines of the units under ``unit_path`` that are now under another calendar."""
     with database.read() as session:
         codes = {row.id: row.code for row in reference.every_version(session, CalendarVersion)}
@@ -131,12 +132,12 @@ def after_unit(
         query = _open_rows().where(supervision.path_subtree(col(Ticket.unit_id), unit_path), col(Ticket.id) > after)
         return _ids(session, query, limit)
 
-    return _walk(database, references, candidates, moved_over, Why("unit", actor), now, batch)
+    return _walk(database, references, candidates, moved_over, RecomputeCause("unit", actor), now, batch)
 
 
 def after_policy(
     database: Database, references: ReferenceCache, code: str, actor: str, now: datetime, *, batch: int = BATCH
-) -> Tally:
+) -> RecomputeResult:
     """Bring the tickets that are open, and that the policy ``code`` concerns, under the versions in force now: those that
     pin another version of it, and those that it now matches best."""
 
@@ -146,7 +147,7 @@ def after_policy(
     with database.read() as session:
         current = [p for _, p in references.get(session).policies if p.code == code]
     version = max((p.version for p in current), default=None)
-    why = Why("policy", actor, {"policy_code": code, "policy_version": version})
+    why = RecomputeCause("policy", actor, {"policy_code": code, "policy_version": version})
     return _walk(database, references, candidates, _always, why, now, batch, policy=code)
 
 
@@ -154,7 +155,7 @@ def _always(ref: Reference, ticket: Ticket, row: Deadline, spans: Spans) -> bool
     return True
 
 
-def catch_up(database: Database, references: ReferenceCache, actor: str, now: datetime) -> Tally:
+def catch_up(database: Database, references: ReferenceCache, actor: str, now: datetime) -> RecomputeResult:
     """Finish what an interrupted run left of all calendars, and what was taken in with an older version while it ran;
     nothing where every open deadline stands by the version in force, or by one that says the same of its time."""
     query = select(col(Deadline.calendar_id)).where(
@@ -165,7 +166,7 @@ def catch_up(database: Database, references: ReferenceCache, actor: str, now: da
         held = set(session.execute(query.distinct()).scalars())
         pinned = {row.code for row in reference.every_version(session, CalendarVersion) if row.id in held}
         stale = [code for code in ref.calendars if code in pinned and held - {ref.calendars[code][0]}]
-    total = Tally()
+    total = RecomputeResult()
     for code in stale:
         total.add(after_calendar(database, references, code, actor, now))
     return total
@@ -207,10 +208,10 @@ def _pinning(version_id: int, window: tuple[datetime, datetime] | None) -> Candi
 
 
 def _walk(
-    database: Database, references: ReferenceCache, candidates: Candidates, wanted: Wanted, why: Why, now: datetime,
+    database: Database, references: ReferenceCache, candidates: Candidates, wanted: Wanted, why: RecomputeCause, now: datetime,
     batch: int, *, policy: str | None = None,
-) -> Tally:  # fmt: skip
-    total = Tally()
+) -> RecomputeResult:  # fmt: skip
+    total = RecomputeResult()
     after = 0
     while True:
         with database.read() as session:
@@ -228,13 +229,13 @@ class _Batch:
 
     session: Session
     ref: Reference
-    why: Why
+    why: RecomputeCause
     now: datetime
     policy: str | None
-    tally: Tally = field(default_factory=Tally)
+    tally: RecomputeResult = field(default_factory=RecomputeResult)
     events: list[dict[str, Any]] = field(default_factory=list)
 
-    def run(self, ids: list[int], wanted: Wanted) -> Tally:
+    def run(self, ids: list[int], wanted: Wanted) -> RecomputeResult:
         session = self.session
         query = select(Ticket).where(col(Ticket.id).in_(ids)).order_by(col(Ticket.id))
         locked = list(session.execute(query.with_for_update().execution_options(populate_existing=True)).scalars())
@@ -259,8 +260,8 @@ class _Batch:
 
     def _ticket(
         self, ticket: Ticket, rows: list[Deadline], spans: Spans, wanted: Wanted, order: SupervisionOrder | None
-    ) -> list[Moved]:
-        moves: list[Moved] = []
+    ) -> list[DeadlineChange]:
+        moves: list[DeadlineChange] = []
         judged = self._judge(ticket) if self.policy is not None else None
         if self.policy is not None and judged is None:
             return []
@@ -274,7 +275,9 @@ class _Batch:
                 continue
             moves.append(move)
             assert move.old is not None
-            self.tally.changed.append(Shifted(ticket.id, ticket.number, target, move.old, move.new, move.provisional))
+            self.tally.changed.append(
+                MovedDeadline(ticket.id, ticket.number, target, move.old, move.new, move.provisional)
+            )
             if target == "complete":
                 ticket.due_at, ticket.provisional = move.new, move.provisional
             if target == "supervise" and order is not None and move.new is not None:
@@ -302,7 +305,7 @@ class _Batch:
 
     def _row(
         self, ticket: Ticket, row: Deadline, spans: Spans, judged: tuple[int, Mapping[str, Any]] | None
-    ) -> Moved | None:
+    ) -> DeadlineChange | None:
         old, provisional = row.due_at, row.provisional
         self.session.add(row)
         if judged is not None:
@@ -311,7 +314,7 @@ class _Batch:
             limit = limits.get(row.target)
             if limit is None and row.target != "supervise":
                 row.cancelled_at = self.now
-                return Moved(row.target, old, None)
+                return DeadlineChange(row.target, old, None)
             if limit is not None:
                 row.limit = limit.to_spec()
         answer = compute(self.ref, row, ticket.unit_id, spans)
@@ -323,9 +326,9 @@ class _Batch:
             row.revision += 1
         elif answer.provisional == provisional and judged is None:
             return None
-        return Moved.to_where(row, old)
+        return DeadlineChange.to_where(row, old)
 
-    def _tell(self, ticket: Ticket, moves: list[Moved]) -> None:
+    def _tell(self, ticket: Ticket, moves: list[DeadlineChange]) -> None:
         data = {"because": self.why.because, **self.why.told, "deadlines": moves_data(moves)}
         moved = any(m.old != m.new for m in moves)
         event = "deadline_moved" if moved else "deadline_confirmed"

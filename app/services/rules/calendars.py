@@ -21,7 +21,7 @@ from app.security.permissions import require
 from app.security.principal import Principal
 from app.services.core.reference import DEFAULT_CALENDAR, Reference, read_reference, touch
 from app.services.core.views import moment
-from app.services.recompute.run import Tally
+from app.services.recompute.run import RecomputeResult
 from app.services.rules import reach as reaches
 from app.store import reference as store
 
@@ -33,7 +33,7 @@ MOST_TOLD: Final = 10_000
 
 
 @dataclass(frozen=True, slots=True)
-class Unpublished:
+class UnpublishedYear:
     """A calendar whose ``year`` is not published, though it is near (or has begun)."""
 
     code: str
@@ -42,14 +42,14 @@ class Unpublished:
 
 
 @dataclass(frozen=True, slots=True)
-class Saved:
+class SavedCalendar:
     """The version in force after a save, and whether it is new."""
 
     row: CalendarVersion
     changed: bool
 
 
-def unpublished_warning(ref: Reference, now: datetime) -> list[Unpublished]:
+def unpublished_warning(ref: Reference, now: datetime) -> list[UnpublishedYear]:
     """The calendars in use whose days off of next year are not known, from 1 December on (on the calendar's own clock);
     and of this year, at any time."""
     used = {DEFAULT_CALENDAR, *(unit.calendar_code for unit in ref.units.values() if unit.active)}
@@ -58,7 +58,7 @@ def unpublished_warning(ref: Reference, now: datetime) -> list[Unpublished]:
     for code, (_, calendar) in sorted(ref.calendars.items()):
         year = _missing_year(calendar, now)
         if code in used and year is not None:
-            found.append(Unpublished(code, code, year))
+            found.append(UnpublishedYear(code, code, year))
     return found
 
 
@@ -126,7 +126,7 @@ def save(
     now: datetime,
     name: str | None = None,
     note: str = "",
-) -> Saved:
+) -> SavedCalendar:
     """Write the next version of ``code``: what ``change`` makes of the one in force (None: there is none yet).
 
     Nothing is written where that says the same. Edits wait for each other: ``change`` sees what the one before made.
@@ -150,7 +150,7 @@ def save(
         )
     same = held is not None and held.fingerprint == calendar.fingerprint
     if before is not None and same and name in (None, before.name):
-        return Saved(before, changed=False)
+        return SavedCalendar(before, changed=False)
     problems = reaches.of_calendar(session, read_reference(session), calendar, now)
     if problems:
         raise Invalid(problems)
@@ -165,7 +165,7 @@ def save(
     )
     session.add(row)
     session.flush()
-    return Saved(row, changed=True)
+    return SavedCalendar(row, changed=True)
 
 
 def existing(calendar: WorkCalendar | None, code: str) -> WorkCalendar:
@@ -217,7 +217,7 @@ def _day_of(key: object, year: int, pointer: str, problems: list[FieldProblem]) 
     return day
 
 
-def moves_view(tally: Tally, zone: tzinfo) -> dict[str, Any]:
+def moves_view(tally: RecomputeResult, zone: tzinfo) -> dict[str, Any]:
     """What an edit moved, as answered: each deadline with its old and new time."""
 
     def one(item: Any) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from typing import Any, Final
 import tomli_w
 from sqlmodel import Session
 
-from app.domain.tickets.policies import Choice, Policy, Subject, choose
+from app.domain.tickets.policies import Policy, PolicyChoice, Subject, choose
 from app.domain.words import KIND, PRIORITY, SEVERITY
 from app.errors import Conflict, FieldProblem, Invalid, NotFound
 from app.models import PolicyVersion
@@ -230,12 +230,12 @@ def subject_of(ref: Reference, asked: Mapping[str, Any], at: datetime) -> Subjec
     )
 
 
-def preview(ref: Reference, asked: Mapping[str, Any], at: datetime) -> Choice:
+def preview(ref: Reference, asked: Mapping[str, Any], at: datetime) -> PolicyChoice:
     """Which policy a ticket described by codes would be judged by, why, and what is in the way of the others."""
     return choose([policy for _, policy in ref.policies], subject_of(ref, asked, at))
 
 
-def choice_view(choice: Choice) -> dict[str, Any]:
+def choice_view(choice: PolicyChoice) -> dict[str, Any]:
     """A choice as answered."""
     return {
         "policy": choice.policy.to_spec(),
@@ -260,7 +260,7 @@ def choice_view(choice: Choice) -> dict[str, Any]:
 
 
 @dataclass
-class Imported:
+class PolicyImport:
     """What became of each policy of a file, by code."""
 
     created: list[str] = field(default_factory=list)
@@ -288,7 +288,7 @@ def export_toml(ref: Reference, now: datetime) -> str:
     return "".join(notes) + tomli_w.dumps({"policy": specs})
 
 
-def import_toml(session: Session, who: Principal, text: str, now: datetime) -> Imported:
+def import_toml(session: Session, who: Principal, text: str, now: datetime) -> PolicyImport:
     """Write the policies of a file: new ones, and new versions of those that say something else. All or none.
 
     Those that the file does not name stay. Raises Invalid with pointers such as ``/policy/2/limits/complete/amount``.
@@ -312,7 +312,7 @@ def import_toml(session: Session, who: Principal, text: str, now: datetime) -> I
     ]
     if problems:
         raise Invalid(problems)
-    done = Imported()
+    done = PolicyImport()
     for policy in wanted:
         rows = store.every_version(session, PolicyVersion, policy.code)
         live = [row for row in rows if row.retired_at is None]

@@ -77,7 +77,7 @@ class SweepResult:
 
 
 @dataclass(slots=True)
-class _Case:
+class _ClaimedTicket:
     """One claimed ticket with what was read for it and what the ladder said."""
 
     ticket: Ticket
@@ -199,12 +199,12 @@ def _resume(session: Session, ref: Reference, tickets: Sequence[Ticket], now: da
 
 def _decide_all(
     session: Session, ref: Reference, tickets: Sequence[Ticket], ids: list[int], now: datetime
-) -> tuple[list[_Case], int]:
+) -> tuple[list[_ClaimedTicket], int]:
     deadlines = store.open_deadlines(session, ids)
     raised = store.raised_rungs(session, ids)
     live = store.live_orders(session, [ticket.id for ticket in tickets if ticket.supervised])
     resumes = store.resumptions(session, tickets)
-    cases: list[_Case] = []
+    cases: list[_ClaimedTicket] = []
     postponed = 0
     for ticket in tickets:
         rows = deadlines.get(ticket.id, [])
@@ -217,7 +217,7 @@ def _decide_all(
             ticket.next_check_at = now + POSTPONE
             postponed += 1
             continue
-        cases.append(_Case(ticket, rows, order, facts, decision))
+        cases.append(_ClaimedTicket(ticket, rows, order, facts, decision))
     return cases, postponed
 
 
@@ -242,12 +242,12 @@ def _key(ticket: Ticket, item: Raise) -> tuple[int, store.Key, str]:
     return ticket.id, (item.target, item.round, item.revision), item.rung
 
 
-def _mine(case: _Case, written: Written) -> list[Raise]:
+def _mine(case: _ClaimedTicket, written: Written) -> list[Raise]:
     """What this sweep raised; an alert that was there already has been acted on by whoever wrote it."""
     return [item for item in case.decision.raise_ if _key(case.ticket, item) in written]
 
 
-def _above(due: Sequence[tuple[_Case, list[Raise]]], written: Written) -> dict[tuple[int, store.Key], int]:
+def _above(due: Sequence[tuple[_ClaimedTicket, list[Raise]]], written: Written) -> dict[tuple[int, store.Key], int]:
     """The alerts raised now on deadlines that have had one before, whose earlier alert they take the place of."""
     found: dict[tuple[int, store.Key], int] = {}
     for case, raised in due:
@@ -260,7 +260,7 @@ def _above(due: Sequence[tuple[_Case, list[Raise]]], written: Written) -> dict[t
 
 
 def _serials(
-    session: Session, ref: Reference, due: Sequence[tuple[_Case, list[Raise]]], now: datetime
+    session: Session, ref: Reference, due: Sequence[tuple[_ClaimedTicket, list[Raise]]], now: datetime
 ) -> dict[int, Iterator[int]]:
     """As many order numbers of each year as this batch will issue, taken at once; no more, so that none is lost."""
     wanted = Counter(
@@ -280,7 +280,7 @@ def _serials(
 
 
 def _carry_out(
-    session: Session, ref: Reference, case: _Case, raised: list[Raise], written: Written,
+    session: Session, ref: Reference, case: _ClaimedTicket, raised: list[Raise], written: Written,
     serials: dict[int, Iterator[int]], pages: _Pages, now: datetime,
 ) -> SweepResult:  # fmt: skip
     """Write what the ladder said about one ticket, and when to look at it again."""
@@ -292,7 +292,7 @@ def _carry_out(
         pages.tell(ticket, "alert_raised", now, _alert_data(item, alert_id))
         alerts.note(session, alert_id, "raised", now)
         if item.order:
-            cause = order_book.Cause("overdue", ACTOR, now)
+            cause = order_book.OrderCause("overdue", ACTOR, now)
             if case.order is None and not issued:
                 _issue(ref, case, cause, serials, pages, item.stage)
                 issued += 1
@@ -315,8 +315,8 @@ def _no_number(year: int) -> int:
 
 def _issue(
     ref: Reference,
-    case: _Case,
-    cause: order_book.Cause,
+    case: _ClaimedTicket,
+    cause: order_book.OrderCause,
     serials: dict[int, Iterator[int]],
     pages: _Pages,
     stage: str | None,
@@ -353,7 +353,7 @@ def _alert_data(item: Raise, alert_id: int) -> dict[str, Any]:
     }
 
 
-def _next_check(ref: Reference, case: _Case, now: datetime) -> datetime | None:
+def _next_check(ref: Reference, case: _ClaimedTicket, now: datetime) -> datetime | None:
     """When to look again after an order was issued or advanced, whose own limit is now watched too."""
     raised: dict[store.Key, set[str]] = {(f.target, f.round, f.revision): set(f.raised) for f in case.facts.deadlines}
     for item in case.decision.raise_:

@@ -19,7 +19,7 @@ from app.services.alerts import book as alerts
 from app.services.core.events import append
 from app.services.core.reference import Reference
 from app.services.deadlines import book as deadlines
-from app.services.deadlines.book import Moved, moves_data
+from app.services.deadlines.book import DeadlineChange, moves_data
 from app.store import tickets as store
 
 REASON_LENGTH = 2000
@@ -37,7 +37,7 @@ class Change:
     at: datetime
     now: datetime
     rows: list[Deadline]
-    moves: list[Moved] = field(default_factory=list)
+    moves: list[DeadlineChange] = field(default_factory=list)
 
     def text(self, name: str, *, required: bool = True, longest: int = REASON_LENGTH) -> str | None:
         """The text parameter ``name``, trimmed; raises Invalid where it is missing, empty or too long."""

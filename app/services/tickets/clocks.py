@@ -8,7 +8,7 @@ from typing import Any
 from sqlmodel import Session
 
 from app.domain.tickets.clocks import Clock, Clocks, clocks
-from app.domain.tickets.life import Life
+from app.domain.tickets.life import TicketLife
 from app.domain.time.workcalendar import WorkCalendar
 from app.models import TicketEvent
 from app.services.core.reference import Reference
@@ -18,7 +18,7 @@ from app.store import tickets as store
 
 def clocks_of(ref: Reference, events: list[TicketEvent], now: datetime) -> Clocks:
     """The clocks of the ticket whose whole log ``events`` is, each unit's by the calendar in force for it."""
-    life = Life()
+    life = TicketLife()
     for event in events:
         life.take(event.type, event.at, event.data)
 

@@ -23,8 +23,8 @@ from app.security.principal import Principal
 from app.services.core.events import stamp
 from app.services.core.reference import Node, Reference
 from app.services.deadlines import book as deadlines
-from app.services.deadlines.book import Moved
-from app.services.intake.create import Incoming
+from app.services.deadlines.book import DeadlineChange
+from app.services.intake.create import IncomingTicket
 from app.services.orders import book as order_book
 from app.services.tickets.change import Change, finish
 from app.services.tickets.change import begin as begin_step
@@ -51,7 +51,9 @@ def begin(
     return change
 
 
-def apply(change: Change, incoming: Incoming, fingerprint: str, differences: Mapping[str, tuple[Any, Any]]) -> Ticket:
+def apply(
+    change: Change, incoming: IncomingTicket, fingerprint: str, differences: Mapping[str, tuple[Any, Any]]
+) -> Ticket:
     """Bring the ticket to the content ``incoming``, and return it.
 
     ``differences``: of each field that changes (``reporter.phone`` and so on) the old and the new value, as JSON.
@@ -83,7 +85,7 @@ def apply(change: Change, incoming: Incoming, fingerprint: str, differences: Map
     return finish(change, "dispatched")
 
 
-def _resolve(change: Change, incoming: Incoming, differences: Mapping[str, Any]) -> Node | None:
+def _resolve(change: Change, incoming: IncomingTicket, differences: Mapping[str, Any]) -> Node | None:
     """Set category and grid where they change, and give the unit that the ticket is now to be dispatched to, if any."""
     problems: list[FieldProblem] = []
     found: dict[str, Node | None] = {}
@@ -121,7 +123,7 @@ def _resolve(change: Change, incoming: Incoming, differences: Mapping[str, Any])
     )
 
 
-def _set_fields(ticket: Ticket, incoming: Incoming, differences: Mapping[str, Any]) -> None:
+def _set_fields(ticket: Ticket, incoming: IncomingTicket, differences: Mapping[str, Any]) -> None:
     for name in _PLAIN:
         if name in differences:
             setattr(ticket, name, getattr(incoming, name))
@@ -175,7 +177,7 @@ def _judge_again(change: Change, received_before: datetime) -> dict[str, Any]:
             row.limit, row.basis, row.provisional = None, "source", False
             if row.due_at != ticket.source_due_at:
                 old, row.due_at = row.due_at, ticket.source_due_at
-                change.moves.append(Moved.to_where(row, old))
+                change.moves.append(DeadlineChange.to_where(row, old))
                 row.revision += 1
         elif limit is None:
             change.cancel(target)

@@ -17,13 +17,13 @@ from pathlib import Path
 from app.runtime import Runtime
 from app.services.intake import feeds
 from app.services.supervision.sweep import sweep
-from ingest.connectors.http import Pace, UpstreamError
-from ingest.connectors.spec import Changes
+from ingest.connectors.http import RequestPace, UpstreamError
+from ingest.connectors.spec import SpecOverrides
 from ingest.devtools.sample.upstream import REPORTED, Order, orders, street_rows
 from ingest.feeds.pull import pull
 from ingest.feeds.reconcile import compare
 from ingest.feeds.registry import keep, load
-from ingest.feeds.run import Work, begin
+from ingest.feeds.run import PullSession, begin
 
 HOTLINE, STREET = "city12345", "street"
 _BY = "system:demo"
@@ -39,13 +39,13 @@ def tell_feeds(runtime: Runtime, now: datetime, seed: int) -> None:
     sweep(runtime.database, runtime.reference, now, batch=runtime.settings.sweep_batch)
 
 
-def _pace(at: datetime) -> Pace:
-    return Pace(lambda: at, sleep=lambda _: None)
+def _pace(at: datetime) -> RequestPace:
+    return RequestPace(lambda: at, sleep=lambda _: None)
 
 
 def _hotline(runtime: Runtime, now: datetime, seed: int) -> None:
     """The city's hotline hands orders down every eight hours; once it does not answer, once its list has more than it gave."""
-    spec = load(runtime, "hotline12345", Changes(name=HOTLINE, source=HOTLINE))
+    spec = load(runtime, "hotline12345", SpecOverrides(name=HOTLINE, source=HOTLINE))
     names = {"zh": "市 12345 转办", "en": "City hotline, handed down"}
     spec = spec.model_copy(update={
         "title": spec.title.model_copy(update=names), "source": spec.source.model_copy(update=names),
@@ -74,7 +74,7 @@ def _hotline(runtime: Runtime, now: datetime, seed: int) -> None:
         feeds.switch(session, HOTLINE, active=False, now=now)
 
 
-def _compared(work: Work, day: date, listed: dict[str, Order], at: datetime) -> None:
+def _compared(work: PullSession, day: date, listed: dict[str, Order], at: datetime) -> None:
     compare(work, day, listed, lambda number: listed[number].record(at))
 
 
@@ -84,7 +84,7 @@ def _silent() -> None:
     )
 
 
-def _page(work: Work, told: list[Order], since: datetime, until: datetime) -> Callable[[], None]:
+def _page(work: PullSession, told: list[Order], since: datetime, until: datetime) -> Callable[[], None]:
     """What the upstream gives for the span: orders that are new or have moved on since, but for those it forgets."""
     records = [each.record(until) for each in told if not each.forgotten and each.moved(since, until)]
     return lambda: work.take(records, {"since": until.isoformat()})
@@ -94,7 +94,7 @@ def _street(runtime: Runtime, now: datetime, seed: int) -> None:
     """A street office puts its week's list into a watched folder; some of its rows cannot be taken."""
     folder = (runtime.settings.data_dir / "drop").resolve()
     folder.mkdir(parents=True, exist_ok=True)
-    spec = load(runtime, "folder", Changes(name=STREET, source=STREET, folder=str(folder)))
+    spec = load(runtime, "folder", SpecOverrides(name=STREET, source=STREET, folder=str(folder)))
     names = {"zh": "街道报送", "en": "Lists of street offices"}
     spec = spec.model_copy(update={
         "title": spec.title.model_copy(update=names), "source": spec.source.model_copy(update=names),

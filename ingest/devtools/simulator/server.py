@@ -1,6 +1,6 @@
 """Upstreams to try feeds on: a 12345 hotline, a 速来办 platform and an Open311 server, over HTTP, with faults on request.
 
-``make_app`` serves the records of a ``World``; ``serving`` does so on this machine's loopback.
+``make_app`` serves the records of a ``SimulatedUpstream``; ``serving`` does so on this machine's loopback.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ from starlette.routing import Route
 
 from ingest.connectors.http import hmac_of
 from ingest.devtools.simulator.forms import BEIJING, hotline_form, open311_form, platform_form
-from ingest.devtools.simulator.world import MATTERS, Item, World, spoilt
+from ingest.devtools.simulator.world import MATTERS, Item, SimulatedUpstream, spoilt
 
 SECRET = "simulated"  # noqa: S105 - what the simulator shares with whoever pulls it, and guards nothing
 _DAY = timedelta(days=1)
 
 
-class _Server:
+class _UpstreamServer:
     """The three shapes over one world."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: SimulatedUpstream) -> None:
         self.world = world
 
     async def answer(self, request: Request, make: Callable[[Request], tuple[bytes, str]]) -> Response:
@@ -189,9 +189,9 @@ def _check_token(request: Request) -> None:
         raise PermissionError
 
 
-def make_app(world: World) -> Starlette:
+def make_app(world: SimulatedUpstream) -> Starlette:
     """The three upstreams over ``world``: ``/hotline``, ``/sulaiban`` and ``/open311/v2``."""
-    server = _Server(world)
+    server = _UpstreamServer(world)
     return Starlette(
         routes=[
             Route("/hotline/v1/orders", server.orders),
@@ -213,7 +213,7 @@ SECRET_VARIABLES = {"hotline12345": "DUBAN_FEED_HOTLINE12345_SECRET", "sulaiban"
 
 
 @contextmanager
-def serving(world: World, port: int = 0) -> Iterator[str]:
+def serving(world: SimulatedUpstream, port: int = 0) -> Iterator[str]:
     """The simulator on this machine's loopback, in a thread; its address."""
     config = uvicorn.Config(
         make_app(world), host="127.0.0.1", port=port, log_level="critical", date_header=False, lifespan="off"

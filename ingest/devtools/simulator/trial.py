@@ -21,13 +21,13 @@ from app.models import Reject, Source, Ticket
 from app.runtime import Runtime
 from app.services.intake import feeds
 from app.store import feeds as store
-from ingest.connectors.http import Pace
+from ingest.connectors.http import RequestPace
 from ingest.connectors.spec import FeedSpec, load_spec, spec_of
 from ingest.devtools.simulator.server import BASES, SECRET, serving
-from ingest.devtools.simulator.world import ROUGH, Faults, World
+from ingest.devtools.simulator.world import ROUGH, Faults, SimulatedUpstream
 from ingest.feeds import registry as feed_book
 from ingest.feeds.pull import pull
-from ingest.feeds.run import Pulled
+from ingest.feeds.run import PullResult
 
 PREFIX = "sim-"
 KINDS = tuple(BASES)
@@ -58,16 +58,16 @@ class Trial:
     """Upstreams under way: their worlds and addresses, by the name of the feed."""
 
     runtime: Runtime
-    worlds: Mapping[str, World]
+    worlds: Mapping[str, SimulatedUpstream]
     addresses: Mapping[str, str]
 
-    def round(self, records: int, pace: Pace) -> Iterator[tuple[str, Pulled | None]]:
+    def round(self, records: int, pace: RequestPace) -> Iterator[tuple[str, PullResult | None]]:
         """Let every world grow by ``records`` and some changes, and pull every feed once (None: a worker is at it)."""
         for name, world in self.worlds.items():
             world.advance(records)
             yield name, self._pull(name, pace)
 
-    def finish(self, pace: Pace) -> Iterator[tuple[str, Pulled | None]]:
+    def finish(self, pace: RequestPace) -> Iterator[tuple[str, PullResult | None]]:
         """The upstreams recover, and everything still to come is pulled; then their feeds are switched off."""
         for name, world in self.worlds.items():
             world.healthy = True
@@ -87,14 +87,14 @@ class Trial:
         """What became of everything."""
         return [account(self.runtime, name, world) for name, world in self.worlds.items()]
 
-    def _pull(self, name: str, pace: Pace) -> Pulled | None:
+    def _pull(self, name: str, pace: RequestPace) -> PullResult | None:
         try:
             return pull(self.runtime, name, actor="system:simulator", force=True, pace=pace)
         except Conflict:
             return None
 
 
-def account(runtime: Runtime, name: str, world: World) -> Account:
+def account(runtime: Runtime, name: str, world: SimulatedUpstream) -> Account:
     """Where each record that ``world`` ever offered to the feed ``name`` is now."""
     with runtime.database.read() as session:
         feed = feeds.need(session, name)
@@ -134,7 +134,7 @@ def upstreams(
             name = PREFIX + kind
             with runtime.database.read() as session:
                 first = _next_number(session, name)
-            world = World(seed + number, clock.now, faults, prefix=f"{kind[0].upper()}{first}-")
+            world = SimulatedUpstream(seed + number, clock.now, faults, prefix=f"{kind[0].upper()}{first}-")
             address = stack.enter_context(serving(world, port + number if port else 0))
             worlds[name], addresses[name] = world, address + BASES[kind]
             spec = _spec(kind, name, addresses[name], secret, every_seconds)

@@ -58,7 +58,7 @@ class Item:
 
 
 @dataclass
-class World:
+class SimulatedUpstream:
     """The upstream's records and what it has offered. ``now`` gives the true time."""
 
     seed: int

@@ -35,7 +35,7 @@ def office(database_url: str) -> Iterator[Office]:
 
 def edit_year(
     office: Office, days: dict[str, Any], now: datetime, year: int = 2026, code: str = "cn"
-) -> recompute.Tally:
+) -> recompute.RecomputeResult:
     """Lay days over a calendar and recompute what that touches."""
 
     def change(held: WorkCalendar | None) -> WorkCalendar:
@@ -48,7 +48,7 @@ def edit_year(
     return recompute.after_calendar(office.database, office.runtime.reference, code, "user:li", now)
 
 
-def told(office: Office, ticket: int, target: str = "complete") -> explained.Explained:
+def told(office: Office, ticket: int, target: str = "complete") -> explained.DeadlineReceipt:
     with office.runtime.reading() as (session, ref):
         return explained.explain(session, ref, office.get(ticket), target, now=NOON)
 

@@ -20,20 +20,20 @@ from app.runtime import Runtime
 from app.security.principal import Principal
 from app.services.intake import feeds
 from app.store import feeds as store
-from ingest.connectors.spec import Changes, FeedSpec, load_spec
+from ingest.connectors.spec import FeedSpec, SpecOverrides, load_spec
 from ingest.devtools.simulator.server import serving
-from ingest.devtools.simulator.world import ROUGH, Faults, World
+from ingest.devtools.simulator.world import ROUGH, Faults, SimulatedUpstream
 from ingest.feeds import registry as feed_book
 from ingest.feeds.pull import pull
 from ingest.feeds.reconcile import reconcile
-from ingest.feeds.run import Pulled, begin
+from ingest.feeds.run import PullResult, begin
 from ingest.rows import compare
 from tests.integration.upstream import Moving, accounted, add, counts, pulls, simulated, the_feed, ticket
 
 
 @pytest.mark.parametrize("name", ["hotline12345", "sulaiban", "open311"])
 def test_an_hour_of_a_misbehaving_upstream_leaves_nothing_out(feed_runtime: Runtime, moving: Moving, name: str) -> None:
-    world = World(7, moving.now, ROUGH)
+    world = SimulatedUpstream(7, moving.now, ROUGH)
     with serving(world) as address:
         add(feed_runtime, simulated(name, address))
         for _ in range(12):
@@ -54,7 +54,7 @@ def test_an_hour_of_a_misbehaving_upstream_leaves_nothing_out(feed_runtime: Runt
 def test_the_same_again_is_unchanged_and_an_older_version_is_not_taken_back(
     feed_runtime: Runtime, moving: Moving
 ) -> None:
-    world = World(1, moving.now, Faults(update=0))
+    world = SimulatedUpstream(1, moving.now, Faults(update=0))
     with serving(world) as address:
         add(feed_runtime, simulated("hotline12345", address))
         world.advance(30)
@@ -74,7 +74,7 @@ def test_the_same_again_is_unchanged_and_an_older_version_is_not_taken_back(
 
 
 def test_a_change_of_a_closed_ticket_is_a_reject_with_its_reason(feed_runtime: Runtime, moving: Moving) -> None:
-    world = World(1, moving.now, Faults(update=0))
+    world = SimulatedUpstream(1, moving.now, Faults(update=0))
     with serving(world) as address:
         add(feed_runtime, simulated("open311", address))
         world.advance(1)
@@ -92,7 +92,7 @@ def test_a_change_of_a_closed_ticket_is_a_reject_with_its_reason(feed_runtime: R
 
 
 def test_an_upstream_that_is_down_opens_the_breaker_and_the_cursor_stays(feed_runtime: Runtime, moving: Moving) -> None:
-    world = World(1, moving.now, Faults(update=0))
+    world = SimulatedUpstream(1, moving.now, Faults(update=0))
     with serving(world) as address:
         add(feed_runtime, simulated("sulaiban", address, attempts=2))
         world.advance(5)
@@ -118,7 +118,7 @@ def test_an_upstream_that_is_down_opens_the_breaker_and_the_cursor_stays(feed_ru
 def test_the_breaker_stays_open_longer_with_each_failure_and_never_beyond_a_day(
     feed_runtime: Runtime, moving: Moving
 ) -> None:
-    add(feed_runtime, load_spec("sulaiban", changes=Changes(base_url="http://127.0.0.1:9")))
+    add(feed_runtime, load_spec("sulaiban", changes=SpecOverrides(base_url="http://127.0.0.1:9")))
     waits = []
     for _ in range(12):
         pull(feed_runtime, "sulaiban", pace=moving.pace(), force=True)
@@ -128,7 +128,7 @@ def test_the_breaker_stays_open_longer_with_each_failure_and_never_beyond_a_day(
 
 
 def test_two_pulls_of_one_feed_do_not_run_at_once(feed_runtime: Runtime, moving: Moving) -> None:
-    add(feed_runtime, load_spec("sulaiban", changes=Changes(base_url="http://127.0.0.1:9")))
+    add(feed_runtime, load_spec("sulaiban", changes=SpecOverrides(base_url="http://127.0.0.1:9")))
     begin(feed_runtime, "sulaiban", moving.pace(), "pull", "test")
     with pytest.raises(Conflict, match="being pulled already"):
         pull(feed_runtime, "sulaiban", pace=moving.pace())
@@ -139,7 +139,7 @@ def test_an_upstream_whose_clock_is_off_by_more_than_the_overlap_loses_nothing(
     feed_runtime: Runtime, moving: Moving, skew: int
 ) -> None:
     """The overlap is of 30 minutes. The clock is right at first, off from the third pull on, and put right again."""
-    world = World(3, moving.now, Faults(update=0.3))
+    world = SimulatedUpstream(3, moving.now, Faults(update=0.3))
     with serving(world) as address:
         add(feed_runtime, simulated("hotline12345", address))
         for n in range(8):
@@ -156,7 +156,7 @@ def test_an_upstream_whose_clock_is_off_by_more_than_the_overlap_loses_nothing(
 
 
 def test_a_change_stamped_far_in_the_future_does_not_hide_the_later_ones(feed_runtime: Runtime, moving: Moving) -> None:
-    world = World(1, moving.now, Faults(update=0))
+    world = SimulatedUpstream(1, moving.now, Faults(update=0))
     with serving(world) as address:
         add(feed_runtime, simulated("sulaiban", address))
         world.advance(1)
@@ -173,7 +173,7 @@ def test_a_change_stamped_far_in_the_future_does_not_hide_the_later_ones(feed_ru
 def test_what_the_office_corrected_stands_until_the_source_says_something_new(
     feed_runtime: Runtime, moving: Moving
 ) -> None:
-    world = World(1, moving.now, Faults(update=0))
+    world = SimulatedUpstream(1, moving.now, Faults(update=0))
     office = Principal("user:li", "李派单", "dispatcher")
 
     def say(note: str, seconds: int) -> int:
@@ -206,7 +206,7 @@ def in_pages_of(size: int, address: str) -> FeedSpec:
 def test_pages_that_shift_while_they_are_read_leave_nothing_out(feed_runtime: Runtime, moving: Moving) -> None:
     """Numbered pages of a span of change times: a record changed between two requests leaves the span, and the next
     page begins one record later than it should."""
-    world = World(5, moving.now, Faults(update=0))
+    world = SimulatedUpstream(5, moving.now, Faults(update=0))
     with serving(world) as address:
         add(feed_runtime, in_pages_of(10, address))
         for _ in range(40):
@@ -215,7 +215,7 @@ def test_pages_that_shift_while_they_are_read_leave_nothing_out(feed_runtime: Ru
         moving.moment += timedelta(seconds=1)
         changed = iter(["S000001", "S000012", "S000023"])
 
-        def meanwhile(_: Pulled) -> None:
+        def meanwhile(_: PullResult) -> None:
             name = next(changed, None)
             if name is not None:
                 old = world.items[name]
@@ -237,13 +237,13 @@ def test_a_record_changed_under_a_clock_that_is_behind_hides_none_however_late_t
 ) -> None:
     """Changed, it goes from the first page to the last of the very same span, whose total stays; the first of the second
     page is now the last of the first, which has been read. The pull is cut off there, and goes on a day later."""
-    world = World(5, moving.now, Faults(update=0, skew_seconds=-60))
+    world = SimulatedUpstream(5, moving.now, Faults(update=0, skew_seconds=-60))
     with serving(world) as address:
         add(feed_runtime, in_pages_of(4, address))
         world.advance(12)
         moving.moment += timedelta(seconds=5)
 
-        def meanwhile(done: Pulled) -> None:
+        def meanwhile(done: PullResult) -> None:
             if done.tally.created == 4:
                 world._change("S000001")
 
@@ -263,7 +263,7 @@ def test_a_record_changed_under_a_clock_that_is_behind_hides_none_however_late_t
 
 
 def test_pages_made_longer_in_the_middle_of_a_span_leave_nothing_out(feed_runtime: Runtime, moving: Moving) -> None:
-    world = World(5, moving.now, Faults(update=0))
+    world = SimulatedUpstream(5, moving.now, Faults(update=0))
     with serving(world) as address:
         add(feed_runtime, in_pages_of(2, address))
         world.advance(20)
@@ -277,7 +277,7 @@ def test_pages_made_longer_in_the_middle_of_a_span_leave_nothing_out(feed_runtim
 
 
 def test_the_same_days_sent_again_change_nothing(feed_runtime: Runtime, moving: Moving) -> None:
-    world = World(7, moving.now, Faults(garbage=0.2, update=0.4))
+    world = SimulatedUpstream(7, moving.now, Faults(garbage=0.2, update=0.4))
     with serving(world) as address:
         add(feed_runtime, simulated("sulaiban", address))
         world.advance(60)
@@ -301,7 +301,7 @@ def test_a_poisoned_record_is_set_aside_and_its_neighbours_and_the_cursor_go_on(
     feed_runtime: Runtime, moving: Moving
 ) -> None:
     """In each of the ways in which a record can be spoilt, and in one that only the database finds."""
-    world = World(1, moving.now, Faults(update=0))
+    world = SimulatedUpstream(1, moving.now, Faults(update=0))
     with serving(world) as address:
         add(feed_runtime, simulated("sulaiban", address))
         world.advance(20)
@@ -321,7 +321,7 @@ def test_a_poisoned_record_is_set_aside_and_its_neighbours_and_the_cursor_go_on(
 def test_a_record_mended_upstream_settles_its_reject_and_a_worse_version_waits_alone(
     feed_runtime: Runtime, moving: Moving
 ) -> None:
-    world = World(1, moving.now, Faults(update=0))
+    world = SimulatedUpstream(1, moving.now, Faults(update=0))
 
     def say(garbage: int, note: str, seconds: int) -> str:
         item = world.items["S000001"]
@@ -349,7 +349,7 @@ def test_a_record_mended_upstream_settles_its_reject_and_a_worse_version_waits_a
 
 
 def test_a_refused_record_that_a_mended_mapping_reads_settles_its_reject(feed_runtime: Runtime, moving: Moving) -> None:
-    world = World(1, moving.now, Faults(update=0))
+    world = SimulatedUpstream(1, moving.now, Faults(update=0))
     with serving(world) as address:
         spec = simulated("sulaiban", address)
         values = {**spec.mapping["values"], "status": {"handling": "dispatched"}}
@@ -369,7 +369,7 @@ def test_a_database_that_fails_at_the_commit_leaves_the_cursor_with_the_data(
     feed_runtime: Runtime, moving: Moving, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The third page is stored, and its cursor is not written: then neither of the two is."""
-    world = World(1, moving.now, Faults(update=0))
+    world = SimulatedUpstream(1, moving.now, Faults(update=0))
     with serving(world) as address:
         spec = simulated("sulaiban", address)
         add(feed_runtime, spec.model_copy(update={"paging": spec.paging.model_copy(update={"size": 10})}))
@@ -396,7 +396,7 @@ def test_a_database_that_fails_at_the_commit_leaves_the_cursor_with_the_data(
 def test_reconciliation_pulls_what_is_missing_and_shows_what_is_extra(
     feed_runtime: Runtime, moving: Moving, name: str
 ) -> None:
-    world = World(1, moving.now, Faults(update=0))
+    world = SimulatedUpstream(1, moving.now, Faults(update=0))
     with serving(world) as address:
         add(feed_runtime, simulated(name, address))
         world.advance(6)
@@ -470,7 +470,7 @@ def test_a_folder_that_is_given_the_same_day_twice_and_then_a_later_state_of_it_
 
 
 def test_an_upstream_that_asks_for_time_is_left_alone_so_long(feed_runtime: Runtime, moving: Moving) -> None:
-    with serving(World(1, moving.now, Faults(throttle=1.0, retry_after=7200))) as address:
+    with serving(SimulatedUpstream(1, moving.now, Faults(throttle=1.0, retry_after=7200))) as address:
         add(feed_runtime, simulated("sulaiban", address))
         assert pull(feed_runtime, "sulaiban", pace=moving.pace()).retries == 0
     feed = the_feed(feed_runtime)
@@ -481,7 +481,7 @@ def test_an_upstream_that_asks_for_time_is_left_alone_so_long(feed_runtime: Runt
 def test_an_open311_server_that_gives_a_few_at_once_is_read_whole(
     feed_runtime: Runtime, moving: Moving, most: int, known: bool
 ) -> None:
-    world = World(1, moving.now, Faults(update=0), most=most)
+    world = SimulatedUpstream(1, moving.now, Faults(update=0), most=most)
     with serving(world) as address:
         spec = simulated("open311", address)
         window = spec.window
@@ -501,7 +501,7 @@ def test_an_open311_server_that_gives_a_few_at_once_is_read_whole(
 def test_more_within_a_second_than_a_server_gives_is_an_error_and_no_silence(
     feed_runtime: Runtime, moving: Moving
 ) -> None:
-    world = World(1, moving.now, Faults(update=0), most=3)
+    world = SimulatedUpstream(1, moving.now, Faults(update=0), most=3)
     with serving(world) as address:
         spec = simulated("open311", address)
         assert spec.window is not None
@@ -517,7 +517,7 @@ def test_more_within_a_second_than_a_server_gives_is_an_error_and_no_silence(
 
 def test_a_span_that_is_never_still_is_left_and_the_log_says_which(feed_runtime: Runtime, moving: Moving) -> None:
     """What may have been passed over for good is told; the last minutes are read again by the next pull, and are not."""
-    world = World(5, moving.now, Faults(update=0))
+    world = SimulatedUpstream(5, moving.now, Faults(update=0))
     with serving(world) as address:
         add(feed_runtime, in_pages_of(2, address))
         world.advance(60)
@@ -526,7 +526,7 @@ def test_a_span_that_is_never_still_is_left_and_the_log_says_which(feed_runtime:
         moving.moment += timedelta(seconds=1)
         old, new = (iter([f"S{n:06d}" for n in numbers]) for numbers in (range(1, 61), range(61, 121)))
 
-        def meanwhile(_: Pulled) -> None:
+        def meanwhile(_: PullResult) -> None:
             for name in (next(old), next(new)):
                 world.items[name] = replace(world.items[name], updated=moving.moment + timedelta(seconds=30))
 

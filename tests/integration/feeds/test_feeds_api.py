@@ -14,7 +14,7 @@ from app.services.intake import feeds
 from app.workers.feeds import Puller
 from ingest.connectors.spec import template_text
 from ingest.devtools.simulator.server import BASES, SECRET, SECRET_VARIABLES, serving
-from ingest.devtools.simulator.world import Faults, World
+from ingest.devtools.simulator.world import Faults, SimulatedUpstream
 from tests.support import Service
 
 HOTLINE = {"template": "hotline12345", "base_url": "https://12345.example.org/api"}
@@ -31,7 +31,7 @@ def test_a_feed_is_added_pulled_by_a_worker_compared_switched_off_and_begun_agai
 ) -> None:
     for variable in SECRET_VARIABLES.values():
         monkeypatch.setenv(variable, SECRET)
-    world, worker = World(1, clock.now, Faults(update=0)), Puller(service.runtime)
+    world, worker = SimulatedUpstream(1, clock.now, Faults(update=0)), Puller(service.runtime)
     with serving(world) as address:
         world.advance(7)
         made = add(service, {"template": "sulaiban", "base_url": address + BASES["sulaiban"], "name": "east"})

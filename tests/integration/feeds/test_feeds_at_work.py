@@ -19,9 +19,9 @@ from app.workers.feeds import Puller
 from app.workers.leadership import Leadership
 from app.workers.scheduler import Scheduler
 from ingest.devtools.simulator.server import serving
-from ingest.devtools.simulator.world import Faults, World
+from ingest.devtools.simulator.world import Faults, SimulatedUpstream
 from ingest.feeds.pull import pull
-from ingest.feeds.run import NotDue, begin, holder_name, is_gone
+from ingest.feeds.run import PullNotDue, begin, holder_name, is_gone
 from tests.integration.upstream import Moving, accounted, add, counts, pulls, simulated, the_feed
 
 HOTLINE, BEIJING = "hotline12345", ZoneInfo("Asia/Shanghai")
@@ -34,7 +34,7 @@ def due(runtime: Runtime, now: datetime) -> list[str]:
 
 
 def test_a_feed_is_due_when_its_interval_has_passed_or_somebody_wants_it(feed_runtime: Runtime, moving: Moving) -> None:
-    with serving(World(1, moving.now, Faults(error=1.0))) as address:
+    with serving(SimulatedUpstream(1, moving.now, Faults(error=1.0))) as address:
         add(feed_runtime, simulated("sulaiban", address, every_seconds=60, attempts=1, breaker_failures=1))
         assert due(feed_runtime, moving.now()) == ["sulaiban"], "it has never been pulled"
         pull(feed_runtime, "sulaiban", pace=moving.pace())
@@ -56,19 +56,19 @@ def test_a_feed_is_due_when_its_interval_has_passed_or_somebody_wants_it(feed_ru
 
 def test_of_two_workers_that_saw_it_due_one_pulls(feed_runtime: Runtime, moving: Moving) -> None:
     """Both have looked before either began; the second finds it begun, or just done."""
-    with serving(World(1, moving.now)) as address:
+    with serving(SimulatedUpstream(1, moving.now)) as address:
         add(feed_runtime, simulated("sulaiban", address))
         first = begin(feed_runtime, "sulaiban", moving.pace(), "pull", "one", if_due=True)
         with pytest.raises(Conflict):
             pull(feed_runtime, "sulaiban", pace=moving.pace(), if_due=True)
         first.run(lambda: None)
-        with pytest.raises(NotDue):
+        with pytest.raises(PullNotDue):
             pull(feed_runtime, "sulaiban", pace=moving.pace(), if_due=True)
     assert len(pulls(feed_runtime)) == 1
 
 
 def test_many_workers_at_once_pull_each_feed_once_a_turn(feed_runtime: Runtime) -> None:
-    world = World(1, clock.now, Faults(update=0))
+    world = SimulatedUpstream(1, clock.now, Faults(update=0))
     with serving(world) as address:
         for name in ("sulaiban", HOTLINE):
             add(feed_runtime, simulated(name, address, every_seconds=3600))
@@ -86,7 +86,7 @@ def test_many_workers_at_once_pull_each_feed_once_a_turn(feed_runtime: Runtime) 
 
 
 def test_a_worker_that_is_told_to_stop_leaves_a_feed_that_is_due_at_once(feed_runtime: Runtime, moving: Moving) -> None:
-    world = World(1, moving.now, Faults(update=0))
+    world = SimulatedUpstream(1, moving.now, Faults(update=0))
     with serving(world) as address:
         spec = simulated("sulaiban", address)
         add(feed_runtime, spec.model_copy(update={"paging": spec.paging.model_copy(update={"size": 10})}))
@@ -104,7 +104,7 @@ def test_a_worker_that_is_told_to_stop_leaves_a_feed_that_is_due_at_once(feed_ru
 def test_a_feed_switched_off_in_the_middle_of_a_pull_is_pulled_no_further(
     feed_runtime: Runtime, moving: Moving
 ) -> None:
-    world = World(1, moving.now, Faults(update=0))
+    world = SimulatedUpstream(1, moving.now, Faults(update=0))
 
     def switch_off(_: object) -> None:
         with feed_runtime.database.write() as session:
@@ -133,7 +133,7 @@ def test_the_lease_of_a_process_that_is_gone_is_taken_at_once_and_of_a_live_one_
 def test_work_of_a_frozen_process_is_taken_over_when_its_lease_runs_out_and_it_learns_that(
     feed_runtime: Runtime, moving: Moving
 ) -> None:
-    world = World(1, moving.now, Faults(update=0))
+    world = SimulatedUpstream(1, moving.now, Faults(update=0))
     with serving(world) as address:
         add(feed_runtime, simulated("sulaiban", address))
         world.advance(5)
@@ -155,7 +155,7 @@ def test_each_day_is_compared_on_the_day_after_and_a_missed_one_is_made_up(
     """Three days of downtime: the days are compared oldest first, each once, and none before the feed was there."""
     start = datetime(2026, 3, 10, 9, 0, tzinfo=BEIJING)
     moving.moment = start
-    world = World(1, moving.now, Faults(update=0))
+    world = SimulatedUpstream(1, moving.now, Faults(update=0))
     leadership = Leadership(feed_runtime.database, "test")
     scheduler = Scheduler(feed_runtime, leadership)
     with serving(world) as address:
@@ -181,7 +181,7 @@ def test_each_day_is_compared_on_the_day_after_and_a_missed_one_is_made_up(
 
 
 def test_a_comparison_that_was_asked_for_is_made_by_a_worker(feed_runtime: Runtime, moving: Moving) -> None:
-    world = World(1, moving.now, Faults(update=0))
+    world = SimulatedUpstream(1, moving.now, Faults(update=0))
     with serving(world) as address:
         add(feed_runtime, simulated("sulaiban", address))
         world.advance(4)
@@ -197,7 +197,7 @@ def test_a_comparison_that_was_asked_for_is_made_by_a_worker(feed_runtime: Runti
 
 
 def test_the_log_forgets_pulls_that_brought_nothing(feed_runtime: Runtime, moving: Moving) -> None:
-    world = World(1, moving.now, Faults(update=0))
+    world = SimulatedUpstream(1, moving.now, Faults(update=0))
     with serving(world) as address:
         add(feed_runtime, simulated("sulaiban", address))
         for new in (2, 0, 0):

@@ -18,7 +18,7 @@ from app import cli
 from app.config import get_settings
 from ingest.connectors.spec import template_text
 from ingest.devtools.simulator.server import BASES, SECRET, SECRET_VARIABLES, serving
-from ingest.devtools.simulator.world import Faults, World
+from ingest.devtools.simulator.world import Faults, SimulatedUpstream
 from tests.integration.upstream import Moving
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -73,7 +73,7 @@ def shell(
 
 
 def test_a_feed_is_added_pulled_compared_and_switched_off(shell: Shell, moving: Moving, tmp_path: Path) -> None:
-    world = World(1, moving.now, Faults(update=0))
+    world = SimulatedUpstream(1, moving.now, Faults(update=0))
     file = tmp_path / "east.toml"
     file.write_text(template_text("hotline12345").replace("[limits]", "[limits]\nattempts = 1"), "utf-8")
     with serving(world) as address:
@@ -157,7 +157,7 @@ def test_the_trial_keeps_away_from_real_tickets(shell: Shell, tmp_path: Path) ->
 
 
 def test_a_worker_process_pulls_what_is_due(shell: Shell) -> None:
-    world = World(1, Moving().now, Faults(update=0))
+    world = SimulatedUpstream(1, Moving().now, Faults(update=0))
     with serving(world) as address:
         world.advance(5)
         shell.run("feed", "add", "sulaiban", "--url", address + BASES["sulaiban"])

@@ -19,10 +19,10 @@ from app.runtime import Runtime
 from app.security.principal import SYSTEM
 from app.services.intake import feeds, rejects
 from app.services.supervision.sweep import sweep
-from ingest.connectors.http import Pace
+from ingest.connectors.http import RequestPace
 from ingest.devtools.sample import HOTLINE, STREET, tell_feeds
 from ingest.feeds.pull import pull
-from ingest.feeds.run import Pulled
+from ingest.feeds.run import PullResult
 from ingest.rejects import retry
 
 NOW = datetime.fromisoformat("2026-11-24T11:20:00+08:00")
@@ -72,13 +72,13 @@ def test_a_sample_reject_can_be_corrected_and_the_watched_folder_goes_on_being_p
 ) -> None:
     with told(sqlite_url, tmp_path) as runtime:
         with runtime.reading() as (session, _):
-            chosen = rejects.Filter(door="import", reason="missing")
+            chosen = rejects.RejectFilter(door="import", reason="missing")
             (wrong,) = rejects.list_rejects(session, SYSTEM, chosen, before=None, limit=9)
         assert wrong.id is not None
         corrected = wrong.raw.replace('"编号":""', '"编号":"YC-1"').replace('"编号": ""', '"编号": "YC-1"')
         assert retry.retry(runtime, SYSTEM, wrong.id, corrected, NOW) > 0
         later = NOW + timedelta(hours=2)
-        done: Pulled = pull(runtime, STREET, if_due=True, pace=Pace(lambda: later))
+        done: PullResult = pull(runtime, STREET, if_due=True, pace=RequestPace(lambda: later))
         assert (done.state, done.tally.created) == ("done", 0)
         with runtime.database.read() as session:
             assert feeds.due(session, later) == [], "nothing of the samples is polled over a network"

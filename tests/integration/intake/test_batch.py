@@ -230,7 +230,7 @@ def test_of_two_transactions_with_one_key_the_first_wins_and_the_second_learns_o
         database: Database = service.runtime.database
         now = clock.now()
 
-        def prepared(first: int) -> list[intake.Prepared]:
+        def prepared(first: int) -> list[intake.PreparedTicket]:
             ids = service.runtime.ids.take(size)
             with database.read() as session:
                 ref = read_reference(session)
@@ -253,7 +253,7 @@ def test_of_two_transactions_with_one_key_the_first_wins_and_the_second_learns_o
         assert seals.verify(database) is None
 
 
-def rows_of(prepared: Sequence[intake.Prepared]) -> bulk.Rows:
+def rows_of(prepared: Sequence[intake.PreparedTicket]) -> bulk.Rows:
     return bulk.Rows(
         [p.ticket for p in prepared],
         [event for p in prepared for event in p.events],

@@ -29,7 +29,7 @@ from app.runtime import Runtime
 from app.services.audit import seals
 from app.services.core import catalogue
 from app.services.supervision.sweep import sweep
-from ingest.files.importer import Imported, Progress, import_file, rejects_of
+from ingest.files.importer import ImportResult, Progress, import_file, rejects_of
 from ingest.rows.profile import load_profile, parse_profile
 
 NOW = datetime.fromisoformat("2026-03-02T10:00:00+08:00")
@@ -58,11 +58,11 @@ def table(folder: Path, rows: Sequence[dict[str, str]], name: str = "tickets.csv
     return path
 
 
-def take(runtime: Runtime, path: Path, profile: str = "duban", **options: Any) -> Imported:
+def take(runtime: Runtime, path: Path, profile: str = "duban", **options: Any) -> ImportResult:
     return import_file(runtime, path, load_profile(profile), NOW, **options)
 
 
-def counts(done: Imported) -> tuple[int, int, int]:
+def counts(done: ImportResult) -> tuple[int, int, int]:
     return done.tally.created, done.tally.unchanged, done.tally.rejected
 
 

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import text
 
 from app.api.v1.profiles import PROFILE_EXAMPLE
-from app.services.intake.rejects import Filter, count_open
+from app.services.intake.rejects import RejectFilter, count_open
 from ingest.files.importer import import_file
 from ingest.profile_wizard.saved import named_profile, toml_of
 from ingest.rows.profile import load_profile
@@ -191,4 +191,4 @@ def test_what_waits_is_counted_no_further_than_asked(service: Service, tmp_path:
     bad_letters(service, tmp_path)
     with service.runtime.database.read() as session:
         assert [count_open(session, most=most) for most in (3, 100)] == [3, 6]
-    assert Filter().state == "open"
+    assert RejectFilter().state == "open"

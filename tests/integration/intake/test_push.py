@@ -26,8 +26,8 @@ from app.services.access import accounts
 from app.services.access.key_cache import STALE
 from app.services.audit.seals import verify
 from app.services.intake import create as intake
-from ingest.push.queue import Intake
-from ingest.push.transaction import Answer, Push, take_in
+from ingest.push.queue import PushQueue
+from ingest.push.transaction import Answer, Push, commit_pushes
 from ingest.rows import compare
 from ingest.rows.ticket_in import validate_ticket
 from tests.support import Service, at, running
@@ -264,7 +264,7 @@ def test_a_key_twice_in_one_group_makes_one_ticket(service: Service) -> None:
     service.key("integrator")
     pushes = [Push(incoming("A"), "hotline", "key:1", "k"), Push(incoming("A"), "hotline", "key:1", "k"),
               Push(incoming("B"), "hotline", "key:1", "k")]  # fmt: skip
-    one, two, three = take_in(service.runtime, pushes, clock.now())
+    one, two, three = commit_pushes(service.runtime, pushes, clock.now())
     assert isinstance(one, Answer)
     assert isinstance(two, Answer)
     assert (one.status, two.status, two.replayed, two.body) == ("created", "created", True, one.body)
@@ -460,7 +460,7 @@ def test_one_row_that_breaks_a_group_is_refused_alone(service: Service, monkeypa
 
     monkeypatch.setattr(intake, "write", write)
     pushes = [Push(incoming(f"R-{n}"), "hotline", "key:1") for n in range(9)]
-    answers = take_in(service.runtime, pushes, clock.now())
+    answers = commit_pushes(service.runtime, pushes, clock.now())
     assert [n for n, answer in enumerate(answers) if not isinstance(answer, Answer)] == [5]
     assert isinstance(answers[5], Invalid)
     assert count(service) == 8
@@ -477,7 +477,9 @@ def test_a_bug_in_one_ticket_sinks_no_neighbour(service: Service, monkeypatch: p
         return whole(ref, ticket, source, **more)
 
     monkeypatch.setattr(intake, "prepare", prepare)
-    answers = take_in(service.runtime, [Push(incoming(f"R-{n}"), "hotline", "key:1") for n in range(3)], clock.now())
+    answers = commit_pushes(
+        service.runtime, [Push(incoming(f"R-{n}"), "hotline", "key:1") for n in range(3)], clock.now()
+    )
     assert [type(answer) for answer in answers] == [Answer, ZeroDivisionError, Answer]
 
 
@@ -495,7 +497,7 @@ def test_a_group_that_was_stored_though_the_commit_failed_is_found_to_be_there(
     with service.runtime.database.read() as session:
         event.listen(type(session), "after_commit", after_commit)
     try:
-        answers = take_in(
+        answers = commit_pushes(
             service.runtime, [Push(incoming(f"L-{n}"), "hotline", "key:1") for n in range(3)], clock.now()
         )
     finally:
@@ -553,7 +555,7 @@ def test_a_full_queue_refuses_with_retry_after(service: Service) -> None:
     async def story() -> list[Any]:
         settings = service.runtime.settings.model_copy(update={"intake_queue": 2})
         service.runtime.settings = settings
-        queue = Intake(service.runtime)  # nobody empties it yet
+        queue = PushQueue(service.runtime)  # nobody empties it yet
         waiting = [asyncio.create_task(queue.push(Push(incoming(f"Q-{n}"), "hotline", "key:1"))) for n in range(3)]
         await asyncio.sleep(0)
         async with queue:
@@ -568,7 +570,7 @@ def test_a_full_queue_refuses_with_retry_after(service: Service) -> None:
 
 def test_closing_answers_whoever_waits_and_takes_nobody_more(service: Service) -> None:
     async def story() -> tuple[list[Any], Any]:
-        queue = Intake(service.runtime)
+        queue = PushQueue(service.runtime)
         async with queue:
             waiting = [asyncio.create_task(queue.push(Push(incoming(f"X-{n}"), "hotline", "key:1"))) for n in range(5)]
             await asyncio.sleep(0)
@@ -584,7 +586,7 @@ def test_closing_answers_whoever_waits_and_takes_nobody_more(service: Service) -
 
 def test_a_caller_that_gives_up_takes_nothing_from_the_others(service: Service) -> None:
     async def story() -> list[Any]:
-        async with Intake(service.runtime) as queue:
+        async with PushQueue(service.runtime) as queue:
             tasks = [asyncio.create_task(queue.push(Push(incoming(f"G-{n}"), "hotline", "key:1"))) for n in range(3)]
             await asyncio.sleep(0)
             tasks[1].cancel()

@@ -17,9 +17,9 @@ from app.errors import Busy, Conflict, Invalid
 from app.models import Ticket, TicketEvent
 from app.services.audit.seals import verify
 from app.services.core import catalogue
-from ingest.push.queue import OFTEN, Intake, worth_it
+from ingest.push.queue import OFTEN, PushQueue, worth_it
 from ingest.push.transaction import Answer, Push, UnknownSource
-from ingest.push.worker_process import Committer
+from ingest.push.worker_process import CommitWorker
 from ingest.rows.ticket_in import validate_ticket
 from tests.integration.intake.test_push import FULL, count, post
 from tests.support import Service, running
@@ -35,7 +35,7 @@ def apart(database_url: str) -> Iterator[Service]:
         yield service
 
 
-def second(intake: Intake) -> Committer:
+def second(intake: PushQueue) -> CommitWorker:
     """The second process of a queue."""
     process = intake._second._process
     assert process is not None
@@ -66,14 +66,14 @@ def test_it_answers_as_the_first_one_would(apart: Service) -> None:
 
 
 def test_a_second_process_that_is_killed_loses_and_doubles_nothing_and_the_first_goes_on(apart: Service) -> None:
-    intake: Intake = apart.client.app.state.intake  # type: ignore[attr-defined]
+    intake: PushQueue = apart.client.app.state.intake  # type: ignore[attr-defined]
     with apart.runtime.database.write() as session:
         catalogue.ensure_source(session, "hotline")
     pid = second(intake).pid
     assert pid is not None
 
     async def story() -> list[Any]:
-        async with Intake(apart.runtime) as queue:
+        async with PushQueue(apart.runtime) as queue:
             process = second(queue)
             pushes = [asyncio.ensure_future(queue.push(push(n))) for n in range(400)]
             await asyncio.wait(pushes, return_when=asyncio.FIRST_COMPLETED)
@@ -92,7 +92,7 @@ def test_it_is_started_when_groups_are_large_for_a_while(service: Service) -> No
     service.key("integrator")
 
     async def story() -> int:
-        async with Intake(service.runtime) as queue:
+        async with PushQueue(service.runtime) as queue:
             for n in range(OFTEN):
                 await asyncio.gather(*(queue.push(push(f"{n}-{m}")) for m in range(24)))
             begun = time.monotonic()
@@ -115,7 +115,7 @@ def test_a_group_that_the_second_process_stumbles_over_is_taken_in_by_the_first(
         catalogue.ensure_source(session, "hotline")
 
     async def story() -> list[Any]:
-        async with Intake(apart.runtime) as queue:
+        async with PushQueue(apart.runtime) as queue:
             damaged = Push(push(1).incoming, "hotline", "key:1", raw=b"damaged on the way")
             found = await asyncio.gather(queue.push(damaged), queue.push(push(2)))
             assert queue._second._process is None

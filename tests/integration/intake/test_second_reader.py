@@ -23,7 +23,7 @@ from app.runtime import Runtime
 from app.services.audit import seals
 from ingest.files import importer
 from ingest.files.importer import Progress, import_file
-from ingest.files.reader_process import SecondReader, can_help
+from ingest.files.reader_process import ReaderProcess, can_help
 from ingest.rows.profile import load_profile
 from tests.integration.intake.test_import import NOW, all_of, counts, table, take
 
@@ -40,11 +40,11 @@ def runtime(database_url: str) -> Iterator[Runtime]:
 
 
 @pytest.fixture
-def readers(monkeypatch: pytest.MonkeyPatch) -> list[SecondReader]:
+def readers(monkeypatch: pytest.MonkeyPatch) -> list[ReaderProcess]:
     """The second processes that were started: one for each file, however short, and nothing is read before it is ready."""
-    started: list[SecondReader] = []
+    started: list[ReaderProcess] = []
 
-    class Waited(SecondReader):
+    class Waited(ReaderProcess):
         def __init__(self) -> None:
             super().__init__()
             started.append(self)
@@ -79,7 +79,7 @@ def content(runtime: Runtime) -> tuple[Any, ...]:
 
 
 def test_what_it_reads_is_what_would_be_read_here(
-    runtime: Runtime, tmp_path: Path, readers: list[SecondReader], monkeypatch: pytest.MonkeyPatch
+    runtime: Runtime, tmp_path: Path, readers: list[ReaderProcess], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = table(tmp_path, rows(200))
     done = take(runtime, path, chunk=30)
@@ -98,7 +98,7 @@ def test_what_it_reads_is_what_would_be_read_here(
     assert counts(take(runtime, path)) == (0, 171, 29)
 
 
-def test_should_it_die_the_rest_is_read_here(runtime: Runtime, tmp_path: Path, readers: list[SecondReader]) -> None:
+def test_should_it_die_the_rest_is_read_here(runtime: Runtime, tmp_path: Path, readers: list[ReaderProcess]) -> None:
     path = table(tmp_path, rows(4_000))
     seen: list[int] = []
 
@@ -119,7 +119,7 @@ def test_should_it_die_the_rest_is_read_here(runtime: Runtime, tmp_path: Path, r
 def test_one_that_does_not_come_up_is_done_without(
     runtime: Runtime,
     tmp_path: Path,
-    readers: list[SecondReader],
+    readers: list[ReaderProcess],
     monkeypatch: pytest.MonkeyPatch,
     program: str,
     started: int,
@@ -130,7 +130,7 @@ def test_one_that_does_not_come_up_is_done_without(
 
 
 def test_what_stands_before_a_break_is_taken_in_and_the_break_is_told(
-    runtime: Runtime, tmp_path: Path, readers: list[SecondReader]
+    runtime: Runtime, tmp_path: Path, readers: list[ReaderProcess]
 ) -> None:
     unlike = random.Random(1)
     whole = table(tmp_path, [{"标题": f"{unlike.getrandbits(256):x}"} for _ in range(3_000)]).read_bytes()
@@ -150,7 +150,7 @@ def test_what_stands_before_a_break_is_taken_in_and_the_break_is_told(
     assert len(readers) == 2
 
 
-def test_it_ends_with_whoever_asked(runtime: Runtime, tmp_path: Path, readers: list[SecondReader]) -> None:
+def test_it_ends_with_whoever_asked(runtime: Runtime, tmp_path: Path, readers: list[ReaderProcess]) -> None:
     def stop(_: Progress) -> None:
         raise KeyboardInterrupt
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
-from ingest.devtools.simulator.world import World
+from ingest.devtools.simulator.world import SimulatedUpstream
 from ingest.files.uploads import Upload, Uploads
 from tests.integration.killing.ledger import FileTaken, Ledger
 from tests.integration.killing.machines import DUBAN, ROOT
@@ -259,7 +259,7 @@ def _commanded(place: Place, path: Path) -> dict[str, Any]:
 # ---------------------------------------------------------------------------------------------------------- upstreams
 
 
-def grow_for_ever(place: Place, worlds: Mapping[str, World], growth: int) -> None:
+def grow_for_ever(place: Place, worlds: Mapping[str, SimulatedUpstream], growth: int) -> None:
     """Let the upstreams have more to tell each second, and ask for it to be pulled."""
     with Caller(place) as caller:
         while not place.closing.wait(1.0):

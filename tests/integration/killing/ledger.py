@@ -8,7 +8,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ingest.devtools.simulator.world import World
+from ingest.devtools.simulator.world import SimulatedUpstream
 
 
 @dataclass
@@ -58,7 +58,7 @@ class Ledger:
             self.strange.append(what)
 
 
-def keep(path: Path, ledger: Ledger, worlds: dict[str, World]) -> None:
+def keep(path: Path, ledger: Ledger, worlds: dict[str, SimulatedUpstream]) -> None:
     """Write down the ledger and what the upstreams hold."""
     held = {name: (world.items, world.changes, world.offered) for name, world in worlds.items()}
     with ledger.lock:
@@ -66,7 +66,7 @@ def keep(path: Path, ledger: Ledger, worlds: dict[str, World]) -> None:
         path.write_bytes(pickle.dumps((books, held)))
 
 
-def recall(path: Path, ledger: Ledger, worlds: dict[str, World]) -> None:
+def recall(path: Path, ledger: Ledger, worlds: dict[str, SimulatedUpstream]) -> None:
     """Go on with what was written down, where there is anything."""
     if not path.exists():
         return

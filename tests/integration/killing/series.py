@@ -19,7 +19,7 @@ from app.config import Settings
 from app.runtime import Runtime
 from app.services.access import accounts
 from ingest.devtools.simulator.server import SECRET, SECRET_VARIABLES, serving
-from ingest.devtools.simulator.world import ROUGH, World
+from ingest.devtools.simulator.world import ROUGH, SimulatedUpstream
 from ingest.feeds import registry as feed_book
 from ingest.feeds.pull import pull
 from tests.integration.killing import doors
@@ -59,7 +59,9 @@ class Series:
         self.load = load or Load()
         self.ledger = Ledger()
         self.worlds = {
-            name: World(random.randrange(10**6), clock.now, replace(ROUGH, skew_seconds=-60), name[0].upper())
+            name: SimulatedUpstream(
+                random.randrange(10**6), clock.now, replace(ROUGH, skew_seconds=-60), name[0].upper()
+            )
             for name in FEEDS
         }
         self._books = folder / "books.pickle"

@@ -13,7 +13,7 @@ from app.models import FeedPull, ImportRun, Reject, Source, Ticket, TicketEvent
 from app.runtime import Runtime
 from app.services.audit import seals
 from app.services.deadlines import verify
-from ingest.devtools.simulator.world import World
+from ingest.devtools.simulator.world import SimulatedUpstream
 from tests.integration.killing.doors import COMMAND, PAGE, PUSHED
 from tests.integration.killing.ledger import Ledger
 from tests.integration.upstream import accounted
@@ -21,7 +21,7 @@ from tests.integration.upstream import accounted
 _MOST = 20
 
 
-def check(runtime: Runtime, ledger: Ledger, worlds: Mapping[str, World], *, at_end: bool = True) -> int:
+def check(runtime: Runtime, ledger: Ledger, worlds: Mapping[str, SimulatedUpstream], *, at_end: bool = True) -> int:
     """Assert that nothing that was answered is lost, and nothing is twice or half. How many tickets there are.
     ``at_end``: nobody works any more, so that the upstreams have been read to their end, and every file too."""
     assert not ledger.strange, ledger.strange[:_MOST]

@@ -23,7 +23,7 @@ def office(database_url: str) -> Iterator[Office]:
         yield office
 
 
-def tampered(office: Office, work: Callable[[Session], object]) -> seals.Broken | None:
+def tampered(office: Office, work: Callable[[Session], object]) -> seals.BrokenLink | None:
     """What the walk says after ``work`` was done behind the service's back, with foreign keys out of force."""
     engine = create_engine(office.database.url)
     with Session(engine) as session:

@@ -33,7 +33,7 @@ SOON = "2024-04-01 00:05"
 
 def made(
     on: Service, kind: str = "monthly", period: str = "2024-03", now: str = SOON, **more: Any
-) -> service.Published:
+) -> service.PublishedReport:
     """The report, as made at a time of Beijing."""
     if "as_of" in more:
         more["as_of"] = moment(more["as_of"])

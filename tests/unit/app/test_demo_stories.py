@@ -10,10 +10,10 @@ from itertools import pairwise
 
 import pytest
 
-from app.demo.life import Life
+from app.demo.life import Story
 from app.demo.matters import MATTERS, categories, unit_of
 from app.demo.people import FIRST_DIGITS
-from app.demo.places import STRAINED, TOWNSHIPS, Place, grids, units
+from app.demo.places import STRAINED, TOWNSHIPS, Location, grids, units
 from app.demo.story import CAST, SOURCES, quarter
 from app.domain.tickets.policies import DEFAULT_POLICIES
 from app.domain.time.workcalendar import WorkCalendar
@@ -29,7 +29,7 @@ def moment(text: str) -> datetime:
 
 
 @cache
-def lives(clock: str = TUESDAY, seed: int = 20) -> list[Life]:
+def lives(clock: str = TUESDAY, seed: int = 20) -> list[Story]:
     return quarter(seed, moment(clock), CALENDAR, DEFAULT_POLICIES)
 
 
@@ -147,7 +147,7 @@ def test_every_code_that_a_matter_or_a_place_names_is_a_unit_or_a_grid_made_befo
             made.add(fields["code"])
     areas = {fields["code"] for fields in grids()}
     for town in TOWNSHIPS:
-        where = Place(town, town.roads[0], town.quarters[0], town.name, None)
+        where = Location(town, town.roads[0], town.quarters[0], town.name, None)
         assert {unit_of(matter, where, way) for matter in MATTERS for way in (None, matter.other)} <= UNIT_CODES
     assert set(STRAINED) <= UNIT_CODES
     assert {life.pushed.grid for life in lives()} - {None} <= areas

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from app.errors import Invalid
 from reports.facts.frame import COLUMNS, PATH_SEPARATOR, conform
 from reports.figures import wilson
-from reports.figures.body import BalanceBroken, Names, Past, Point, compute, figures_of, tickets_behind
+from reports.figures.body import BalanceBroken, EarlierFacts, Names, Point, compute, figures_of, tickets_behind
 from reports.figures.counting import DIMENSIONS, rounded
 from reports.metrics import BALANCE_LEFT, BALANCE_RIGHT, HEADLINES, REGISTRY
 from tests.unit.reports.sample_facts import APRIL_1, MARCH, at, frame, lives, many, ticket
@@ -296,7 +296,7 @@ def test_the_past_stands_beside_the_present() -> None:
     february = MARCH.previous()
     then = frame(many(3, at("02-05 09:00"), unit="B", unit_path="B"))
     as_of = at("03-01 00:00")
-    past = {"previous": Past(february, as_of, then)}
+    past = {"previous": EarlierFacts(february, as_of, then)}
     series = [Point(february, as_of, figures_of(then, february, as_of))]
     body = report(frame(many(5, at("03-05 09:00"), unit="B", unit_path="B")), past=past, series=series)
     assert body["compare"]["previous"]["received"] == {"value": 3}

@@ -13,9 +13,9 @@ from python_calamine import CalamineWorkbook
 
 from app.errors import Invalid
 from reports.facts.frame import PATH_SEPARATOR
-from reports.figures.body import Names, Past, Point, compute, figures_of, tickets_behind
+from reports.figures.body import EarlierFacts, Names, Point, compute, figures_of, tickets_behind
 from reports.metrics import BY_KEY, REGISTRY, definitions_version
-from reports.render import FORMATS, Behind, csv, file_name, render
+from reports.render import FORMATS, TicketList, csv, file_name, render
 from reports.render.words import WORDS
 from reports.render.xlsx import change
 from tests.unit.reports.sample_facts import APRIL_1, MARCH, at, frame, many, ticket
@@ -37,7 +37,7 @@ def document() -> dict[str, Any]:
     """A sealed month with a past and a series, and a unit whose name is an attack."""
     facts, february = _facts(), MARCH.previous()
     then = frame(many(4, at("02-05 09:00"), unit="S1", unit_path=PATH_SEPARATOR.join(("B", "S1"))))
-    past = {"previous": Past(february, at("03-01 00:00"), then)}
+    past = {"previous": EarlierFacts(february, at("03-01 00:00"), then)}
     series = [Point(february, at("03-01 00:00"), figures_of(then, february, at("03-01 00:00")))]
     names = Names({"unit": {"B": ("县局", "Bureau"), "S1": ("一所 & 分队", "Station 1"), "S2": (EVIL, "")}})
     return compute(facts, MARCH, APRIL_1, {"unit": None}, names=names, past=past, series=series).as_json(1, "ab" * 32)
@@ -113,7 +113,7 @@ def test_no_name_becomes_a_formula_in_a_csv(document: dict[str, Any], tmp_path: 
 def test_the_workbook_says_what_the_report_says(
     document: dict[str, Any], tmp_path: Path, lang: str, summary: str, unit: str
 ) -> None:
-    render(document, "xlsx", tmp_path / "r.xlsx", lang=lang, behind=Behind(_facts(), MARCH, APRIL_1))
+    render(document, "xlsx", tmp_path / "r.xlsx", lang=lang, behind=TicketList(_facts(), MARCH, APRIL_1))
     sheets = _sheets(tmp_path / "r.xlsx")
     labelled = {row[0]: row for row in sheets[summary] if row[0]}
     assert labelled[BY_KEY["completion_rate"].label(lang)][1:5] == [0.7778, 7, 9, 0]
@@ -129,7 +129,7 @@ def test_the_workbook_says_what_the_report_says(
 
 def test_the_list_in_the_workbook_has_as_many_rows_as_the_figure_says(document: dict[str, Any], tmp_path: Path) -> None:
     facts = _facts()
-    render(document, "xlsx", tmp_path / "r.xlsx", lang="en", behind=Behind(facts, MARCH, APRIL_1))
+    render(document, "xlsx", tmp_path / "r.xlsx", lang="en", behind=TicketList(facts, MARCH, APRIL_1))
     header, *rows = _sheets(tmp_path / "r.xlsx")["Tickets"]
     for heading, key in (
         ("In received", "received"),
@@ -153,7 +153,7 @@ def test_one_edition_gives_the_same_workbook_every_time(document: dict[str, Any]
 def test_a_report_without_tickets_can_be_rendered(tmp_path: Path) -> None:
     empty = compute(frame([]), MARCH, APRIL_1, {"unit": None}).as_json()
     for format_ in FORMATS:
-        render(empty, format_, tmp_path / f"r.{format_}", behind=Behind(frame([]), MARCH, APRIL_1))
+        render(empty, format_, tmp_path / f"r.{format_}", behind=TicketList(frame([]), MARCH, APRIL_1))
         assert (tmp_path / f"r.{format_}").stat().st_size > 0
 
 

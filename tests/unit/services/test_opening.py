@@ -14,7 +14,7 @@ from app.domain.tickets.policies import DEFAULT_POLICIES, Policy
 from app.domain.time.due import Limit
 from app.domain.time.workcalendar import WorkCalendar
 from app.services.core.reference import Reference, SourceInfo
-from app.services.intake.opening import Openings
+from app.services.intake.opening import DeadlinePlanner
 from app.services.rules.china_calendar import china_spec
 
 SOURCE = SourceInfo(1, "s", "s", None, False, True)
@@ -46,7 +46,7 @@ def reference(spec: Mapping[str, Any], *policies: Policy) -> Reference:
 @pytest.mark.parametrize("name", CALENDARS)
 @pytest.mark.parametrize("limit", LIMITS, ids=str)
 def test_what_is_kept_for_a_stretch_is_what_each_start_gives_alone(name: str, limit: Limit) -> None:
-    known = Openings(reference(CALENDARS[name], Policy("default", 1, "x", "x", {}, {"complete": limit})))
+    known = DeadlinePlanner(reference(CALENDARS[name], Policy("default", 1, "x", "x", {}, {"complete": limit})))
     choose = random.Random(name)
     base = datetime(2026, 3, 20, tzinfo=UTC)
     for _ in range(300):
@@ -59,14 +59,14 @@ def test_a_policy_is_chosen_by_the_moment_at_which_it_is_in_force() -> None:
     change = datetime(2026, 3, 1, tzinfo=UTC)
     old = Policy("a", 1, "旧", "old", {}, {"complete": Limit("days", 1)}, valid_to=change)
     new = Policy("b", 1, "新", "new", {}, {"complete": Limit("days", 2)}, valid_from=change)
-    known = Openings(reference(CALENDARS["China"], old, new))
+    known = DeadlinePlanner(reference(CALENDARS["China"], old, new))
     moments = (change - timedelta(microseconds=1), change, change + timedelta(days=1))
     chosen = [known.plan(SOURCE, None, None, "normal", None, None, at).policy.code for at in moments]
     assert chosen == ["a", "b", "b"]
 
 
 def test_every_default_policy_is_found_by_what_it_asks_about() -> None:
-    known = Openings(reference(CALENDARS["China"], *DEFAULT_POLICIES))
+    known = DeadlinePlanner(reference(CALENDARS["China"], *DEFAULT_POLICIES))
     at = datetime(2026, 3, 2, 2, tzinfo=UTC)
     asked = [("help", "normal", None), ("consult", "normal", None), ("dispute", "normal", "major"),
              ("consult", "emergency", None)]  # fmt: skip

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from app.domain.tickets.clocks import citizen_clock, clocks, hold_times, unit_clock
-from app.domain.tickets.life import Life
+from app.domain.tickets.life import TicketLife
 from app.domain.time.workcalendar import WorkCalendar
 
 WEEK = {day: [["09:00", "12:00"], ["13:30", "17:30"]] for day in ("mon", "tue", "wed", "thu", "fri")}
@@ -27,8 +27,8 @@ def moment(text: str) -> datetime:
     return datetime.fromisoformat(f"2026-{text.replace(' ', 'T')}+08:00")
 
 
-def life(*steps: Step) -> Life:
-    told = Life()
+def life(*steps: Step) -> TicketLife:
+    told = TicketLife()
     for event, at, data in steps:
         told.take(event, moment(at), data)
     return told

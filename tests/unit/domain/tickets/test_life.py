@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from app.domain.tickets.life import Life, as_known, life_until
-from app.domain.tickets.rebuild import Retold, Told
+from app.domain.tickets.life import TicketLife, as_known, life_until
+from app.domain.tickets.rebuild import RebuiltDeadline, RebuiltDeadlines
 from app.domain.time.due import Limit
 from app.domain.time.workcalendar import WorkCalendar
 
@@ -43,11 +43,11 @@ ACCEPTED: Step = ("accepted", "03-02 11:00", {})
 BEGUN = (RECEIVED, DISPATCHED, ACCEPTED)
 
 
-def retold(*steps: Step) -> Retold:
-    return Retold.of([(event, moment(at), data) for event, at, data in steps])
+def retold(*steps: Step) -> RebuiltDeadlines:
+    return RebuiltDeadlines.of([(event, moment(at), data) for event, at, data in steps])
 
 
-def due(told: Told | None) -> str | None:
+def due(told: RebuiltDeadline | None) -> str | None:
     assert told is not None
     answer = told.compute(lambda policy, target: LIMITS.get((policy, target)), CALENDARS.__getitem__)
     return None if answer is None else CALENDARS[1].local(answer.due_at).strftime("%m-%d %H:%M")
@@ -155,7 +155,7 @@ def test_a_policy_without_such_a_limit_computes_nothing() -> None:
 
 
 def test_a_step_at_a_moment_nobody_knows_changes_the_state_and_leaves_the_moment_empty() -> None:
-    life = Life()
+    life = TicketLife()
     life.take("received", moment("03-02 09:00"), {})
     life.take("completed", moment("03-02 09:00"), {"moment": "unknown"})
     assert (life.state, life.completed_at, life.first_completed_at) == ("completed", None, None)

@@ -14,10 +14,10 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from ingest.connectors.http import Pace, Unreadable, Upstream, UpstreamError, hmac_of
+from ingest.connectors.http import RequestPace, UnreadableBody, Upstream, UpstreamError, hmac_of
 from ingest.connectors.open311 import Open311Feed, read_document
 from ingest.connectors.rest import RestFeed, read_json
-from ingest.connectors.spec import Changes, FeedSpec, Signature, load_spec
+from ingest.connectors.spec import FeedSpec, Signature, SpecOverrides, load_spec
 from tests.answering import answering, send
 
 NOW = datetime(2026, 3, 2, 2, tzinfo=UTC)
@@ -35,8 +35,8 @@ class Clock:
         self.slept.append(round(seconds, 3))
         self.at += seconds
 
-    def pace(self, chance: float = 0.5) -> Pace:
-        return Pace(lambda: NOW + timedelta(seconds=self.at), self.sleep, lambda: self.at, lambda: chance)
+    def pace(self, chance: float = 0.5) -> RequestPace:
+        return RequestPace(lambda: NOW + timedelta(seconds=self.at), self.sleep, lambda: self.at, lambda: chance)
 
 
 @pytest.fixture
@@ -46,12 +46,12 @@ def time(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 
 def spec_at(address: str, **limits: float) -> FeedSpec:
-    spec = load_spec("sulaiban", changes=Changes(base_url=address))
+    spec = load_spec("sulaiban", changes=SpecOverrides(base_url=address))
     given = {"per_minute": 100_000, "attempts": 4, **limits}
     return spec.model_copy(update={"limits": spec.limits.model_copy(update=given)})
 
 
-def ask(spec: FeedSpec, time: Clock, pace: Pace | None = None) -> object:
+def ask(spec: FeedSpec, time: Clock, pace: RequestPace | None = None) -> object:
     with Upstream(spec, pace or time.pace()) as upstream:
         return upstream.get("/x", {"q": "路 灯"}, read_json)
 
@@ -146,7 +146,7 @@ def test_an_answer_is_unpacked_once_and_a_little_at_a_time(time: Clock) -> None:
 
 def test_an_answer_of_a_million_nothings_is_unreadable() -> None:
     for body in (b"[" + b"[]," * 2_000_000 + b"[]]", b"<a>" + b"<b/>" * 2_100_000 + b"</a>"):
-        with pytest.raises(Unreadable, match="more than 1000000"):
+        with pytest.raises(UnreadableBody, match="more than 1000000"):
             read_document(body)
 
 
@@ -262,7 +262,7 @@ def test_an_open311_server_that_knows_days_alone_is_not_asked_for_ever(time: Clo
         send(handler, 200, b"[]" if "/services" in handler.path else body)
 
     with answering(answer) as address:
-        spec = load_spec("open311", changes=Changes(base_url=address))
+        spec = load_spec("open311", changes=SpecOverrides(base_url=address))
         spec = spec.model_copy(update={"request": spec.request.model_copy(update={"encoding": "json"})})
         with Upstream(spec, time.pace()) as upstream:
             found = list(Open311Feed(spec, upstream).pages({}, NOW))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ingest.connectors.http import Unreadable
+from ingest.connectors.http import UnreadableBody
 from ingest.connectors.open311 import read_document, read_errors, read_requests, read_services
 
 XML = b"""<?xml version="1.0" encoding="utf-8"?>
@@ -52,7 +52,7 @@ def test_errors_in_their_three_forms() -> None:
     ],
 )
 def test_what_is_no_acceptable_answer_is_unreadable(body: bytes) -> None:
-    with pytest.raises(Unreadable):
+    with pytest.raises(UnreadableBody):
         read_requests(body)
 
 

@@ -12,15 +12,15 @@ from app.errors import Conflict, DubanError, Invalid
 from ingest.connectors import spec as feed_spec
 from ingest.connectors.http import hmac_of
 from ingest.connectors.spec import (
-    Changes,
+    ChangeWindow,
     FeedSpec,
     Folder,
-    Limits,
     Paging,
     Reconcile,
-    Request,
+    RequestLimits,
+    RequestSpec,
     Signature,
-    Window,
+    SpecOverrides,
     load_spec,
     parse_spec,
     template_names,
@@ -40,12 +40,14 @@ def documented() -> str:
 
 def test_the_feed_in_the_documentation_is_one_and_shows_the_defaults() -> None:
     spec = parse_spec(documented())
-    assert spec.limits == Limits()
+    assert spec.limits == RequestLimits()
     assert spec.paging.style == "number"
     assert spec.reconcile is not None
 
 
-@pytest.mark.parametrize("part", [FeedSpec, Limits, Request, Paging, Window, Signature, Reconcile, Folder])
+@pytest.mark.parametrize(
+    "part", [FeedSpec, RequestLimits, RequestSpec, Paging, ChangeWindow, Signature, Reconcile, Folder]
+)
 def test_the_documentation_names_every_member(part: type[FeedSpec]) -> None:
     assert [name for name in part.model_fields if not re.search(rf"\b{name}\b", SECTION)] == []
 
@@ -60,7 +62,7 @@ def test_each_template_is_a_feed_of_its_own_name(name: str) -> None:
 
 
 def test_a_template_takes_another_name_source_and_address() -> None:
-    spec = load_spec("open311", changes=Changes("boston", "city", "https://311.example.org/v2/"))
+    spec = load_spec("open311", changes=SpecOverrides("boston", "city", "https://311.example.org/v2/"))
     assert (spec.name, spec.source.code, spec.base_url) == ("boston", "city", "https://311.example.org/v2")
     assert spec.profile().source.code == "city"
 

@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 from ingest.connectors.spec import load_spec
 from ingest.devtools.simulator.forms import hotline_form, open311_form, platform_form
 from ingest.devtools.simulator.world import Item
-from ingest.feeds.records import Reader
+from ingest.feeds.records import RecordReader
 
 NOW = datetime(2026, 3, 2, 2, tzinfo=UTC)
 ITEM = Item(1, "S1", "路灯不亮", 1, NOW, NOW)
 FORMS = {"hotline12345": hotline_form, "sulaiban": platform_form, "open311": open311_form}
-READERS = {name: Reader(load_spec(name)) for name in FORMS}
+READERS = {name: RecordReader(load_spec(name)) for name in FORMS}
 
 anything = st.recursive(
     st.none() | st.booleans() | st.integers(-(10**30), 10**30) | st.floats() | st.text(max_size=12)

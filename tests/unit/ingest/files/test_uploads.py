@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from app.errors import BadRequest, DubanError, NotFound, TooLarge, UnsupportedMedia
-from ingest.files.multipart import MOST_TEXT, Received, receive
+from ingest.files.multipart import MOST_TEXT, MultipartForm, receive
 from ingest.files.uploads import KEPT, RECORD_KEPT, Uploads
 
 NOW = datetime(2026, 3, 2, tzinfo=UTC)
@@ -23,7 +23,7 @@ def part(name: str, content: bytes, file: str | None = None) -> bytes:
     return f'--XX\r\nContent-Disposition: form-data; name="{name}"{named}\r\n\r\n'.encode() + content + b"\r\n"
 
 
-def bring(uploads: Uploads, body: bytes, kind: str = KIND, step: int = 7) -> Received:
+def bring(uploads: Uploads, body: bytes, kind: str = KIND, step: int = 7) -> MultipartForm:
     """Send a body in small pieces."""
 
     async def pieces() -> AsyncIterator[bytes]:

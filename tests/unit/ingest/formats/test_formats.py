@@ -14,7 +14,7 @@ import pytest
 import xlsxwriter
 
 from app.errors import BadRequest, DubanError, TooLarge
-from ingest.formats.base import Limits, Row, raw_text, unique_names
+from ingest.formats.base import FileLimits, SourceRow, raw_text, unique_names
 from ingest.formats.header import HeaderRule, combined
 from ingest.formats.json_rows import REST
 from ingest.formats.open import RowFile
@@ -39,7 +39,7 @@ def write(folder: Path, content: bytes | str, name: str = "table.csv") -> Path:
     return path
 
 
-def read(path: Path, **how: Any) -> tuple[list[str], list[Row]]:
+def read(path: Path, **how: Any) -> tuple[list[str], list[SourceRow]]:
     """Columns and rows of a file."""
     with RowFile(path, **how) as file:
         rows = list(file.rows())
@@ -47,7 +47,7 @@ def read(path: Path, **how: Any) -> tuple[list[str], list[Row]]:
         return list(file.columns), rows
 
 
-def faults(rows: Sequence[Row]) -> dict[int, str]:
+def faults(rows: Sequence[SourceRow]) -> dict[int, str]:
     """Row number → code of its fault."""
     return {row.number: row.fault.code for row in rows if row.fault}
 
@@ -138,7 +138,7 @@ def test_a_quote_never_closed_costs_its_own_row_and_no_other(tmp_path: Path, aft
 
 
 def test_a_field_or_line_without_end_is_one_reject(tmp_path: Path) -> None:
-    limits = Limits(record=200_000)
+    limits = FileLimits(record=200_000)
     body = "a,b\n1,x\n2," + "y" * 150_000 + "\n3," + "z" * 900_000 + "\n4,w\n"
     rows = read(write(tmp_path, body), limits=limits)[1]
     assert faults(rows) == {2: "record_unreadable", 3: "record_too_long"}
@@ -155,7 +155,7 @@ def test_a_quote_never_closed_before_lines_that_each_begin_another_costs_them_al
 
 def test_a_quote_never_closed_before_a_line_without_end_costs_no_row_between(tmp_path: Path) -> None:
     body = 'a,b\n1,"x\n2,y\n3,' + "z" * 300_000 + "\n4,w\n"
-    rows = read(write(tmp_path, body), limits=Limits(record=200_000))[1]
+    rows = read(write(tmp_path, body), limits=FileLimits(record=200_000))[1]
     assert faults(rows) == {1: "quote_unclosed", 3: "record_too_long"}
     assert [list(row.cells) for row in rows if not row.fault] == [["2", "y"], ["4", "w"]]
 
@@ -201,7 +201,7 @@ def test_a_broken_line_of_ndjson_is_kept_as_it_came(tmp_path: Path) -> None:
     "tail", ['{"id": 2', '{"id": 2} {"id": 3}]', '{"id": nope}]', "", '{"id": 2}] x', '{"id": 2},]', "[" * 90_000]
 )
 def test_an_array_that_breaks_gives_what_stands_before_and_then_says_where(tmp_path: Path, tail: str) -> None:
-    taken: list[Row] = []
+    taken: list[SourceRow] = []
     with RowFile(write(tmp_path, '[{"id": 1},' + tail), wanted=["id"]) as file, pytest.raises(BadRequest):
         taken.extend(file.rows())
     with RowFile(write(tmp_path, '[{"id": 1},' + tail), wanted=["id"]) as file:
@@ -260,7 +260,7 @@ def test_a_fat_row_of_a_workbook_is_refused_alone_with_its_beginning(tmp_path: P
         page.write_row(0, 0, ["a", "b", "c"])
         page.write_row(1, 0, ["1", "x" * 600, "y" * 600])
         page.write_row(2, 0, ["2", "x" * 600, "y" * 300])
-    with RowFile(path, limits=Limits(record=1_000)) as file:
+    with RowFile(path, limits=FileLimits(record=1_000)) as file:
         fat, good = file.rows()
     assert (fat.number, [len(cell) for cell in fat.cells]) == (1, [1, 600, 399])
     assert fat.fault is not None
@@ -268,7 +268,7 @@ def test_a_fat_row_of_a_workbook_is_refused_alone_with_its_beginning(tmp_path: P
     assert (good.number, good.fault) == (2, None)
 
 
-BOMB = Limits(ratio=50, ratio_from=1_000_000, spreadsheet=1_000_000)
+BOMB = FileLimits(ratio=50, ratio_from=1_000_000, spreadsheet=1_000_000)
 
 
 @pytest.mark.parametrize("packing", ["gz", "zip", "xlsx"])
@@ -284,7 +284,7 @@ def test_a_bomb_is_refused_while_it_unpacks(tmp_path: Path, packing: str) -> Non
 
 
 def test_more_rows_than_allowed_is_said(tmp_path: Path) -> None:
-    with RowFile(write(tmp_path, "a\n" + "1\n" * 5), limits=Limits(rows=4)) as file, pytest.raises(TooLarge):
+    with RowFile(write(tmp_path, "a\n" + "1\n" * 5), limits=FileLimits(rows=4)) as file, pytest.raises(TooLarge):
         list(file.rows())
 
 
@@ -404,7 +404,7 @@ def test_a_web_page_called_a_spreadsheet_is_refused_with_what_to_do(tmp_path: Pa
 
 def test_rows_read_while_the_header_was_looked_for_lose_none_of_their_care(tmp_path: Path) -> None:
     body = 'x\n编号,标题\n1,a\n2,"open\n3,b\n4,"c"\n' + "5," + "y" * 300_000 + "\n6,d\n"
-    rows = read(write(tmp_path, body), header=knows("编号"), limits=Limits(record=200_000))[1]
+    rows = read(write(tmp_path, body), header=knows("编号"), limits=FileLimits(record=200_000))[1]
     assert faults(rows) == {2: "quote_unclosed", 5: "record_too_long"}
     assert [list(row.cells) for row in rows if not row.fault] == [["1", "a"], ["3", "b"], ["4", "c"], ["6", "d"]]
 

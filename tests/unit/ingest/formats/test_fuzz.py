@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from app.errors import BadRequest, DubanError, Invalid, TooLarge
 from ingest.batch.service import MOST_ROWS
 from ingest.batch.split import array_elements, split_lines
-from ingest.connectors.http import Unreadable
+from ingest.connectors.http import UnreadableBody
 from ingest.connectors.open311 import read_requests
 from ingest.connectors.rest import read_json
 from ingest.files.multipart import receive
@@ -148,7 +148,7 @@ XML = b"""<?xml version="1.0" encoding="utf-8"?><service_requests><request><serv
 def test_an_upstreams_answer_damaged_anyhow_is_records_or_unreadable(body: bytes, data: st.DataObject) -> None:
     content = data.draw(damaged(body))
     for read in (read_requests, read_json):
-        with suppress(Unreadable):
+        with suppress(UnreadableBody):
             read(content)
 
 

@@ -15,10 +15,10 @@ import pytest
 import xlsxwriter
 
 from app.errors import BadRequest, Conflict, Invalid, NotFound
-from ingest.profile_wizard.draft import Draft, Identity, document_of, draft_of, profile_of
+from ingest.profile_wizard.draft import Identity, ProfileDraft, document_of, draft_of, profile_of
 from ingest.profile_wizard.mending import unplaced_words, with_words
 from ingest.profile_wizard.preview import preview
-from ingest.profile_wizard.proposal import Proposal, propose
+from ingest.profile_wizard.proposal import MappingProposal, propose
 from ingest.profile_wizard.sampling import look
 from ingest.profile_wizard.saved import named_profile, save_profile, saved_profiles, toml_of
 from ingest.profile_wizard.sniffing import formats_of, is_id_number
@@ -48,11 +48,11 @@ def table(folder: Path, rows: Sequence[Sequence[Any]], name: str = "letters.csv"
     return path
 
 
-def proposed(path: Path) -> Proposal:
+def proposed(path: Path) -> MappingProposal:
     return propose(look(path), "Asia/Shanghai")
 
 
-def columns(found: Proposal) -> dict[str, str]:
+def columns(found: MappingProposal) -> dict[str, str]:
     return {target: "+".join(guess.columns) for target, guess in found.guesses.items()}
 
 
@@ -327,7 +327,9 @@ def test_a_changed_column_keeps_what_a_draft_cannot_say() -> None:
 
 
 def test_levels_named_alone_are_told_apart_by_their_parents() -> None:
-    draft = Draft(columns={"external_id": ("a",), "title": ("b",), "grid.1.name": ("街道",), "grid.2.name": ("社区",)})
+    draft = ProfileDraft(
+        columns={"external_id": ("a",), "title": ("b",), "grid.1.name": ("街道",), "grid.2.name": ("社区",)}
+    )
     made = profile_of(draft, WHO)
     assert made.grid is not None
     assert made.grid.codes == "path"
@@ -339,7 +341,7 @@ def test_levels_named_alone_are_told_apart_by_their_parents() -> None:
 
 def test_a_saved_profile_is_found_by_name_and_replaced_only_on_purpose(tmp_path: Path) -> None:
     folder = tmp_path / "data" / "profiles"
-    made = profile_of(Draft(columns={"external_id": ("编号",), "title": ("标题",)}), WHO)
+    made = profile_of(ProfileDraft(columns={"external_id": ("编号",), "title": ("标题",)}), WHO)
     path = save_profile(folder, made)
     assert path.name == "mycity.toml"
     assert named_profile("mycity", folder) == made

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from ingest.connectors.spec import load_spec
-from ingest.rejects.raw_rows import UNTOLD, Seen, seen
+from ingest.rejects.raw_rows import UNTOLD, RawRow, seen
 from ingest.rows.profile import load_profile
 
 DUBAN = load_profile("duban")
@@ -36,7 +36,7 @@ def test_of_a_pushed_row_the_reporter_is_masked(why: str, row: Any, held: tuple[
 
 def test_a_row_without_a_reporter_is_left_as_it_came() -> None:
     for raw in ('{"title":"x"}', '{"title": "x", "reporter": null}', '{"reporter": {"name": ""}}'):
-        assert seen(raw, None) == Seen((), raw)
+        assert seen(raw, None) == RawRow((), raw)
 
 
 def test_the_columns_of_a_file_are_known_by_its_profile_in_any_spelling() -> None:

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 from app.errors import Invalid, NotFound
-from ingest.formats.base import Row
+from ingest.formats.base import SourceRow
 from ingest.rows.mapper import Mapper, fitting_code
 from ingest.rows.profile import Profile, column_key, list_profiles, load_profile, parse_profile
-from ingest.rows.ticket_in import HistoricalTicket, Named
-from ingest.rows.validate import Mapped, Rejected, map_rows, open_mapped, tickets_and_rejects
+from ingest.rows.ticket_in import HistoricalTicket, NewNode
+from ingest.rows.validate import MappedRow, RejectedRow, map_rows, open_mapped, tickets_and_rejects
 
 LEAST = """
 name = "x"
@@ -35,14 +35,14 @@ def profile(more: str = "") -> Profile:
 
 def mapped(of: Profile, row: dict[str, Any]) -> HistoricalTicket:
     """The ticket that ``of`` makes of one row."""
-    found = Mapper(of, list(row)).map(Row(1, list(row.values())))
+    found = Mapper(of, list(row)).map(SourceRow(1, list(row.values())))
     assert isinstance(found, HistoricalTicket), found
     return found
 
 
 def refused(of: Profile, row: dict[str, Any]) -> dict[str, str]:
     """Pointer → code of what is wrong with one row."""
-    found = Mapper(of, list(row)).map(Row(1, list(row.values())))
+    found = Mapper(of, list(row)).map(SourceRow(1, list(row.values())))
     assert isinstance(found, tuple), found
     return {problem.pointer: problem.code for problem in found}
 
@@ -159,7 +159,7 @@ def test_everything_wrong_with_a_row_is_told_with_its_columns() -> None:
         "/content": "string_pattern_mismatch",
         "/longitude": "less_than_equal",
     }
-    found = Mapper(of, list(row)).map(Row(1, list(row.values())))
+    found = Mapper(of, list(row)).map(SourceRow(1, list(row.values())))
     assert isinstance(found, tuple)
     assert "(column t0)" in found[0].en
     assert "（列 t0）" in found[0].zh
@@ -248,7 +248,7 @@ def test_one_unit_of_several_spellings_is_one_unit_under_the_first() -> None:
         ["3", "t", "8", "城管办（甲街道）"],
         ["4", "t", "9", "城管办"],
     ):
-        found = mapper.map(Row(1, cells))
+        found = mapper.map(SourceRow(1, cells))
         assert isinstance(found, HistoricalTicket)
         names.append((found.unit, found.unit_path[-1].name))
     assert names == [("8", "8"), ("8", "城管办"), ("8", "城管办"), ("9", "城管办")]
@@ -259,7 +259,7 @@ def test_a_tree_runs_from_the_root_and_a_level_left_out_is_passed_over() -> None
     row = {"id": "1", "title": "t", "d": "1", "dn": "某区", "s": "-", "c": "南社区"}
     ticket = mapped(of, row)
     assert ticket.grid == "南社区"
-    assert ticket.grid_path == (Named("1", "某区"), Named("南社区", "南社区"))
+    assert ticket.grid_path == (NewNode("1", "某区"), NewNode("南社区", "南社区"))
     assert mapped(of, {**row, "d": "", "dn": "", "c": "-"}).grid is None
 
 
@@ -380,7 +380,7 @@ def test_a_pushed_ticket_in_a_json_file_comes_out_as_it_was_pushed(tmp_path: Pat
     )
     with open_mapped(file_of(tmp_path, [line]), load_profile("duban")) as source:
         (found,) = map_rows(source)
-    assert isinstance(found, Mapped)
+    assert isinstance(found, MappedRow)
     assert found.ticket.reporter is not None
     assert (found.ticket.reporter.phone, found.ticket.latitude) == ("1", 3.5)
     assert found.ticket.attributes == {"a": {"b": 1}, "extra": [1]}
@@ -403,6 +403,6 @@ def test_a_ticket_from_the_future_is_a_reject_and_reading_can_go_on_from_a_row(t
     now = datetime(2026, 3, 3, tzinfo=UTC)
     with open_mapped(file_of(tmp_path, lines), load_profile("duban")) as source:
         first, second = map_rows(source, now=now, after=1)
-    assert isinstance(first, Mapped)
-    assert isinstance(second, Rejected)
+    assert isinstance(first, MappedRow)
+    assert isinstance(second, RejectedRow)
     assert [(found.pointer, found.code) for found in second.errors] == [("/received_at", "moment_future")]
