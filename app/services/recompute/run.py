@@ -31,10 +31,8 @@ from app.store import reference, supervision, tickets
 
 BATCH: Final = 500
 Spans = Sequence[tuple[datetime, datetime | None]]
-Candidates = Callable[[Session, int, int], list[int]]
-"""The ids of the next tickets after one, so many at most."""
-Wanted = Callable[[Reference, Ticket, Deadline, Spans], bool]
-"""Whether a deadline of a ticket is to be recomputed."""
+Candidates = Callable[[Session, int, int], list[int]]  # the ids of the next tickets after one, so many at most
+Wanted = Callable[[Reference, Ticket, Deadline, Spans], bool]  # whether a deadline of a ticket is to be recomputed
 
 
 @dataclass(frozen=True, slots=True)
