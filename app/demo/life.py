@@ -86,7 +86,7 @@ class StoryWorld:
         pushed = life.pushed
         subject = Subject(source=life.source, kind=pushed.kind, category_path=(life.matter.parent, life.matter.code),
                           priority=pushed.priority, severity=pushed.severity, unit_path=(), at=pushed.received_at)  # fmt: skip
-        return choose(list(self.policies), subject).policy
+        return choose(self.policies, subject)
 
     def due(
         self, start: datetime, limit: Limit, days: int = 0, spans: Sequence[tuple[datetime, datetime]] = ()

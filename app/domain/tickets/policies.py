@@ -1,7 +1,7 @@
 """Deadline policies: which limits a ticket is judged by, and which of several policies applies to it.
 
-A policy names what it is for (``match``; what it leaves out, it does not ask about) and its limits. The policy that
-applies is the first in this order, which ``choose`` also gives as its reason:
+A policy has conditions (``match``; a criterion that it leaves out is not tested) and limits. ``choose`` applies the first
+matching policy in this order; ``explain_choice`` words the reasons:
 
 1. one that names the ticket's priority, where that is raised (urgent, emergency): an emergency is never outranked by a
    rule about its kind;
@@ -17,7 +17,7 @@ the rules of Bengbu, Suining, Shanghai, Guangdong, Shandong and Beijing that the
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from types import MappingProxyType
@@ -120,7 +120,7 @@ class Policy:
 
 @dataclass(frozen=True, slots=True)
 class ConsideredPolicy:
-    """A policy that was looked at: whether it matches, and why, or what is in the way."""
+    """A candidate policy: whether it matches, and the conditions it meets or the one it fails."""
 
     policy: Policy
     matches: bool
@@ -130,7 +130,7 @@ class ConsideredPolicy:
 
 @dataclass(frozen=True, slots=True)
 class PolicyChoice:
-    """The policy that applies, why, and all that were considered: those that match in order, then the others."""
+    """The policy that applies, why, and all candidates: those that match in order, then the others by code."""
 
     policy: Policy
     why_zh: str
@@ -138,28 +138,39 @@ class PolicyChoice:
     considered: tuple[ConsideredPolicy, ...]
 
 
-def choose(policies: Sequence[Policy], subject: Subject) -> PolicyChoice:
+def choose(policies: Iterable[Policy], subject: Subject) -> Policy:
     """The policy that applies to ``subject``, the most specific one. Raises ``NotFound`` where none matches."""
-    latest: dict[str, Policy] = {}
-    for policy in policies:
-        held = latest.get(policy.code)
-        if policy.in_force(subject.at) and (held is None or held.version < policy.version):
-            latest[policy.code] = policy
-    matching, others = [], []
-    for policy in latest.values():
-        against = _against(policy, subject)
-        if against is None:
-            matching.append(policy)
-        else:
-            others.append(ConsideredPolicy(policy, False, *against))
+    matching = [policy for policy in _candidates(policies, subject.at) if _failed(policy, subject) is None]
     if not matching:
         raise NotFound(
             "没有适用的时限政策；请设一条不带条件的政策", "no policy applies; there should be one without conditions"
         )
-    matching.sort(key=lambda policy: rank(policy, subject))
-    reasons = [ConsideredPolicy(policy, True, *_why(policy)) for policy in matching]
+    return min(matching, key=lambda policy: rank(policy, subject)) if len(matching) > 1 else matching[0]
+
+
+def explain_choice(policies: Sequence[Policy], subject: Subject) -> PolicyChoice:
+    """What ``choose`` chooses, with the reason for it and for each other candidate. Raises ``NotFound`` as it does."""
+    chosen = choose(policies, subject)
+    matching, others = [], []
+    for policy in _candidates(policies, subject.at):
+        failed = _failed(policy, subject)
+        if failed is None:
+            matching.append(ConsideredPolicy(policy, True, *_met(policy)))
+        else:
+            others.append(ConsideredPolicy(policy, False, *_unmet(policy, subject, failed)))
+    matching.sort(key=lambda one: rank(one.policy, subject))
     others.sort(key=lambda one: one.policy.code)
-    return PolicyChoice(matching[0], reasons[0].why_zh, reasons[0].why_en, (*reasons, *others))
+    return PolicyChoice(chosen, matching[0].why_zh, matching[0].why_en, (*matching, *others))
+
+
+def _candidates(policies: Iterable[Policy], at: datetime | None) -> Iterable[Policy]:
+    """Of each code, the highest version in force at ``at``."""
+    latest: dict[str, Policy] = {}
+    for policy in policies:
+        held = latest.get(policy.code)
+        if policy.in_force(at) and (held is None or held.version < policy.version):
+            latest[policy.code] = policy
+    return latest.values()
 
 
 def rank(policy: Policy, subject: Subject) -> tuple[Any, ...]:
@@ -190,20 +201,24 @@ def _values(subject: Subject, criterion: str) -> tuple[str, ...]:
     return () if value is None else (value,)
 
 
-def _against(policy: Policy, subject: Subject) -> tuple[str, str] | None:
-    """Why a policy does not match (zh, en), or None where it does."""
+def _failed(policy: Policy, subject: Subject) -> str | None:
+    """The first criterion of ``policy`` that ``subject`` does not meet, or None where it meets all."""
     for criterion, wanted in policy.match.items():
-        found = _values(subject, criterion)
-        if not any(value in wanted for value in found):
-            zh, has_zh = _in_chinese(criterion, wanted), _in_chinese(criterion, found)
-            return (
-                f"{_CRITERION_ZH[criterion]}应为{'、'.join(zh)}，实为{'/'.join(has_zh) or '空'}",
-                f"{criterion} should be {' or '.join(wanted)}, and is {'/'.join(found) or 'empty'}",
-            )
+        if not any(value in wanted for value in _values(subject, criterion)):
+            return criterion
     return None
 
 
-def _why(policy: Policy) -> tuple[str, str]:
+def _unmet(policy: Policy, subject: Subject, criterion: str) -> tuple[str, str]:
+    wanted, found = policy.match[criterion], _values(subject, criterion)
+    zh, has_zh = _in_chinese(criterion, wanted), _in_chinese(criterion, found)
+    return (
+        f"{_CRITERION_ZH[criterion]}应为{'、'.join(zh)}，实为{'/'.join(has_zh) or '空'}",
+        f"{criterion} should be {' or '.join(wanted)}, and is {'/'.join(found) or 'empty'}",
+    )
+
+
+def _met(policy: Policy) -> tuple[str, str]:
     asked = [(key, policy.match[key]) for key in CRITERIA if key in policy.match]
     if not asked:
         return "没有条件，适用于其余工单", "no conditions: it is for all other tickets"

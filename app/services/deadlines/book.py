@@ -76,7 +76,7 @@ def policy_for(ref: Reference, ticket: Ticket) -> tuple[int, Policy]:
     were there when the ticket was taken in (``Reference.policies_of``), so that it keeps the version it pins."""
     known = ref.policies_of(ticket)
     by_code = {(policy.code, policy.version): key for key, policy in known}
-    chosen = choose([policy for _, policy in known], ref.subject(ticket)).policy
+    chosen = choose([policy for _, policy in known], ref.subject(ticket))
     return by_code[(chosen.code, chosen.version)], chosen
 
 

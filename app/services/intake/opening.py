@@ -105,7 +105,7 @@ class DeadlinePlanner:
                 unit_path=unit.codes if unit else (),
                 at=at,
             )
-            found = self._plan(choose(self._policies, subject).policy, unit)
+            found = self._plan(choose(self._policies, subject), unit)
             if len(self._chosen) >= _MOST:
                 self._chosen.clear()
             self._chosen[key] = found

@@ -284,7 +284,7 @@ class _Judge:
             priority=row.priority, severity=row.severity, unit_path=unit.codes if unit else (), at=row.received_at,
         )  # fmt: skip
         try:
-            return choose(self.candidates, subject).policy
+            return choose(self.candidates, subject)
         except NotFound:
             raise Invalid.at(
                 "/policies",

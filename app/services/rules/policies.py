@@ -16,7 +16,7 @@ from typing import Any, Final
 import tomli_w
 from sqlmodel import Session
 
-from app.domain.tickets.policies import Policy, PolicyChoice, Subject, choose
+from app.domain.tickets.policies import Policy, PolicyChoice, Subject, explain_choice
 from app.domain.words import KIND, PRIORITY, SEVERITY
 from app.errors import Conflict, FieldProblem, Invalid, NotFound
 from app.models import PolicyVersion
@@ -232,7 +232,7 @@ def subject_of(ref: Reference, asked: Mapping[str, Any], at: datetime) -> Subjec
 
 def preview(ref: Reference, asked: Mapping[str, Any], at: datetime) -> PolicyChoice:
     """Which policy a ticket described by codes would be judged by, why, and what is in the way of the others."""
-    return choose([policy for _, policy in ref.policies], subject_of(ref, asked, at))
+    return explain_choice([policy for _, policy in ref.policies], subject_of(ref, asked, at))
 
 
 def choice_view(choice: PolicyChoice) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from app.domain.tickets.policies import DEFAULT_POLICIES, TARGETS, Policy, Subject, choose
+from app.domain.tickets.policies import DEFAULT_POLICIES, TARGETS, Policy, Subject, choose, explain_choice
 from app.domain.time.limit import Limit
 from app.errors import Invalid, NotFound
 
@@ -47,7 +47,7 @@ SUBJECT = Subject(
     ],
 )
 def test_the_defaults_are_those_of_the_domain(subject: Subject, code: str, days: int) -> None:
-    chosen = choose(DEFAULT_POLICIES, subject).policy
+    chosen = choose(DEFAULT_POLICIES, subject)
     assert chosen.code == code
     assert chosen.limits["complete"] == Limit("working_days", days)
     assert chosen.limits["accept"] == chosen.limits["contact"] == Limit("working_days", 1)
@@ -58,7 +58,7 @@ def test_the_defaults_are_those_of_the_domain(subject: Subject, code: str, days:
 
 @pytest.mark.parametrize("kind", ["consult", "dispute", "complaint", None])
 def test_an_emergency_is_an_emergency_of_whatever_kind(kind: str | None) -> None:
-    chosen = choose(DEFAULT_POLICIES, Subject(kind=kind, severity="grave", priority="emergency")).policy
+    chosen = choose(DEFAULT_POLICIES, Subject(kind=kind, severity="grave", priority="emergency"))
     assert chosen.code == "emergency"
     assert chosen.limits["complete"] == Limit("hours", 2)
     assert chosen.limits["accept"] == Limit("hours", 0.5)
@@ -88,20 +88,20 @@ def test_every_default_sets_every_target() -> None:
     ],
 )
 def test_the_more_specific_policy_applies(first: Policy, second: Policy) -> None:
-    assert choose([first, second], SUBJECT).policy is first
-    assert choose([second, first], SUBJECT).policy is first
+    assert choose([first, second], SUBJECT) is first
+    assert choose([second, first], SUBJECT) is first
 
 
 def test_a_raised_priority_outranks_any_number_of_other_conditions() -> None:
     many = policy("a", unit="station", category="night", severity="major", kind="complaint", source="hotline")
     urgent = policy("z", priority=("urgent", "emergency"))
-    assert choose([many, urgent], replace(SUBJECT, priority="urgent")).policy is urgent
-    assert choose([many, urgent], SUBJECT).policy is many
+    assert choose([many, urgent], replace(SUBJECT, priority="urgent")) is urgent
+    assert choose([many, urgent], SUBJECT) is many
 
 
 def test_the_order_of_the_policies_does_not_matter() -> None:
     four = [policy("a"), policy("b", kind="complaint"), policy("c", unit="county"), policy("d", unit="station")]
-    assert {choose(order, SUBJECT).policy.code for order in permutations(four)} == {"d"}
+    assert {choose(order, SUBJECT).code for order in permutations(four)} == {"d"}
 
 
 @pytest.mark.parametrize(
@@ -113,7 +113,7 @@ def test_the_order_of_the_policies_does_not_matter() -> None:
     ],
 )
 def test_a_policy_that_does_not_match_says_why(other: Policy, why: str) -> None:
-    choice = choose([policy("all"), other], SUBJECT)
+    choice = explain_choice([policy("all"), other], SUBJECT)
     assert [(one.policy.code, one.matches) for one in choice.considered] == [("all", True), ("x", False)]
     assert choice.considered[1].why_en == why
     assert choice.why_en == "no conditions: it is for all other tickets"
@@ -121,17 +121,17 @@ def test_a_policy_that_does_not_match_says_why(other: Policy, why: str) -> None:
 
 
 def test_an_empty_field_matches_no_condition() -> None:
-    choice = choose([policy("all"), policy("x", severity="major")], Subject(at=AT))
+    choice = explain_choice([policy("all"), policy("x", severity="major")], Subject(at=AT))
     assert choice.policy.code == "all"
     assert choice.considered[1].why_en.endswith("is empty")
 
 
 def test_the_highest_version_in_force_counts() -> None:
     versions = [policy("a", 1), policy("a", 2, since=2026), policy("a", 3, since=2027)]
-    assert choose(versions, SUBJECT).policy.version == 2
-    assert choose(versions, replace(SUBJECT, at=datetime(2025, 12, 31, tzinfo=UTC))).policy.version == 1
-    assert choose(versions, replace(SUBJECT, at=datetime(2027, 1, 1, tzinfo=UTC))).policy.version == 3
-    assert choose(versions, replace(SUBJECT, at=None)).policy.version == 3
+    assert choose(versions, SUBJECT).version == 2
+    assert choose(versions, replace(SUBJECT, at=datetime(2025, 12, 31, tzinfo=UTC))).version == 1
+    assert choose(versions, replace(SUBJECT, at=datetime(2027, 1, 1, tzinfo=UTC))).version == 3
+    assert choose(versions, replace(SUBJECT, at=None)).version == 3
 
 
 def test_a_policy_is_in_force_from_its_beginning_until_before_its_end() -> None:
