@@ -22,7 +22,7 @@ PACKAGES = ("app", "ingest", "reports")
 LAYERS = (
     {"app.errors"},
     {"app.domain", "app.clock", "app.turns"},
-    {"app.config", "app.models"},
+    {"app.config", "app.models", "app.schemas"},  # app.schemas knows errors and domain only
     {"app.db", "app.security"},
     {"app.store"},
     {"app.services"},

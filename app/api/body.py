@@ -14,7 +14,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, field_validator
 from pydantic_core import PydanticCustomError
 
 from app.errors import Invalid, TooLarge, UnsupportedMedia
-from ingest.rows.messages import pointer
+from app.schemas.messages import pointer
 
 
 class JsonBody(BaseModel):

@@ -14,10 +14,10 @@ from pydantic import BeforeValidator
 from app import clock
 from app.errors import BadRequest, FieldProblem, Forbidden, Invalid, NotFound, Unauthorized
 from app.runtime import Runtime
+from app.schemas.moment import Moment
 from app.security.principal import Principal, RoleName
 from app.security.sessions import SESSION_COOKIE
 from app.services.access import accounts
-from ingest.rows.ticket_in import Moment
 
 LONGEST_NUMBER = 18
 """Digits of a number that a caller may send: what every database holds."""

@@ -15,9 +15,9 @@ from starlette.requests import ClientDisconnect
 from starlette.routing import Match
 
 from app.errors import BadRequest, Busy, Conflict, DubanError, FieldProblem, Invalid, NotAllowed
+from app.schemas.messages import pointer
+from app.schemas.messages import problem as told
 from app.store import db_errors
-from ingest.rows.messages import pointer
-from ingest.rows.messages import problem as told
 
 log = logging.getLogger("duban.api")
 MEDIA_TYPE = "application/problem+json"

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from app.config import variable
 from app.errors import Conflict, Invalid, NotFound
-from ingest.rows.messages import objection, problems_of
+from app.schemas.messages import objection, problems_of
 from ingest.rows.profile import Profile, SourceNamed, Wording
 from ingest.rows.toml_text import read_toml
 

@@ -11,12 +11,12 @@ from zoneinfo import ZoneInfo
 
 from app.errors import FieldProblem
 from app.models import FeedRecord
+from app.schemas.messages import problem
 from app.services.intake.rejects import digest_of
 from ingest.connectors.rest import Record, member
 from ingest.connectors.spec import FeedSpec
 from ingest.formats.json_rows import REST, row_of
 from ingest.rows.mapper import Mapper
-from ingest.rows.messages import problem
 from ingest.rows.row import InputRow, raw_of
 from ingest.rows.ticket_in import HistoricalTicket, future_problem
 from ingest.rows.values import MomentReader, text_of

@@ -14,9 +14,9 @@ from itertools import chain
 from typing import TextIO
 
 from app.errors import BadRequest, FieldProblem
+from app.schemas.messages import problem
 from ingest.formats.base import FileLimits, SourceRow
 from ingest.formats.header import DEEPEST, HEADER_WITHIN, HeaderRule, find_header, too_many_columns
-from ingest.rows.messages import problem
 
 _Record = tuple[list[str], FieldProblem | None, str | None]
 

@@ -11,8 +11,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TextIO
 
 from app.errors import BadRequest, FieldProblem
+from app.schemas.messages import problem
 from ingest.formats.base import FileLimits, SourceRow
-from ingest.rows.messages import problem
 
 REST = "…"
 """The column that holds, as an object, the members that no other column names."""

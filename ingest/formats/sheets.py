@@ -20,11 +20,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from app.errors import BadRequest, Busy, DubanError
+from app.schemas.messages import problem
 from app.turns import Turns
 from ingest.formats import sheet_process, workbook
 from ingest.formats.base import FileLimits, SourceRow
 from ingest.formats.header import DEEPEST, HEADER_WITHIN, Header, HeaderRule, find_header, too_many_columns
-from ingest.rows.messages import problem
 
 _AT_ONCE = 500
 """Rows that are asked for at a time: behind a header that was looked for in each of twenty sheets, few are wasted."""

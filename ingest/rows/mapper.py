@@ -10,9 +10,9 @@ from zoneinfo import ZoneInfo
 from pydantic import ValidationError
 
 from app.errors import FieldProblem, Invalid
+from app.schemas.messages import problem, problems_of
 from ingest.formats.base import SourceRow
 from ingest.formats.json_rows import REST
-from ingest.rows.messages import problem, problems_of
 from ingest.rows.profile import MOMENT_FIELDS, NUMBER_FIELDS, ColumnMapping, Profile, Tree, Verdict, column_key
 from ingest.rows.ticket_in import HistoricalTicket, NewNode
 from ingest.rows.values import MomentReader, number_of, plain, text_of

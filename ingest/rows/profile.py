@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from app.errors import Invalid, NotFound
-from ingest.rows.messages import objection, problems_of
+from app.schemas.messages import objection, problems_of
 from ingest.rows.ticket_in import HistoricalTicket, Reporter
 from ingest.rows.toml_text import read_toml
 from ingest.rows.values import MomentReader

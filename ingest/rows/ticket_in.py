@@ -10,9 +10,8 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import re
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Annotated, Any, Literal, NamedTuple, TypeVar
 
 import orjson
@@ -22,13 +21,13 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
-    PlainValidator,
     StringConstraints,
     ValidationError,
 )
 
 from app.errors import BadRequest, FieldProblem, Invalid
-from ingest.rows.messages import problem, problems_of, refusal
+from app.schemas.messages import problem, problems_of, refusal
+from app.schemas.moment import Moment
 
 KIND_WORDS: Mapping[str, str] = {
     "咨询": "consult",
@@ -45,43 +44,11 @@ TICKET_BYTES = 256 * 1024
 """A ticket as JSON is refused beyond: the longest one, with every character escaped, is well below."""
 ATTRIBUTES_BYTES = 16 * 1024
 ATTRIBUTES_DEPTH = 5
-FIRST_YEAR, LAST_YEAR = 1970, 2100
-"""Moments outside are slips of a keyboard or a database's "no date" (1900-01-01). From one end to the other is little more than
-the span over which working days are counted (``app.domain.time.deadline_run``)."""
 CLOCK_TOLERANCE = timedelta(minutes=10)
 """How far an upstream's clock may be ahead of ours before its ``received_at`` is refused."""
 
-_RFC3339 = re.compile(
-    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]+)?)?"
-    r"(?P<offset>[Zz]|[+-][0-9]{2}:?[0-9]{2})?"
-)
 _INT64 = range(-(2**63), 2**63)
 _NO_NUL = r"^[^\x00]*$"
-
-
-def _moment(value: object) -> datetime:
-    """An aware moment in UTC, from RFC 3339 text or an aware datetime."""
-    if isinstance(value, str):
-        match = _RFC3339.fullmatch(value.strip())
-        if match is None:
-            raise refusal("moment_format")
-        if match["offset"] is None:
-            raise refusal("moment_naive")
-        try:
-            value = datetime.fromisoformat(match[0].upper())
-        except ValueError as error:
-            raise refusal("moment_impossible") from error
-    elif not isinstance(value, datetime):
-        raise refusal("moment_type")
-    if value.tzinfo is None:
-        raise refusal("moment_naive")
-    try:
-        moment = value.astimezone(UTC)
-    except OverflowError as error:
-        raise refusal("moment_range", first=FIRST_YEAR, last=LAST_YEAR) from error
-    if not FIRST_YEAR <= moment.year <= LAST_YEAR:
-        raise refusal("moment_range", first=FIRST_YEAR, last=LAST_YEAR)
-    return moment
 
 
 def _attributes(value: dict[str, Any]) -> dict[str, Any] | None:
@@ -165,7 +132,6 @@ Text100 = Annotated[str, _Optional, Field(max_length=100), _Empty]
 Text200 = Annotated[str, _Optional, Field(max_length=200), _Empty]
 Text500 = Annotated[str, _Optional, Field(max_length=500), _Empty]
 Text10000 = Annotated[str, _Optional, Field(max_length=10_000), _Empty]
-Moment = Annotated[datetime, PlainValidator(_moment, json_schema_input_type=datetime)]
 Attributes = Annotated[dict[str, Any], AfterValidator(_attributes)]
 Kind = Annotated[
     Literal[

@@ -16,10 +16,10 @@ from app.domain.time.due import Limit, elapsed
 from app.domain.time.receipt import receipt
 from app.domain.time.workcalendar import WorkCalendar
 from app.errors import Invalid
+from app.schemas.moment import Moment
 from app.services.core.reference import Reference
 from app.services.deadlines import explain as explained
 from app.services.tickets import query as tickets
-from ingest.rows.ticket_in import Moment
 
 router = APIRouter(tags=["deadlines"])
 MOST_SUSPENSIONS = 1000

@@ -12,11 +12,11 @@ from app.api.body import Document, JsonBody, check_content_type, read_body
 from app.api.deps import Run, Who
 from app.domain.time.receipt import limit_words
 from app.errors import Invalid
+from app.schemas.moment import Moment
 from app.security.permissions import require
 from app.services.recompute import run as recompute
 from app.services.recompute.run import RecomputeResult
 from app.services.rules import calendars, ladders, policies
-from ingest.rows.ticket_in import Moment
 
 router = APIRouter(tags=["deadlines"])
 Code = Annotated[str, Path(min_length=1, max_length=64)]

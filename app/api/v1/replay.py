@@ -10,12 +10,12 @@ from pydantic import ConfigDict, Field
 from app import clock
 from app.api.body import JsonBody
 from app.api.deps import Run, Who
+from app.schemas.moment import Moment
 from app.security.permissions import require
 from app.services.core.views import moment
 from app.services.recompute.policy_replay import RuleProposal, replay
 from app.services.tickets import clocks
 from app.services.tickets import query as tickets
-from ingest.rows.ticket_in import Moment
 
 router = APIRouter(tags=["deadlines"])
 TicketId = Annotated[int, Path(ge=1, le=2**62)]

@@ -18,7 +18,7 @@ from starlette.background import BackgroundTask
 from app import clock
 from app.api.body import JsonBody
 from app.api.deps import Cursor, Limit, Run, Who, decode_cursor, encode_cursor
-from ingest.rows.ticket_in import Moment
+from app.schemas.moment import Moment
 from reports import metrics
 from reports.editions import service
 from reports.render import FORMATS

@@ -14,6 +14,7 @@ from app.api.body import JsonBody
 from app.api.deps import Cursor, Id, IfMatch, Limit, QueryMoment, Run, TicketQuery, Who, decode_cursor, encode_cursor
 from app.models import Ticket
 from app.runtime import Runtime
+from app.schemas.moment import Moment
 from app.security.permissions import record_disclosure, sees_reporter
 from app.security.principal import Principal
 from app.services.core.reference import Reference
@@ -22,7 +23,6 @@ from app.services.tickets import actions as lifecycle
 from app.services.tickets import callbacks, extensions
 from app.services.tickets import query as tickets
 from app.store import tickets as store
-from ingest.rows.ticket_in import Moment
 
 router = APIRouter(tags=["tickets"])
 Action = Literal["dispatch", "accept", "return", "reassign", "contact", "suspend", "resume", "extend", "complete",
