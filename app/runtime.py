@@ -12,8 +12,8 @@ from sqlmodel import Session
 
 from app.config import Settings
 from app.db import Database, migrate
-from app.services.core.defaults import ensure_defaults
 from app.services.core.reference import Reference, ReferenceCache
+from app.services.rules.defaults import ensure_defaults
 from app.store.ids import IdBlocks
 
 

@@ -12,7 +12,7 @@ from app.commands.common import JsonFlag, opened, parse_time, print_json, say
 from app.config import get_settings
 from app.errors import Invalid
 from app.security.principal import SYSTEM
-from reports.editions import service
+from reports import service
 from reports.render import FORMATS, file_name
 
 LATER = ("docx", "pdf")

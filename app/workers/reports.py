@@ -16,7 +16,7 @@ from app.models import JobRun, Report, Ticket
 from app.runtime import Runtime
 from app.security.principal import SYSTEM
 from app.workers.scheduler import Job, register
-from reports.editions import service
+from reports import service
 from reports.editions.store import RUNNING
 from reports.period import last_ended
 

@@ -1,6 +1,6 @@
 """A batch pushed at once: a JSON array, or NDJSON. Each row is answered by itself; a bad one is kept as a reject.
 
-The body is split first (``ingest.batch.split``), so that what is no batch is refused before anything is stored; then it is
+The body is split first (``ingest.formats.split``), so that what is no batch is refused before anything is stored; then it is
 read a chunk of rows at a time.
 """
 
@@ -16,12 +16,12 @@ from typing import Any
 from app.errors import Busy
 from app.runtime import Runtime
 from app.services.intake.rejects import RejectOrigin
-from ingest.batch.rows import RowCounts, commit_rows, made_ready
-from ingest.batch.split import Body, array_elements, split_lines
-from ingest.files.ahead import ahead
+from ingest.formats.split import Body, array_elements, split_lines
+from ingest.rows.ahead import ahead
 from ingest.rows.garbage import held_off
 from ingest.rows.prepare import IngestContext, RowOutcome
 from ingest.rows.row import batch_chunks
+from ingest.rows.write import RowCounts, commit_rows, made_ready
 
 MOST_ROWS = 10_000
 MOST_BYTES = 32 * 1024 * 1024

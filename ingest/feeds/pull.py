@@ -24,7 +24,7 @@ from ingest.feeds.run import LeaseLost, PullResult, PullSession, PullStopped, be
 from ingest.feeds.updates import following
 from ingest.files.importer import import_file
 from ingest.formats.base import FileLimits
-from ingest.rejects.retry import own_profiles
+from ingest.profile_wizard.saved import own_profiles
 from ingest.rows.prepare import RowOutcome
 from ingest.rows.profile import load_profile
 

@@ -12,7 +12,7 @@ from app.models import Feed
 from app.runtime import Runtime
 from app.services.intake import feeds
 from ingest.connectors.spec import AS_IT_IS, FeedSpec, SpecOverrides, load_spec
-from ingest.rejects.retry import own_profiles
+from ingest.profile_wizard.saved import own_profiles
 from ingest.rows.profile import load_profile
 
 

@@ -23,7 +23,6 @@ from app.runtime import Runtime
 from app.services.intake import feeds
 from app.services.intake.rejects import RejectOrigin, reason_of
 from app.store import feeds as store
-from ingest.batch.rows import RowCounts, commit_rows, ready
 from ingest.connectors.http import RequestPace
 from ingest.connectors.rest import Position, Record
 from ingest.connectors.spec import FeedSpec
@@ -31,6 +30,7 @@ from ingest.feeds.records import OLDEST, RecordReader, UpstreamRecord, is_known
 from ingest.feeds.updates import FEED, feed_spec, following
 from ingest.rows.prepare import IngestContext, RowOutcome
 from ingest.rows.row import InputRow
+from ingest.rows.write import RowCounts, commit_rows, ready
 
 TERM = timedelta(minutes=10)
 """How long a lease lasts without a sign of life; renewed before every request and with every page."""

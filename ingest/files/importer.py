@@ -25,15 +25,15 @@ from app.runtime import Runtime
 from app.services.core.reference import touch
 from app.services.intake import rejects
 from app.store import reference as reference_store
-from ingest.batch.rows import RowCounts, commit_rows, made_ready
-from ingest.files.ahead import ahead
 from ingest.files.reader_process import FileTask, ProcessDied, ReaderProcess, can_help
 from ingest.formats.base import FileLimits
+from ingest.rows.ahead import ahead
 from ingest.rows.garbage import held_off, sweep_young
 from ingest.rows.prepare import Follow, IngestContext, RowOutcome
 from ingest.rows.profile import Profile
 from ingest.rows.row import CHUNK, Chunk, InputRow, file_chunks
 from ingest.rows.validate import MappedFile, open_mapped
+from ingest.rows.write import RowCounts, commit_rows, made_ready
 
 log = logging.getLogger("duban.intake")
 

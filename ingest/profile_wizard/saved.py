@@ -10,6 +10,7 @@ from pathlib import Path
 import tomli_w
 
 from app.errors import Conflict, Invalid, NotFound
+from app.runtime import Runtime
 from ingest.profile_wizard.draft import document_of
 from ingest.rows.profile import BUNDLED, Profile, list_profiles, load_profile
 
@@ -71,3 +72,9 @@ def save_profile(folder: Path, profile: Profile, *, replace: bool = False, mende
     finally:
         Path(draft).unlink(missing_ok=True)
     return path
+
+
+def own_profiles(runtime: Runtime) -> list[Path]:
+    """The folders of profiles besides the bundled ones: ``profiles`` in the data directory, where there is one."""
+    folder = runtime.settings.data_dir / "profiles"
+    return [folder] if folder.is_dir() else []

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 from sqlalchemy import select
@@ -19,15 +18,16 @@ from app.security.principal import Principal
 from app.services.core.reference import Reference
 from app.services.intake import rejects
 from app.store import db_errors
-from ingest.batch.rows import write_lines
 from ingest.feeds.updates import FEED, feed_profile, following
 from ingest.formats.base import SourceRow
 from ingest.formats.json_rows import row_of
+from ingest.profile_wizard.saved import own_profiles
 from ingest.rows.mapper import Mapper
 from ingest.rows.prepare import IngestContext, RowOutcome
 from ingest.rows.profile import Profile, load_profile
 from ingest.rows.row import InputRow
 from ingest.rows.ticket_in import HistoricalTicket, TicketIn, future_problem, parse_json, validate_ticket
+from ingest.rows.write import write_lines
 
 _Kind = tuple[str, int | None, int | None, str | None]
 PAGE = 200
@@ -42,12 +42,6 @@ class RetryResult:
     taken: int
     refused: int
     after: int | None = None
-
-
-def own_profiles(runtime: Runtime) -> list[Path]:
-    """The folders of profiles besides the bundled ones: ``profiles`` in the data directory, where there is one."""
-    folder = runtime.settings.data_dir / "profiles"
-    return [folder] if folder.is_dir() else []
 
 
 def retry(

@@ -15,8 +15,8 @@ from typing import Any, NamedTuple
 import orjson
 
 from app.errors import BadRequest, DubanError, FieldProblem, Invalid, TooLarge
-from ingest.batch.split import Body, Span
 from ingest.formats.base import raw_text, weight_of
+from ingest.formats.split import Body, Span
 from ingest.rows.mapper import CODE_LENGTH, fitting_code
 from ingest.rows.ticket_in import TICKET_BYTES, HistoricalTicket, NewNode, TicketIn, fingerprint, validate_ticket
 from ingest.rows.validate import MappedFile, MappedRow, map_rows
@@ -26,7 +26,7 @@ CHUNK = 2_500
 tenth of a second and not for the whole file or batch."""
 WEIGHT = 5 * 2**20
 """About how many bytes of rows one transaction takes at most: a file of fat rows needs no more memory than others. Three
-chunks are held at a time (``ingest.files.ahead``)."""
+chunks are held at a time (``ingest.rows.ahead``)."""
 _LIFE = (
     "status", "dispatched_at", "accepted_at", "completed_at", "closed_at", "voided_at", "source_flag", "source_verdict",
     "result", "satisfaction",

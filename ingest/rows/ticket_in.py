@@ -15,15 +15,7 @@ from datetime import datetime, timedelta
 from typing import Annotated, Any, Literal, NamedTuple, TypeVar
 
 import orjson
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    StringConstraints,
-    ValidationError,
-)
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError
 
 from app.errors import BadRequest, FieldProblem, Invalid
 from app.schemas.messages import problem, problems_of, refusal

@@ -22,9 +22,9 @@ from app.models import Callback, Deadline, Suspension, Ticket
 from app.models.types import from_micros
 from app.services.core.reference import Node, Reference
 from reports.facts.frame import PATH_SEPARATOR, conform
+from reports.facts.names import Names
 from reports.facts.reading import FactWindow, micros, read, touched, working_seconds
 from reports.facts.rebuild import events_of_changed, replaced
-from reports.figures.body import Names
 from reports.period import Period
 
 MOMENTS = (

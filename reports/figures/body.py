@@ -8,7 +8,7 @@ and back: ``tickets_behind`` lists the very tickets that a figure counts, from t
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from fractions import Fraction
 from typing import Any, ClassVar
@@ -17,9 +17,9 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import pandas as pd
 
-from app.domain.words import KIND, PRIORITY
 from app.errors import DubanError, Invalid
 from reports.expr import FactColumns
+from reports.facts.names import Names
 from reports.figures import wilson
 from reports.figures.counting import DIMENSIONS, FigureCounter, Figures, Grouping, columns_of, grouping_of, whole
 from reports.metrics import BALANCE_LEFT, BALANCE_RIGHT, BY_KEY, HEADLINES, definitions_version
@@ -29,7 +29,6 @@ RANKED = ("on_time_rate", "completion_rate", "satisfaction_rate")
 """The ratios by which units are ranked within their tier."""
 RANK_FROM = 30
 """A ratio that stands on fewer tickets is shown, not ranked (metrics.md, Rules)."""
-NOT_GIVEN = ("未填", "Not given")
 _TICKETS_NAMED = 20
 
 
@@ -51,22 +50,6 @@ class BalanceBroken(DubanError):
         )
         self.terms = dict(terms)
         self.tickets = tuple(tickets)
-
-
-@dataclass(frozen=True, slots=True)
-class Names:
-    """What codes are called: for each dimension code → (Chinese, English or ""), and the tiers of units."""
-
-    words: Mapping[str, Mapping[str, tuple[str, str]]] = field(default_factory=dict)
-    tiers: Mapping[str, str] = field(default_factory=dict)
-
-    def of(self, dimension: str, code: str) -> tuple[str, str]:
-        """Chinese and English name; the code itself where there is none."""
-        if not code:
-            return NOT_GIVEN
-        builtin = {"kind": KIND, "priority": PRIORITY}.get(dimension, {})
-        zh, en = self.words.get(dimension, {}).get(code) or builtin.get(code) or (code, "")
-        return zh, en or zh
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from app.services.intake import feeds
 from ingest.files.importer import import_file
 from ingest.files.jobs import uploads_of
 from ingest.rows.profile import load_profile
-from reports.editions import service
+from reports import service
 from reports.period import last_ended
 from tests.browser.server import Site
 

@@ -18,10 +18,10 @@ from sqlmodel import col
 from app.config import Settings
 from app.models import Reject, Ticket
 from app.runtime import Runtime
-from ingest.batch.rows import RowCounts
 from ingest.files.importer import import_file
 from ingest.rows.profile import load_profile
 from ingest.rows.validate import open_mapped
+from ingest.rows.write import RowCounts
 from tests.damage import damaged, expected
 
 pytestmark = pytest.mark.real

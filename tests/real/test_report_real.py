@@ -14,7 +14,7 @@ from app.runtime import Runtime
 from app.security.principal import SYSTEM
 from ingest.files.importer import import_file
 from ingest.rows.profile import load_profile
-from reports.editions import service
+from reports import service
 from reports.editions import store as editions
 from reports.figures.body import tickets_behind
 

@@ -17,7 +17,7 @@ from app.runtime import Runtime
 from app.security.principal import Principal
 from app.store import db_errors
 from ingest.batch.service import JSON, MOST_BYTES, NDJSON, Batches, take_batch
-from ingest.batch.split import Body
+from ingest.formats.split import Body
 
 router = APIRouter(tags=["intake"])
 _ROW = {"type": "object", "description": "a ticket as pushed, see POST /tickets", "example": EXAMPLE}

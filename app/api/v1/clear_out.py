@@ -10,8 +10,8 @@ from pydantic import ConfigDict, Field
 from app import clock
 from app.api.body import JsonBody
 from app.api.deps import IfMatch, Run, Who
+from reports import service
 from reports.clear_out import ledger
-from reports.editions import service
 
 router = APIRouter(tags=["reports"])
 Month = Annotated[str, Path(max_length=16, description="`2024-03`")]

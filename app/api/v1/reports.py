@@ -19,8 +19,7 @@ from app import clock
 from app.api.body import JsonBody
 from app.api.deps import Cursor, Limit, Run, Who, decode_cursor, encode_cursor
 from app.schemas.moment import Moment
-from reports import metrics
-from reports.editions import service
+from reports import metrics, service
 from reports.render import FORMATS
 
 router = APIRouter(tags=["reports"])

@@ -16,8 +16,8 @@ from app.console.reports.view import shown
 from app.console.tickets.form import version_of
 from app.errors import DubanError, Forbidden, Invalid, NotFound
 from app.runtime import Runtime
+from reports import service
 from reports.clear_out import ledger
-from reports.editions import service
 from reports.metrics import BY_KEY
 from reports.period import last_ended, parse_period
 from reports.render.words import name_of

@@ -26,7 +26,7 @@ from app.security.permissions import require
 from app.services.access import accounts
 from app.services.core.reference import Reference
 from app.store.tickets import OPEN_STATUSES
-from reports.editions import service
+from reports import service
 from reports.metrics import BY_KEY
 from reports.period import last_ended
 from reports.render import FORMATS

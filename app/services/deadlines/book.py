@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import bindparam, select
 from sqlmodel import Session, col
@@ -22,6 +22,8 @@ from app.services.core.reference import Reference
 
 Span = tuple[datetime, datetime | None]
 """A suspension; one without an end is open."""
+SUPERVISE_LIMIT: Final = Limit("working_days", 3)
+"""How long a supervision order runs where no policy says it (Shanghai, 督办件)."""
 UNIT_CLOCK = ("accept", "contact", "complete")
 """Targets that stand still while the ticket is suspended."""
 _OF_TICKET = (

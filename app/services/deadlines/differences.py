@@ -21,7 +21,7 @@ from app.domain.time.due import Due, Limit
 from app.domain.time.workcalendar import WorkCalendar
 from app.models import CalendarVersion, Deadline, PolicyVersion, SupervisionOrder, Suspension, TicketEvent
 from app.services.core.events import stamp
-from app.services.orders.book import DEFAULT_LIMIT
+from app.services.deadlines.book import SUPERVISE_LIMIT
 from app.store import supervision
 
 SILENT: Final = ("alert_raised", "alert_acked", "stage_raised", "urged")
@@ -84,7 +84,7 @@ class Versions:
     def limit(self, policy_id: int, target: str) -> Limit | None:
         """The limit that a version of a policy sets for ``target``; for supervision orders there always is one."""
         found = self.policies[policy_id].limits.get(target)
-        return DEFAULT_LIMIT if found is None and target == "supervise" else found
+        return SUPERVISE_LIMIT if found is None and target == "supervise" else found
 
     def due(self, told: RebuiltDeadline) -> Due | None:
         """When a deadline is due as the log has it."""

@@ -12,22 +12,21 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Any
 
 from sqlmodel import Session
 
 from app.domain.tickets.lifecycle import next_stage, raised_stage
-from app.domain.time.due import Limit, due
+from app.domain.time.due import due
 from app.models import Deadline, SupervisionOrder, Ticket
 from app.security.principal import Principal
 from app.services.alerts import book as alerts
 from app.services.core import events as log
 from app.services.core.reference import Reference
-from app.services.deadlines.book import DeadlineChange, in_force, of_ticket, policy_for, recompute
+from app.services.deadlines.book import SUPERVISE_LIMIT, DeadlineChange, in_force, of_ticket, policy_for, recompute
 from app.store import supervision as store
 from app.store.ids import take
 
-DEFAULT_LIMIT: Final = Limit("working_days", 3)
 """Where the policy says nothing (Shanghai, 督办件)."""
 
 
@@ -226,7 +225,7 @@ def _by(limit: Mapping[str, Any]) -> dict[str, int]:
 def _limit(ref: Reference, ticket: Ticket, at: datetime) -> dict[str, Any]:
     """An order's limit from ``at``, as values of a deadline."""
     policy_id, policy = policy_for(ref, ticket)
-    limit = policy.limits.get("supervise") or DEFAULT_LIMIT
+    limit = policy.limits.get("supervise") or SUPERVISE_LIMIT
     calendar_id, calendar = ref.calendar_under(policy, ticket.unit_id)
     answer = due(calendar, at, limit)
     return {"started_at": at, "due_at": answer.due_at, "provisional": answer.provisional, "limit": limit.to_spec(),

@@ -14,8 +14,8 @@ from app.models import ApiKey, Source, Unit, UserSession
 from app.security.principal import Principal
 from app.security.sessions import Throttle
 from app.services.access import accounts
-from app.services.core.defaults import ensure_defaults
 from app.services.core.reference import read_reference
+from app.services.rules.defaults import ensure_defaults
 from app.store.reference import add_node
 
 NOW = datetime(2026, 11, 2, 9, 0, tzinfo=UTC)

@@ -14,8 +14,8 @@ from sqlmodel import col
 from app.errors import Conflict
 from app.models import ClearOutEntry, ClearOutList, Report
 from app.security.principal import SYSTEM
+from reports import service
 from reports.clear_out import ledger
-from reports.editions import service
 from reports.editions import store as editions
 from reports.period import parse_period
 from tests.support import Service, at, moment

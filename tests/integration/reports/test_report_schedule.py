@@ -15,7 +15,7 @@ from app.security.principal import SYSTEM
 from app.workers.leadership import Leadership
 from app.workers.reports import MADE_UP, REPORT_JOBS, due_periods
 from app.workers.scheduler import JOBS, RETRY_AFTER, Scheduler
-from reports.editions import service
+from reports import service
 from tests.integration.office import Office, moment, working
 
 MONDAY = moment("03-02 00:05")

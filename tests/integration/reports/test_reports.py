@@ -18,7 +18,7 @@ from app.config import get_settings
 from app.errors import Invalid
 from app.models import Report, Ticket
 from app.security.principal import SYSTEM
-from reports.editions import service
+from reports import service
 from reports.editions import store as editions
 from reports.figures.body import BalanceBroken
 from reports.metrics import BALANCE_LEFT, BALANCE_RIGHT, BY_KEY, definitions

@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 
 from app.errors import Invalid
 from reports.facts.frame import COLUMNS, PATH_SEPARATOR, conform
+from reports.facts.names import Names
 from reports.figures import wilson
-from reports.figures.body import BalanceBroken, EarlierFacts, Names, Point, compute, figures_of, tickets_behind
+from reports.figures.body import BalanceBroken, EarlierFacts, Point, compute, figures_of, tickets_behind
 from reports.figures.counting import DIMENSIONS, rounded
 from reports.metrics import BALANCE_LEFT, BALANCE_RIGHT, HEADLINES, REGISTRY
 from tests.unit.reports.sample_facts import APRIL_1, MARCH, at, frame, lives, many, ticket

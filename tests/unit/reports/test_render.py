@@ -13,7 +13,8 @@ from python_calamine import CalamineWorkbook
 
 from app.errors import Invalid
 from reports.facts.frame import PATH_SEPARATOR
-from reports.figures.body import EarlierFacts, Names, Point, compute, figures_of, tickets_behind
+from reports.facts.names import Names
+from reports.figures.body import EarlierFacts, Point, compute, figures_of, tickets_behind
 from reports.metrics import BY_KEY, REGISTRY, definitions_version
 from reports.render import FORMATS, TicketList, csv, file_name, render
 from reports.render.words import WORDS

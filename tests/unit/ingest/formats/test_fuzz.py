@@ -21,12 +21,12 @@ from hypothesis import strategies as st
 
 from app.errors import BadRequest, DubanError, Invalid, TooLarge
 from ingest.batch.service import MOST_ROWS
-from ingest.batch.split import array_elements, split_lines
 from ingest.connectors.http import UnreadableBody
 from ingest.connectors.open311 import read_requests
 from ingest.connectors.rest import read_json
 from ingest.files.multipart import receive
 from ingest.files.uploads import LIMITS, Uploads
+from ingest.formats.split import array_elements, split_lines
 from ingest.profile_wizard.preview import preview
 from ingest.profile_wizard.proposal import propose
 from ingest.profile_wizard.sampling import look

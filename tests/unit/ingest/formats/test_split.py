@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.errors import BadRequest, TooLarge
-from ingest.batch.split import array_elements, split_lines
+from ingest.formats.split import array_elements, split_lines
 
 MOST = 100
 VALUES = st.recursive(

@@ -7,7 +7,7 @@ from collections.abc import Generator, Iterator
 
 import pytest
 
-from ingest.files.ahead import ahead
+from ingest.rows.ahead import ahead
 
 
 def counting(made: list[int], end: int) -> Iterator[int]:
