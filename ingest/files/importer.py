@@ -25,7 +25,8 @@ from app.runtime import Runtime
 from app.services.core.reference import touch
 from app.services.intake import rejects
 from app.store import reference as reference_store
-from ingest.files.reader_process import FileTask, ProcessDied, ReaderProcess, can_help
+from ingest.child_process import ProcessDied
+from ingest.files.reader_process import FileTask, ReaderProcess, can_help
 from ingest.formats.base import FileLimits
 from ingest.rows.ahead import ahead
 from ingest.rows.garbage import held_off, sweep_young

@@ -1,9 +1,8 @@
-"""Reading in a process of its own, for a long file: read, mapped, validated and fingerprinted there, written here.
+"""A long file read, mapped, validated and fingerprinted in a child process, and written in this one.
 
-One interpreter does one thing at a time, and the two halves of an import are about as long. What is read there is read
-by the same code (``ingest.rows.row``), so that this process can go on by itself, behind the last row that it was given,
-should the other be gone. This module is both ends of the pipe; the second process needs no database, and ends with the
-pipe: with the first one, however that ended.
+One interpreter runs one thread at a time, and the two halves of an import take about as long. The child reads by the
+same code (``ingest.rows.row``), so the parent can go on by itself behind the last row that it was given, should the
+child die. The child needs no database.
 """
 
 from __future__ import annotations
@@ -11,19 +10,15 @@ from __future__ import annotations
 import gc
 import os
 import pickle
-import socket
-import subprocess
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache, partial
-from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
 
 from app.errors import DubanError, FieldProblem
+from ingest.child_process import ChildProcess, Pipe, ProcessDied, pipes_to_parent
 from ingest.formats.base import FileLimits
 from ingest.rows.garbage import held_off, sweep_young
 from ingest.rows.profile import Profile
@@ -34,13 +29,9 @@ from ingest.rows.validate import open_mapped
 _READY = "ready"
 
 
-class ProcessDied(Exception):
-    """The other process is not there (any more)."""
-
-
 @dataclass(frozen=True, slots=True)
 class FileTask:
-    """The rows of a text file below number ``after``."""
+    """The rows of a text file after row number ``after``, in chunks of ``size``."""
 
     path: Path
     profile: Profile
@@ -50,7 +41,7 @@ class FileTask:
     size: int
 
     def chunks(self) -> Iterator[Chunk]:
-        """What is read. Raises DubanError for what cannot be."""
+        """The rows, read and mapped. Raises DubanError where the file cannot be read."""
         with open_mapped(self.path, self.profile, limits=self.limits) as file:
             yield from file_chunks(file, self.now, after=self.after, size=self.size)
 
@@ -61,57 +52,41 @@ def can_help() -> bool:
 
 
 class ReaderProcess:
-    """A second process, which reads one file at a time; for one thread at a time. Raises Gone where none can be started."""
+    """A child process that reads one file at a time; for one thread at a time. Raises ProcessDied where none can be
+    started."""
 
     def __init__(self) -> None:
-        ours, theirs = socket.socketpair()
-        self._pipe = Connection(ours.detach())
-        try:
-            self._process = subprocess.Popen(  # noqa: S603 - this program
-                [sys.executable, "-m", "ingest.files.reader_process", str(theirs.fileno())],
-                pass_fds=[theirs.fileno()],
-                stdin=subprocess.DEVNULL,
-                start_new_session=True,  # a Ctrl-C is for the first process, which then closes the pipe
-            )
-        except OSError as error:
-            self._pipe.close()
-            raise ProcessDied from error
-        finally:
-            theirs.close()
+        self._child = ChildProcess("ingest.files.reader_process")
+        self._pipe = self._child.pipes[0]
         self._ready = False
 
     @property
     def pid(self) -> int:
         """Its process id."""
-        return self._process.pid
+        return self._child.pid
 
     def is_ready(self) -> bool:
-        """Whether it has come up, or has not and never will: then ``chunks`` raises Gone."""
+        """Whether it has come up, or has failed to: then ``chunks`` raises ProcessDied."""
         try:
             if not self._ready and self._pipe.poll():
-                self._ready = self._pipe.recv() == _READY
-        except (EOFError, OSError):
+                self._ready = self._pipe.receive() == _READY
+        except ProcessDied:
             self._ready = True
         return self._ready
 
     def chunks(self, task: FileTask) -> Iterator[Chunk]:
-        """What is read. Raises the DubanError that reading raises, behind all that stands before; and Gone where the other
-        process dies of it, is not there, or meets what it has no words for. To be read to its end: else ``close``."""
-        try:
-            self._pipe.send_bytes(pickle.dumps(task, pickle.HIGHEST_PROTOCOL))
-            while (said := pickle.loads(self._pipe.recv_bytes())) is not None:  # noqa: S301 - our own process
-                if isinstance(said, DubanError):
-                    raise said
-                yield _chunk_of(said)
-                del said  # before the next comes
-        except (EOFError, OSError) as error:
-            raise ProcessDied from error
+        """The chunks of ``task``, to be read to their end; else ``close``. Raises the DubanError that reading raises, after
+        all earlier chunks; ProcessDied where the child dies or fails otherwise."""
+        self._pipe.send(task)
+        while (message := self._pipe.receive()) is not None:
+            if isinstance(message, DubanError):
+                raise message
+            yield _chunk_of(message)
+            del message  # before the next comes
 
     def close(self) -> None:
         """End it: it holds nothing that is not here, or in the file."""
-        self._pipe.close()
-        self._process.kill()
-        self._process.wait()
+        self._child.stop()
 
 
 # -- what goes through the pipe ----------------------------------------------------------------------------------------
@@ -120,8 +95,8 @@ _Sent = tuple[list[tuple[int, Packed | None, Sequence[FieldProblem], str | None]
 
 
 def _sent(chunk: Chunk) -> _Sent:
-    """A chunk as plain values: the fewer objects, the sooner it is read at the other end. The raw rows, which nobody but
-    a reject needs, stay packed."""
+    """A chunk as plain values: the fewer objects, the faster it is unpickled. The raw rows, which only a reject needs,
+    stay packed."""
     lines = [
         (line.number, None if line.ticket is None else packed(line.ticket), line.errors, line.fingerprint)
         for line in chunk.lines
@@ -134,9 +109,14 @@ def _chunk_of(sent: _Sent) -> Chunk:
     return Chunk(
         [
             InputRow(
-                number, None if said is None else unpacked(*said), errors, partial(_raw_at, raws, index), None, known
+                number,
+                None if ticket is None else unpacked(*ticket),
+                errors,
+                partial(_raw_at, raws, index),
+                None,
+                known,
             )
-            for index, (number, said, errors, known) in enumerate(lines)
+            for index, (number, ticket, errors, known) in enumerate(lines)
         ],
         consumed,
         total,
@@ -153,34 +133,30 @@ def _unpacked_raws(raws: bytes) -> Sequence[Callable[[], str]]:
     return found
 
 
-# -- the other end -----------------------------------------------------------------------------------------------------
+# -- in the child ------------------------------------------------------------------------------------------------------
 
 
-def _serve(pipe: Connection) -> None:
-    """Read what is asked for, until nobody asks any more."""
+def _serve(pipe: Pipe) -> None:
+    """Read one file after another, until the parent closes the pipe."""
     while True:
-        task: FileTask = pickle.loads(pipe.recv_bytes())  # noqa: S301 - from the process that started this one
+        task: FileTask = pipe.receive()
         end: DubanError | None = None
         with held_off():
             try:
                 for chunk in task.chunks():
-                    _send(pipe, _sent(chunk))
+                    pipe.send(_sent(chunk))
                     del chunk
                     sweep_young()
             except DubanError as error:
                 end = error
-        _send(pipe, end)
-
-
-def _send(pipe: Connection, what: Any) -> None:
-    pipe.send_bytes(pickle.dumps(what, pickle.HIGHEST_PROTOCOL))
+        pipe.send(end)
 
 
 def main() -> None:
-    """``python -m ingest.files.reader_process FD``."""
+    """Serve the one pipe."""
     gc.freeze()  # what has been loaded by now is there to stay
-    with suppress(EOFError, OSError):  # the first process is gone, or wants no more
-        pipe = Connection(int(sys.argv[1]))
+    with suppress(ProcessDied):  # the parent is gone, or has no more
+        pipe = pipes_to_parent()[0]
         pipe.send(_READY)
         _serve(pipe)
 

@@ -1,49 +1,32 @@
-"""The process that reads one spreadsheet for ``ingest.formats.sheets``, by calamine, and may die of it.
+"""The child process that reads one spreadsheet by calamine for ``ingest.formats.sheets``, and may die of it.
 
-A few hundred bytes of XLSX, XLS or ODS can ask for a cell at the far corner of a sheet, and so for terabytes; whoever
-asks the system for those is ended by it. So it is this process that asks, within bounds of memory and of time that it
-sets itself, and the service goes on. Run as a program: PATH, the descriptor of a pipe, bytes, seconds.
-
-It imports nothing of Duban: it starts in a few hundredths of a second, and what it answers are plain values.
+A few hundred bytes of XLSX, XLS or ODS can ask for a cell at the far corner of a sheet, and so for terabytes; the system
+ends a process that allocates those. So a child does it, within limits of memory and time that it sets itself, and the
+service goes on. It imports nothing that is slow to load, and its answers are plain values.
 """
 
 from __future__ import annotations
 
 import contextlib
-import sys
 from collections.abc import Callable, Iterator
-from multiprocessing.connection import Connection
 from typing import Any
 
+from ingest.child_process import ProcessDied, limit_resources, pipes_to_parent
+
 DAMAGED, TOO_LARGE, TOO_MANY, ENCRYPTED = "damaged", "too large", "too many", "encrypted"
-"""What it says instead of an answer."""
+"""What is wrong, where there is no answer."""
 _WEIGHT = 4 * 2**20
 """About how many characters one answer holds, and one row besides: whoever asks holds an answer in memory."""
 _OF_A_CELL = 32
 """What a cell costs besides its characters."""
 
 
-def bound(memory: int, seconds: int) -> None:
-    """Take no more than so much, where the system can see to that."""
-    with contextlib.suppress(ImportError):
-        import resource  # noqa: PLC0415 - not every system has it
-
-        for what, most, after in (
-            (resource.RLIMIT_AS, memory, 0),
-            (resource.RLIMIT_CPU, seconds, 1),  # the signal that comes at first says why
-            (resource.RLIMIT_CORE, 0, 0),
-        ):
-            hard = resource.getrlimit(what)[1]
-            ends = most + after if hard == resource.RLIM_INFINITY else min(most + after, hard)
-            with contextlib.suppress(ValueError, OSError):
-                resource.setrlimit(what, (min(most, ends), ends))
-
-
 class OpenWorkbook:
-    """One workbook, and the sheet whose rows are being taken."""
+    """One workbook, and the sheet whose rows are being taken; read within so many bytes and seconds."""
 
-    def __init__(self, path: str) -> None:
-        import python_calamine as calamine  # noqa: PLC0415 - within the bounds, and not in the process that starts this
+    def __init__(self, path: str, memory: int, seconds: int) -> None:
+        limit_resources(memory, seconds)
+        import python_calamine as calamine  # noqa: PLC0415 - within the limits, and not in the parent
 
         self._book = calamine.CalamineWorkbook.from_path(path)
         self._shown = calamine.SheetVisibleEnum.Visible
@@ -98,22 +81,26 @@ def what_is_wrong(error: BaseException) -> str:
     return TOO_MANY if "Cell limit exceeded" in str(error) else DAMAGED
 
 
-def serve(pipe: Connection, path: str) -> None:
-    """Answer until nobody asks any more."""
+def main() -> None:
+    """Answer questions about one workbook, until the parent closes the pipe. The first names it and lists its sheets."""
+    pipe = pipes_to_parent()[0]
     book: OpenWorkbook | None = None
-    while True:
-        try:
-            what, *given = pipe.recv()
-        except (EOFError, OSError):
-            return
-        try:
-            book = book or OpenWorkbook(path)
-            answers: dict[str, Callable[..., Any]] = {"sheets": book.sheets, "open": book.open, "take": book.take}
-            pipe.send((None, answers[what](*given)))
-        except BaseException as error:  # noqa: BLE001 - whatever it is, it is told, and the one who asks goes on
-            pipe.send((what_is_wrong(error), None))
+    with contextlib.suppress(ProcessDied):
+        while True:
+            method, *arguments = pipe.receive()
+            wrong: str | None = None
+            answer: Any = None
+            try:
+                if book is None:
+                    book = OpenWorkbook(*arguments)
+                    answer = book.sheets()
+                else:
+                    answers: dict[str, Callable[..., Any]] = {"open": book.open, "take": book.take}
+                    answer = answers[method](*arguments)
+            except BaseException as error:  # noqa: BLE001 - whatever it is, the parent is told, and goes on
+                wrong = what_is_wrong(error)
+            pipe.send((wrong, answer))
 
 
 if __name__ == "__main__":
-    bound(int(sys.argv[3]), int(sys.argv[4]))
-    serve(Connection(int(sys.argv[2])), sys.argv[1])
+    main()

@@ -1,27 +1,24 @@
-"""XLSX and XLSB, ODS, and the old XLS, by calamine, in a process of its own.
+"""XLSX and XLSB, ODS, and the old XLS, read by calamine in a child process.
 
-Calamine holds a whole sheet in memory, and a sheet may claim a cell at its far corner: so the archive is looked through
-first (``ingest.formats.workbook``), and what passes all the same is read where it can do no harm
+Calamine holds a whole sheet in memory, and a sheet may claim a cell at its far corner: so the archive is checked first
+(``ingest.formats.workbook``), and then read by a child with limits on memory and time
 (``ingest.formats.sheet_process``). A table too large for that is better sent as CSV.
 """
 
 from __future__ import annotations
 
 import signal
-import socket
-import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from itertools import chain, islice
-from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from app.errors import BadRequest, Busy, DubanError
 from app.schemas.messages import problem
 from app.turns import Turns
+from ingest.child_process import ChildProcess, ProcessDied
 from ingest.formats import sheet_process, workbook
 from ingest.formats.base import FileLimits, SourceRow
 from ingest.formats.header import DEEPEST, HEADER_WITHIN, Header, HeaderRule, find_header, too_many_columns
@@ -29,7 +26,7 @@ from ingest.formats.header import DEEPEST, HEADER_WITHIN, Header, HeaderRule, fi
 _AT_ONCE = 500
 """Rows that are asked for at a time: behind a header that was looked for in each of twenty sheets, few are wasted."""
 _ENDS_WITHIN = 5
-"""Seconds that a process whose pipe is closed has for its end."""
+"""Seconds until a child whose pipe broke has ended."""
 
 
 class _Cells(NamedTuple):
@@ -46,39 +43,30 @@ class _SheetProcess:
     def __init__(self, path: Path, ending: str, limits: FileLimits) -> None:
         self._limits = limits
         self._sheet: str | None = None
-        # Calamine goes by a file's name, and an upload has none, or the wrong one; told the kind, it tells what is wrong.
+        self._child = ChildProcess("ingest.formats.sheet_process", quiet=True)
+        self._pipe = self._child.pipes[0]
+        # Calamine goes by the ending of a file's name, and an upload has none, or a wrong one.
         self._folder = tempfile.TemporaryDirectory(prefix="duban-sheet-")
-        link = Path(self._folder.name, f"book{ending}")
-        link.symlink_to(path.resolve())
-        ours, theirs = socket.socketpair()
-        with theirs:
-            self._process = subprocess.Popen(  # noqa: S603 - this program
-                [
-                    sys.executable, "-I", str(sheet_process.__file__), str(link), str(theirs.fileno()),
-                    str(limits.memory), str(limits.seconds),
-                ],
-                pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL, start_new_session=True,
-            )  # fmt: skip
-        self._pipe = Connection(ours.detach())
+        self._link = Path(self._folder.name, f"book{ending}")
+        self._link.symlink_to(path.resolve())
 
-    def ask(self, what: str, *given: Any) -> Any:
-        """What it answers."""
+    def sheets(self) -> list[tuple[str, bool]]:
+        """Every sheet, and whether a person sees it; to be asked first."""
+        found: list[tuple[str, bool]] = self.ask("sheets", str(self._link), self._limits.memory, self._limits.seconds)
+        return found
+
+    def ask(self, method: str, *arguments: Any) -> Any:
+        """What ``method`` of the child's workbook returns."""
         try:
-            self._pipe.send((what, *given))
-            wrong, answer = self._pipe.recv()
-        except (EOFError, OSError) as error:  # it was ended: by the system, for what it asked for
-            raise self._ended() from error
+            self._pipe.send((method, *arguments))
+            wrong, answer = self._pipe.receive()
+        except ProcessDied as error:  # ended by the system, for what it took
+            if self._child.stop(_ENDS_WITHIN) == -signal.SIGXCPU:
+                raise workbook.too_slow(self._limits) from error
+            raise workbook.too_much_memory(self._sheet, self._limits) from error
         if wrong is not None:
             raise self._refused(wrong)
         return answer
-
-    def _ended(self) -> DubanError:
-        with suppress(subprocess.TimeoutExpired):
-            self._process.wait(_ENDS_WITHIN)
-        if self._process.returncode == -signal.SIGXCPU:
-            return workbook.too_slow(self._limits)
-        return workbook.too_much_memory(self._sheet, self._limits)
 
     def _refused(self, wrong: str) -> DubanError:
         if wrong == sheet_process.TOO_LARGE:
@@ -102,9 +90,7 @@ class _SheetProcess:
 
     def close(self) -> None:
         """End it."""
-        self._pipe.close()
-        self._process.kill()
-        self._process.wait()
+        self._child.stop()
         self._folder.cleanup()
 
 
@@ -127,7 +113,7 @@ class SheetRows:
                 _take_turn(self._open, limits.turns)
             self._reader = _SheetProcess(path, workbook.look_through(path, limits), limits)
             self._open.callback(self._reader.close)
-            named: list[tuple[str, bool]] = self._reader.ask("sheets")
+            named = self._reader.sheets()
             self.sheets = [name for name, visible in named if visible] or [name for name, _ in named]
             self.sheet = self._choose([name for name, _ in named], sheet, header)
             self._height, self._rows = self._reader.rows(self.sheet)

@@ -33,8 +33,9 @@ from app.security.principal import Principal
 from app.services.access import accounts
 from app.services.access.key_cache import KeyCache
 from app.store import db_errors, idempotency
+from ingest.child_process import ProcessDied
 from ingest.push.transaction import Answer, CommitConnection, Outcome, Push, commit_pushes
-from ingest.push.worker_process import CommitWorker, ProcessDied
+from ingest.push.worker_process import CommitWorker
 
 log = logging.getLogger("duban.intake")
 CLEAN_EVERY = 600.0
@@ -222,10 +223,10 @@ class _CommitProcess:
                 with self._runtime.database.turn():
                     return process.commit(lane, pushes, ids, now)
             except ProcessDied:
-                log.warning("the committing process is gone", extra={"size": len(pushes)})
+                log.warning("commit worker died; committing in-process", extra={"size": len(pushes)})
                 self.stop()
-            except Exception as error:  # noqa: BLE001 - whatever it is, it comes again below and is told apart there
-                log.warning("a group is taken in here", extra={"error": type(error).__name__})
+            except Exception as error:  # noqa: BLE001 - whatever it is, it is raised again below and handled there
+                log.warning("commit worker failed; committing in-process", extra={"error": type(error).__name__})
         return commit_pushes(self._runtime, pushes, now, line, ids)
 
     def _notice(self, size: int) -> None:
@@ -241,12 +242,10 @@ class _CommitProcess:
 
     def start(self) -> None:
         """Start it, and have it take over once it is ready; without it, things go on as they are."""
-        process = CommitWorker(self._runtime.settings, self._lanes)
         try:
-            process.start()
+            process = CommitWorker(self._runtime.settings, self._lanes)
         except ProcessDied:
-            log.exception("no second process; pushes are committed in this one")
-            process.stop()
+            log.exception("commit worker did not start; committing in-process")
             with self._lock:
                 self._large = -100 * OFTEN  # not again and again
             return

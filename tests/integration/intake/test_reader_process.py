@@ -1,4 +1,4 @@
-"""A long file read by a second process: the same tickets and rejects, and nothing lost or doubled when it goes."""
+"""A long file read by a child process: the same tickets and rejects, and nothing lost or doubled when it dies."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from ingest.files.reader_process import ReaderProcess, can_help
 from ingest.rows.profile import load_profile
 from tests.integration.intake.test_import import NOW, all_of, counts, table, take
 
-pytestmark = pytest.mark.skipif(not can_help(), reason="needs POSIX, and a second processor")
+pytestmark = pytest.mark.skipif(not can_help(), reason="needs POSIX and a second processor")
 PATIENCE = 60.0
 
 
@@ -41,7 +41,7 @@ def runtime(database_url: str) -> Iterator[Runtime]:
 
 @pytest.fixture
 def readers(monkeypatch: pytest.MonkeyPatch) -> list[ReaderProcess]:
-    """The second processes that were started: one for each file, however short, and nothing is read before it is ready."""
+    """The child processes that were started: one for each file, however short; nothing is read before it is ready."""
     started: list[ReaderProcess] = []
 
     class Waited(ReaderProcess):
@@ -52,12 +52,12 @@ def readers(monkeypatch: pytest.MonkeyPatch) -> list[ReaderProcess]:
         def is_ready(self) -> bool:
             end = time.monotonic() + PATIENCE
             while not super().is_ready():
-                assert time.monotonic() < end, "the second process does not come up"
+                assert time.monotonic() < end, "the child does not come up"
                 time.sleep(0.01)
             return True
 
     monkeypatch.setattr(importer, "APART_FROM", 0)
-    monkeypatch.setattr(importer, "SecondReader", Waited)
+    monkeypatch.setattr(importer, "ReaderProcess", Waited)
     return started
 
 
@@ -78,7 +78,7 @@ def content(runtime: Runtime) -> tuple[Any, ...]:
     return tickets, events, kept
 
 
-def test_what_it_reads_is_what_would_be_read_here(
+def test_the_child_reads_the_same_rows_as_the_parent(
     runtime: Runtime, tmp_path: Path, readers: list[ReaderProcess], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = table(tmp_path, rows(200))
@@ -98,7 +98,9 @@ def test_what_it_reads_is_what_would_be_read_here(
     assert counts(take(runtime, path)) == (0, 171, 29)
 
 
-def test_should_it_die_the_rest_is_read_here(runtime: Runtime, tmp_path: Path, readers: list[ReaderProcess]) -> None:
+def test_the_parent_reads_the_rest_when_the_child_is_killed(
+    runtime: Runtime, tmp_path: Path, readers: list[ReaderProcess]
+) -> None:
     path = table(tmp_path, rows(4_000))
     seen: list[int] = []
 
@@ -116,7 +118,7 @@ def test_should_it_die_the_rest_is_read_here(runtime: Runtime, tmp_path: Path, r
 
 
 @pytest.mark.parametrize(("program", "started"), [("/bin/false", 1), ("/no/such/program", 0)])
-def test_one_that_does_not_come_up_is_done_without(
+def test_a_file_is_read_where_no_child_can_be_started(
     runtime: Runtime,
     tmp_path: Path,
     readers: list[ReaderProcess],
@@ -129,28 +131,30 @@ def test_one_that_does_not_come_up_is_done_without(
     assert len(readers) == started
 
 
-def test_what_stands_before_a_break_is_taken_in_and_the_break_is_told(
-    runtime: Runtime, tmp_path: Path, readers: list[ReaderProcess]
-) -> None:
+def test_rows_before_a_broken_end_are_imported(runtime: Runtime, tmp_path: Path, readers: list[ReaderProcess]) -> None:
     unlike = random.Random(1)
     whole = table(tmp_path, [{"标题": f"{unlike.getrandbits(256):x}"} for _ in range(3_000)]).read_bytes()
-    path = tmp_path / "torn.csv.gz"
+    path = tmp_path / "broken.csv.gz"
     packed = gzip.compress(whole)
     path.write_bytes(packed[: len(packed) // 2])
-    office = load_profile("duban")  # its encoding is looked for in the whole file, and the break found before any row
+    office = load_profile(
+        "duban"
+    )  # its encoding is looked for in the whole file, and the broken end found before any row
     office = office.model_copy(update={"file": office.file.model_copy(update={"encoding": "utf-8"})})
-    with pytest.raises(BadRequest) as told:
+    with pytest.raises(BadRequest) as error:
         import_file(runtime, path, office, NOW, chunk=100)
     before = len(all_of(runtime, Ticket))
     assert before > 100
     with pytest.raises(BadRequest) as again:
         import_file(runtime, path, office, NOW, chunk=100)
-    assert (again.value.zh, again.value.en) == (told.value.zh, told.value.en)
+    assert (again.value.zh, again.value.en) == (error.value.zh, error.value.en)
     assert len(all_of(runtime, Ticket)) == before
     assert len(readers) == 2
 
 
-def test_it_ends_with_whoever_asked(runtime: Runtime, tmp_path: Path, readers: list[ReaderProcess]) -> None:
+def test_the_child_ends_with_an_interrupted_import(
+    runtime: Runtime, tmp_path: Path, readers: list[ReaderProcess]
+) -> None:
     def stop(_: Progress) -> None:
         raise KeyboardInterrupt
 

@@ -1,4 +1,4 @@
-"""Pushes committed by a second process: the same answers, and nothing lost or doubled when it goes."""
+"""Pushes committed by a child process: the same answers, and nothing lost or doubled when it dies."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ from ingest.rows.ticket_in import validate_ticket
 from tests.integration.intake.test_push import FULL, count, post
 from tests.support import Service, running
 
-pytestmark = pytest.mark.skipif(not worth_it(), reason="needs POSIX, and a second processor")
+pytestmark = pytest.mark.skipif(not worth_it(), reason="needs POSIX and a second processor")
 
 
 @pytest.fixture
 def apart(database_url: str) -> Iterator[Service]:
-    """A service whose pushes are committed by a second process from the start."""
+    """A service whose pushes are committed by a child process from the start."""
     with running(database_url, intake_process="always") as service:
         service.unit("GA")
         yield service
 
 
 def second(intake: PushQueue) -> CommitWorker:
-    """The second process of a queue."""
+    """The child process of a queue."""
     process = intake._second._process
     assert process is not None
     assert process.ready
@@ -48,7 +48,7 @@ def push(n: int | str, **more: Any) -> Push:
     return Push(validate_ticket(raw), "hotline", "key:1")
 
 
-def test_it_answers_as_the_first_one_would(apart: Service) -> None:
+def test_the_child_answers_as_the_parent_would(apart: Service) -> None:
     created = post(apart, FULL)
     assert created.status_code == 201
     read = apart.call("GET", f"/tickets/{created.json()['id']}", role="integrator")
@@ -65,30 +65,28 @@ def test_it_answers_as_the_first_one_would(apart: Service) -> None:
     assert verify(apart.runtime.database) is None
 
 
-def test_a_second_process_that_is_killed_loses_and_doubles_nothing_and_the_first_goes_on(apart: Service) -> None:
+def test_a_killed_child_loses_and_doubles_no_push(apart: Service) -> None:
     intake: PushQueue = apart.client.app.state.intake  # type: ignore[attr-defined]
     with apart.runtime.database.write() as session:
         catalogue.ensure_source(session, "hotline")
-    pid = second(intake).pid
-    assert pid is not None
+    assert second(intake).pid
 
     async def story() -> list[Any]:
         async with PushQueue(apart.runtime) as queue:
             process = second(queue)
             pushes = [asyncio.ensure_future(queue.push(push(n))) for n in range(400)]
             await asyncio.wait(pushes, return_when=asyncio.FIRST_COMPLETED)
-            assert process.pid is not None
             os.kill(process.pid, signal.SIGKILL)
             return await asyncio.gather(*pushes)
 
     answers = asyncio.run(story())
-    assert {answer.status for answer in answers} == {"created"}, "also those that it had stored without saying so"
+    assert {answer.status for answer in answers} == {"created"}, "also those that it had stored without an answer"
     assert len({answer.ticket_id for answer in answers}) == 400
     assert count(apart) == count(apart, TicketEvent) == 400
     assert verify(apart.runtime.database) is None
 
 
-def test_it_is_started_when_groups_are_large_for_a_while(service: Service) -> None:
+def test_the_child_starts_when_groups_stay_large(service: Service) -> None:
     service.key("integrator")
 
     async def story() -> int:
@@ -100,7 +98,7 @@ def test_it_is_started_when_groups_are_large_for_a_while(service: Service) -> No
                 await queue.push(push("again"))
             answers = await asyncio.gather(*(queue.push(push(f"last-{m}")) for m in range(24)))
             assert all(isinstance(answer, Answer) for answer in answers)
-            return second(queue).pid or 0
+            return second(queue).pid
 
     pid = asyncio.run(story())
     with pytest.raises(ProcessLookupError):
@@ -110,13 +108,13 @@ def test_it_is_started_when_groups_are_large_for_a_while(service: Service) -> No
     assert stored == count(service) == (OFTEN + 1) * 24 + 1
 
 
-def test_a_group_that_the_second_process_stumbles_over_is_taken_in_by_the_first(apart: Service) -> None:
+def test_the_parent_commits_a_group_the_child_fails_on(apart: Service) -> None:
     with apart.runtime.database.write() as session:
         catalogue.ensure_source(session, "hotline")
 
     async def story() -> list[Any]:
         async with PushQueue(apart.runtime) as queue:
-            damaged = Push(push(1).incoming, "hotline", "key:1", raw=b"damaged on the way")
+            damaged = Push(push(1).incoming, "hotline", "key:1", raw=b"damaged")
             found = await asyncio.gather(queue.push(damaged), queue.push(push(2)))
             assert queue._second._process is None
             return [*found, await queue.push(push(3))]
@@ -134,7 +132,7 @@ def test_a_group_that_the_second_process_stumbles_over_is_taken_in_by_the_first(
         Conflict("冲突", "conflict", fields=("title",)),
     ],
 )
-def test_a_refusal_crosses_from_process_to_process_whole(error: Exception) -> None:
+def test_a_refusal_is_pickled_whole(error: Exception) -> None:
     again = pickle.loads(pickle.dumps(error))  # noqa: S301 - made in this line
     assert type(again) is type(error)
     assert (again.__dict__, str(again)) == (error.__dict__, str(error))

@@ -1,5 +1,4 @@
-"""Spreadsheets take much memory each: so many are read at once, whoever comes besides is told when to come again, and what
-they brought is not lost."""
+"""A spreadsheet takes much memory: so many are read at once, further ones are answered Retry-After, and no file is lost."""
 
 from __future__ import annotations
 
@@ -33,7 +32,7 @@ def workbook() -> bytes:
 
 @contextmanager
 def all_taken(turns: Turns | None, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Every place is taken, and nobody waits for long."""
+    """Every turn is taken, and a wait for one ends at once."""
     assert turns is not None
     monkeypatch.setattr(turns, "patience", 0.01)
     with ExitStack() as stack:
@@ -42,7 +41,7 @@ def all_taken(turns: Turns | None, monkeypatch: pytest.MonkeyPatch) -> Iterator[
         yield
 
 
-def test_the_api_says_when_to_come_again(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_api_answers_retry_after_past_the_limit(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     def propose(content: bytes) -> tuple[int, str | None, str]:
         answer = service.call("POST", "/profiles/propose", files={"file": ("a.xlsx", content)})
         return answer.status_code, answer.headers.get("retry-after"), answer.text
@@ -58,7 +57,7 @@ def test_the_api_says_when_to_come_again(service: Service, monkeypatch: pytest.M
     )
 
 
-def test_a_page_keeps_the_file_and_offers_to_try_again(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_page_keeps_the_file_and_offers_to_retry(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     headers, csrf = service.person()
     with all_taken(LIMITS.turns, monkeypatch):
         came = service.client.post(
@@ -76,7 +75,7 @@ def test_a_page_keeps_the_file_and_offers_to_try_again(service: Service, monkeyp
     assert "路灯不亮" in answer.text
 
 
-def test_a_watched_folders_file_stays_for_the_next_look(
+def test_a_watched_file_stays_for_the_next_pull(
     feed_runtime: Runtime, moving: Moving, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = tmp_path / "in"
