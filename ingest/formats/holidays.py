@@ -13,11 +13,13 @@ import csv
 import io
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from functools import partial
-from typing import Any
+from typing import Any, Literal
+
+from icalendar import Component, Event
 
 from app.domain.time.timeline import FIRST_YEAR, LAST_YEAR, Spans
 from app.domain.time.workcalendar import WorkCalendar, date_from_text, pointer_part, spans_from_spec
@@ -304,61 +306,45 @@ def _csv_hours(text: str, line: int, reading: _Reading) -> Spans | None:
 
 def _read_ics(text: str, reading: _Reading) -> list[int]:
     """All-day events; one whose summary says 班, work or make-up is a working day, any other is off."""
-    event: dict[str, tuple[int, str]] | None = None
-    depth = 0
-    begun = False
-    for line, name, value in _unfolded(text):
-        if not begun and (name, value.upper()) != ("BEGIN", "VCALENDAR"):
-            reading.wrong_line(line, "ICS 应以 BEGIN:VCALENDAR 开头", "an ICS file begins with BEGIN:VCALENDAR")
-            return []
-        begun = True
-        if name == "BEGIN" and value.upper() == "VEVENT":
-            event, depth = {"BEGIN": (line, "")}, 0
-        elif event is not None and name == "BEGIN":
-            depth += 1
-        elif event is not None and name == "END" and value.upper() != "VEVENT":
-            depth -= 1
-        elif event is not None and name == "END":
-            _ics_event(event, reading)
-            event = None
-        elif event is not None and depth == 0:
-            event.setdefault(name, (line, value))
-    if not begun:
+    lines = text.splitlines()
+    first = next((n for n, line in enumerate(lines, 1) if line.strip()), None)
+    if first is None:
         reading.wrong_line(1, "文件是空的", "the file is empty")
-    elif event is not None:
-        reading.wrong_line(event["BEGIN"][0], "事件没有 END:VEVENT", "the event has no END:VEVENT")
+        return []
+    if lines[first - 1].strip().upper() != "BEGIN:VCALENDAR":
+        reading.wrong_line(first, "ICS 应以 BEGIN:VCALENDAR 开头", "an ICS file begins with BEGIN:VCALENDAR")
+        return []
+    begin = 0
+    for number, line in enumerate(lines, 1):
+        if line.strip().upper() == "BEGIN:VEVENT":
+            begin = number
+        elif line.strip().upper() == "END:VEVENT" and begin:
+            _ics_event(lines[begin - 1 : number], begin, reading)
+            begin = 0
+    if begin:
+        reading.wrong_line(begin, "事件没有 END:VEVENT", "the event has no END:VEVENT")
     return own_years(sorted(reading.days))
 
 
-def _unfolded(text: str) -> Iterator[tuple[int, str, str]]:
-    """(line, name, value) of each content line (RFC 5545, 3.1): a line that begins with white space goes on."""
-    held: tuple[int, str] | None = None
-    for number, raw in enumerate(text.splitlines(), 1):
-        if raw[:1] in (" ", "\t") and held is not None:
-            held = (held[0], held[1] + raw[1:])
-            continue
-        if held is not None:
-            yield _content(*held)
-        held = (number, raw) if raw.strip() else None
-    if held is not None:
-        yield _content(*held)
+def _ics_event(lines: list[str], first: int, reading: _Reading) -> None:
+    def line_of(name: str) -> int:
+        named = re.compile(rf"{name}\s*[;:]", re.IGNORECASE)
+        return first + next((n for n, line in enumerate(lines) if named.match(line)), 0)
 
-
-def _content(line: int, text: str) -> tuple[int, str, str]:
-    name, _, value = text.partition(":")
-    return line, name.split(";", 1)[0].upper(), value.strip()
-
-
-def _ics_event(event: dict[str, tuple[int, str]], reading: _Reading) -> None:
+    try:
+        event = Event.from_ical("\r\n".join(lines))
+    except ValueError as error:
+        reading.wrong_line(first, f"事件无法解析（{error}）", f"the event cannot be read ({error})")
+        return
     if "RRULE" in event:
-        line = event["RRULE"][0]
         reading.wrong_line(
-            line, "不支持重复事件（RRULE），请逐日列出", "recurring events (RRULE) are not read: list the days"
+            line_of("RRULE"),
+            "不支持重复事件（RRULE），请逐日列出",
+            "recurring events (RRULE) are not read: list the days",
         )
         return
-    start_line, start_text = event.get("DTSTART", (event["BEGIN"][0], ""))
-    end_line, end_text = event.get("DTEND", (start_line, ""))
-    start = _date(start_text)
+    start_line = line_of("DTSTART")
+    start = _ics_date(event, "start")
     if start is None:
         reading.wrong_line(
             start_line,
@@ -366,16 +352,25 @@ def _ics_event(event: dict[str, tuple[int, str]], reading: _Reading) -> None:
             "an all-day event is expected, DTSTART;VALUE=DATE:20260217",
         )
         return
-    end = _date(end_text) if end_text else start + timedelta(days=1)
+    end = _ics_date(event, "end")
     if end is None or not start < end <= start + timedelta(days=60):
         reading.wrong_line(
-            end_line,
+            line_of("DTEND"),
             "DTEND 应为 DTSTART 之后 1–60 天的日期（不含当日）",
             "DTEND must be a date 1–60 days after DTSTART (itself not included)",
         )
         return
-    summary = re.sub(r"\\([,;\\])", r"\1", event.get("SUMMARY", (0, ""))[1])[:100]
+    summary = str(event.get("SUMMARY", ""))[:100]
     off = not _WORK_IN_SUMMARY.search(summary)
     name = re.sub(r"[\s（(\[【]*(?:休|班|补班|放假|调休|上班)[)）\]】]*$", "", summary) or summary
     for n in range((end - start).days):
         reading.add(start + timedelta(days=n), DayEdit(off, name, None, start_line), f"/line/{start_line}")
+
+
+def _ics_date(event: Component, bound: Literal["start", "end"]) -> date | None:
+    """The first day of an all-day event, or the day after its last; None where that is no date or out of range."""
+    try:
+        day = getattr(event, bound)
+    except (ValueError, OverflowError):
+        return None
+    return day if type(day) is date and FIRST_YEAR <= day.year <= LAST_YEAR else None
