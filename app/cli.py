@@ -15,6 +15,7 @@ from sqlalchemy.exc import OperationalError
 
 from app.config import get_settings
 from app.errors import DubanError, Invalid
+from app.validation import problems_of
 
 MODULES = {
     "serve": "service",
@@ -72,9 +73,9 @@ def main() -> None:
     except DubanError as error:
         sys.exit(_fail(error.text(_language())))
     except ValidationError as error:
-        first = error.errors()[0]
-        name = "DUBAN_" + "_".join(str(part) for part in first["loc"]).upper()
-        sys.exit(_fail(f"{name}: {first['msg']}"))
+        first = problems_of(error.errors(include_url=False))[0]
+        name = "DUBAN_" + first.pointer[1:].replace("/", "_").upper()
+        sys.exit(_fail(f"{name}: {first.zh} / {first.en}"))  # the language is a setting too
     except OperationalError as error:
         reason = str(error.orig).splitlines()[0] if error.orig else "unreachable"
         sys.exit(_fail(f"数据库无法使用 / the database cannot be used: {reason}"))

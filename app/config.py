@@ -14,6 +14,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
+from app.validation import TimeZone, objection
+
 Role = Literal["all", "web", "worker"]
 
 
@@ -26,7 +28,7 @@ class Settings(BaseSettings):
     database_url: SecretStr = Field(SecretStr(""), description="SQLAlchemy URL; empty: SQLite under data_dir")
     role: Role = Field("all", description="all, or one half of the process: web, worker")
     lang: Literal["zh", "en"] = Field("zh", description="language of the command line, and of pages before a choice")
-    time_zone: str = Field("Asia/Shanghai", description="zone of report periods and of times shown on pages")
+    time_zone: TimeZone = Field("Asia/Shanghai", description="zone of report periods and of times shown on pages")
     relapse_days: int = Field(30, ge=1, le=366, description="re-reported within so many days: not truly resolved")
     sweep_seconds: float = Field(2.0, gt=0, le=3600, description="pause between two looks of the sweeper")
     sweep_batch: int = Field(500, ge=1, le=10_000, description="tickets that one sweep transaction takes")
@@ -42,15 +44,6 @@ class Settings(BaseSettings):
     schedule: bool = Field(True, description="make the reports of the ended period by itself")
     pool_size: int = Field(10, ge=1, le=200, description="database connections kept by one process")
 
-    @field_validator("time_zone")
-    @classmethod
-    def _zone_exists(cls, value: str) -> str:
-        try:
-            ZoneInfo(value)
-        except (KeyError, ValueError, OSError) as error:
-            raise ValueError(f"unknown time zone {value!r}; an IANA name such as Asia/Shanghai is needed") from error
-        return value
-
     @field_validator("database_url")
     @classmethod
     def _url_is_supported(cls, value: SecretStr) -> SecretStr:
@@ -60,9 +53,15 @@ class Settings(BaseSettings):
         try:
             backend = make_url(text).get_backend_name()
         except ArgumentError as error:
-            raise ValueError("not a database URL; sqlite:///file.db or postgresql://user@host/db is needed") from error
+            raise objection(
+                "不是数据库地址；应为 sqlite:///文件 或 postgresql://用户@主机/库",
+                "not a database URL; sqlite:///file.db or postgresql://user@host/db is needed",
+            ) from error
         if backend not in ("sqlite", "postgresql"):
-            raise ValueError(f"{backend} is not supported; sqlite or postgresql is needed")
+            raise objection(
+                f"不支持 {backend}；应为 sqlite 或 postgresql",
+                f"{backend} is not supported; sqlite or postgresql is needed",
+            )
         return value
 
     @property

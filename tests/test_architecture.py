@@ -21,8 +21,8 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("app", "ingest", "reports")
 LAYERS = (
     {"app.errors"},
-    {"app.domain", "app.clock", "app.turns"},
-    {"app.config", "app.models", "app.schemas"},  # app.schemas knows errors and domain only
+    {"app.domain", "app.clock", "app.turns", "app.validation"},
+    {"app.config", "app.models", "app.schemas"},  # app.schemas knows errors, validation and domain only
     {"app.db", "app.security"},
     {"app.store"},
     {"app.services"},

@@ -11,10 +11,9 @@ from typing import Annotated, Any
 
 from fastapi import Request
 from pydantic import AfterValidator, BaseModel, ConfigDict, field_validator
-from pydantic_core import PydanticCustomError
 
 from app.errors import Invalid, TooLarge, UnsupportedMedia
-from app.schemas.messages import pointer
+from app.validation import problem, refusal
 
 
 class JsonBody(BaseModel):
@@ -26,7 +25,7 @@ class JsonBody(BaseModel):
     @classmethod
     def _can_be_kept(cls, value: Any) -> Any:
         if not storable(value):
-            raise PydanticCustomError("unstorable", "holds text that cannot be stored")
+            raise refusal("unstorable")
         return value
 
 
@@ -66,7 +65,7 @@ def _is_kept(text: str) -> bool:
 def _kept(document: dict[str, Any]) -> dict[str, Any]:
     where = unstorable_at(document)
     if where is not None:
-        raise Invalid.at(pointer(where), "含有无法保存的字符", "holds text that cannot be stored")
+        raise Invalid([problem("unstorable", where)])
     return document
 
 

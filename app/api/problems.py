@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
@@ -14,10 +14,9 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.routing import Match
 
-from app.errors import BadRequest, Busy, Conflict, DubanError, FieldProblem, Invalid, NotAllowed
-from app.schemas.messages import pointer
-from app.schemas.messages import problem as told
+from app.errors import BadRequest, Busy, Conflict, DubanError, Invalid, NotAllowed
 from app.store import db_errors
+from app.validation import problems_of
 
 log = logging.getLogger("duban.api")
 MEDIA_TYPE = "application/problem+json"
@@ -65,47 +64,6 @@ def of_error(request: Request, error: DubanError) -> JSONResponse:
     return problem(request, error.status, error.code, error.title(lang), error.text(lang), headers, **more)
 
 
-_PYDANTIC_ZH = {
-    "missing": "必填",
-    "extra_forbidden": "不认识的字段",
-    "int_parsing": "应为整数",
-    "int_type": "应为整数",
-    "float_parsing": "应为数字",
-    "bool_parsing": "应为 true 或 false",
-    "bool_type": "应为 true 或 false",
-    "string_type": "应为文字",
-    "dict_type": "应为对象",
-    "list_type": "应为数组",
-    "model_attributes_type": "应为 JSON 对象",
-    "model_type": "应为 JSON 对象",
-    "literal_error": "应为 {expected} 之一",
-    "enum": "应为 {expected} 之一",
-    "string_too_long": "最多 {max_length} 字",
-    "string_too_short": "至少 {min_length} 字",
-    "greater_than_equal": "应不小于 {ge}",
-    "less_than_equal": "应不大于 {le}",
-    "unstorable": "含有无法保存的字符",
-    "string_unicode": "含有无法保存的字符",
-}
-
-
-def field_problems(errors: Sequence[Any]) -> list[FieldProblem]:
-    """FastAPI's validation errors as field problems; the pointer is into the body, or names the parameter."""
-    found = []
-    for error in errors:
-        path = error["loc"]
-        if path and path[0] in ("body", "query", "path", "header", "cookie"):
-            path = path[1:]
-        context = error.get("ctx") or {}
-        if error["type"].startswith("moment_"):  # worded where a moment is read
-            found.append(told(error["type"], path, **context))
-            continue
-        template = _PYDANTIC_ZH.get(error["type"])
-        zh = template.format(**context) if template else error["msg"]
-        found.append(FieldProblem(pointer(path), zh, error["msg"]))
-    return found
-
-
 PageOf = Callable[[Request, HTTPException], Response | None]
 
 
@@ -133,7 +91,8 @@ def install(app: FastAPI, page_of: PageOf | None = None) -> None:
             title = "Bad request" if lang == "en" else "请求无法解析"
             detail = "the body is not valid JSON" if lang == "en" else "请求体不是合法的 JSON"
             return problem(request, 400, "bad-request", title, detail)
-        return of_error(request, Invalid(field_problems(errors)))
+        # a location begins with the part of the request: body, query, path, header, cookie
+        return of_error(request, Invalid(problems_of({**e, "loc": e["loc"][1:]} for e in errors)))
 
     @app.exception_handler(ClientDisconnect)
     async def _on_hang_up(request: Request, error: ClientDisconnect) -> JSONResponse:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, AwareDatetime, PlainValidator, ValidationInfo
 
-from app.schemas.messages import refusal
+from app.validation import refusal
 
 FIRST_YEAR, LAST_YEAR = 1970, 2100
 """Moments outside are slips of a keyboard or a database's "no date" (1900-01-01). From one end to the other is little more than

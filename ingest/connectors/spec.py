@@ -11,14 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
-from zoneinfo import ZoneInfo
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from app.config import variable
 from app.errors import Conflict, Invalid, NotFound
-from app.schemas.messages import objection, problems_of
-from ingest.rows.profile import Profile, SourceNamed, Wording
+from app.validation import TimeZone, nested, objection, validated
+from ingest.rows.profile import Profile, SourceNamed, Wording, check_profile
 from ingest.rows.toml_text import read_toml
 
 BUNDLED = Path(__file__).resolve().parents[1] / "feeds" / "templates"
@@ -88,21 +87,12 @@ class ChangeWindow(_SpecPart):
     since: str
     until: str | None = None
     format: str = "iso"
-    time_zone: str = "UTC"
+    time_zone: TimeZone = "UTC"
     overlap_minutes: Annotated[int, Field(ge=0, le=366 * 1440)] = 30
     first_days: Annotated[float, Field(gt=0, le=3660)] = 30
     longest_days: Annotated[float, Field(gt=0, le=3660)] = 30
     most_rows: Annotated[int, Field(ge=1)] | None = None
     """An answer with so many rows is cut off: the window is halved and asked for again."""
-
-    @field_validator("time_zone")
-    @classmethod
-    def _known(cls, value: str) -> str:
-        try:
-            ZoneInfo(value)
-        except (KeyError, ValueError, OSError) as error:
-            raise objection(f"没有时区 {value}", f"no such time zone {value!r}") from error
-        return value
 
 
 class Signature(_SpecPart):
@@ -195,7 +185,10 @@ class FeedSpec(_SpecPart):
                 raise objection("kind = folder 须有 [folder]", "kind = folder needs [folder]")
             return self
         _check_url(self.base_url, plain=self.plain_http)
-        self.profile()
+        try:
+            self.profile()
+        except Invalid as wrong:
+            raise nested(wrong.under("/mapping")) from wrong
         if self.paging.style == "none" and self.window is None:
             raise objection("[paging] 与 [window] 至少要有一个", "needs [paging] or [window], or both")
         if self.paging.style == "token" and self.window is not None:
@@ -207,9 +200,9 @@ class FeedSpec(_SpecPart):
         return self
 
     def profile(self) -> Profile:
-        """The mapping as a profile. Raises ``pydantic.ValidationError`` for a mistake in it."""
+        """The mapping as a profile. Raises ``Invalid`` with pointers into the profile for a mistake in it."""
         title, source = self.title.model_dump(), self.source.model_dump()
-        return Profile.model_validate({**self.mapping, "name": self.name, "title": title, "source": source})
+        return check_profile({**self.mapping, "name": self.name, "title": title, "source": source})
 
 
 def _check_url(url: str, *, plain: bool) -> None:
@@ -262,10 +255,7 @@ def _table(value: Any) -> dict[str, Any]:
 
 def spec_of(content: Mapping[str, Any]) -> FeedSpec:
     """The feed kept as ``content``. Raises ``Invalid``."""
-    try:
-        return FeedSpec.model_validate(content)
-    except ValidationError as error:
-        raise Invalid(problems_of(error, FeedSpec.model_fields)) from error
+    return validated(FeedSpec.model_validate, content, FeedSpec.model_fields)
 
 
 def template_names(folders: Iterable[Path] = ()) -> list[str]:

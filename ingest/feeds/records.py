@@ -11,8 +11,8 @@ from zoneinfo import ZoneInfo
 
 from app.errors import FieldProblem
 from app.models import FeedRecord
-from app.schemas.messages import problem
 from app.services.intake.rejects import digest_of
+from app.validation import problem
 from ingest.connectors.rest import Record, member
 from ingest.connectors.spec import FeedSpec
 from ingest.formats.json_rows import REST, row_of

@@ -14,7 +14,7 @@ from itertools import chain
 from typing import TextIO
 
 from app.errors import BadRequest, FieldProblem
-from app.schemas.messages import problem
+from app.validation import problem
 from ingest.formats.base import FileLimits, SourceRow
 from ingest.formats.header import DEEPEST, HEADER_WITHIN, HeaderRule, find_header, too_many_columns
 

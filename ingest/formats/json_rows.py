@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TextIO
 
 from app.errors import BadRequest, FieldProblem
-from app.schemas.messages import problem
+from app.validation import problem
 from ingest.formats.base import FileLimits, SourceRow
 
 REST = "…"

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from app.errors import BadRequest, Busy, DubanError
-from app.schemas.messages import problem
 from app.turns import Turns
+from app.validation import problem
 from ingest.child_process import ChildProcess, ProcessDied
 from ingest.formats import sheet_process, workbook
 from ingest.formats.base import FileLimits, SourceRow

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 from pydantic import ValidationError
 
 from app.errors import FieldProblem, Invalid
-from app.schemas.messages import problem, problems_of
+from app.validation import problem, problems_of
 from ingest.formats.base import SourceRow
 from ingest.formats.json_rows import REST
 from ingest.rows.profile import MOMENT_FIELDS, NUMBER_FIELDS, ColumnMapping, Profile, Tree, Verdict, column_key
@@ -97,7 +97,7 @@ class Mapper:
         try:
             ticket = HistoricalTicket.model_validate(said)
         except ValidationError as error:
-            problems.extend(self._named(each) for each in problems_of(error))
+            problems.extend(self._named(each) for each in problems_of(error.errors(include_url=False)))
             return tuple(problems)
         return tuple(problems) if problems else ticket
 

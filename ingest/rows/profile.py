@@ -11,12 +11,12 @@ import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Literal
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import ZoneInfo
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 from app.errors import Invalid, NotFound
-from app.schemas.messages import objection, problems_of
+from app.validation import TimeZone, objection, validated
 from ingest.rows.ticket_in import HistoricalTicket, Reporter
 from ingest.rows.toml_text import read_toml
 from ingest.rows.values import MomentReader
@@ -154,7 +154,7 @@ class Profile(_ProfilePart):
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
     title: Wording
     source: SourceNamed
-    time_zone: str
+    time_zone: TimeZone
     times: Annotated[tuple[str, ...], Field(min_length=1)] = ("iso",)
     missing: tuple[str, ...] = ()
     file: FileHints = FileHints()
@@ -168,17 +168,6 @@ class Profile(_ProfilePart):
     verdict: Verdict | None = None
     attributes: dict[str, Place] = {}
     keep_rest: bool = False
-
-    @field_validator("time_zone")
-    @classmethod
-    def _known_zone(cls, value: str) -> str:
-        try:
-            ZoneInfo(value)
-        except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-            raise objection(
-                f"没有时区“{value}”，应形如 Asia/Shanghai", f"no such time zone {value!r}; write one like Asia/Shanghai"
-            ) from error
-        return value
 
     @field_validator("times")
     @classmethod
@@ -249,10 +238,7 @@ def parse_profile(text: str) -> Profile:
 
 def check_profile(content: object) -> Profile:
     """The profile that ``content``, read from TOML or JSON, is. Raises ``Invalid`` with a pointer for each mistake."""
-    try:
-        return Profile.model_validate(content)
-    except ValidationError as error:
-        raise Invalid(problems_of(error, Profile.model_fields)) from error
+    return validated(Profile.model_validate, content, Profile.model_fields)
 
 
 def list_profiles(folders: Iterable[Path] = ()) -> list[Profile]:

@@ -18,8 +18,8 @@ import orjson
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError
 
 from app.errors import BadRequest, FieldProblem, Invalid
-from app.schemas.messages import problem, problems_of, refusal
 from app.schemas.moment import Moment
+from app.validation import problem, refusal, validated
 
 KIND_WORDS: Mapping[str, str] = {
     "咨询": "consult",
@@ -249,10 +249,7 @@ def validate_ticket(raw: bytes | str | Mapping[str, Any], *, now: datetime | Non
     With ``now``, a ``received_at`` more than ``CLOCK_TOLERANCE`` ahead of it is refused too. Raises ``Invalid`` with a
     JSON pointer for each problem, and ``BadRequest`` where ``raw`` is not JSON at all.
     """
-    try:
-        ticket = _validate(raw)
-    except ValidationError as error:
-        raise Invalid(problems_of(error, TicketIn.model_fields)) from error
+    ticket = validated(_validate, raw, TicketIn.model_fields)
     if now is not None:
         early = future_problem(ticket, now)
         if early is not None:

@@ -1,7 +1,7 @@
 """One cell of a file → text, a number or a moment.
 
 Spreadsheets bring the same column as text, as real dates and as serial numbers, with full-width digits and stray white
-space. Everything here answers a value or raises ``ValueError`` whose argument is a code of ``app.schemas.messages``.
+space. Everything here answers a value or raises ``ValueError`` whose argument is a code of ``app.validation``.
 """
 
 from __future__ import annotations

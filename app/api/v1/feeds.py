@@ -21,6 +21,7 @@ from app.runtime import Runtime
 from app.security.permissions import may, require
 from app.security.principal import Principal
 from app.services.intake import feeds
+from app.validation import objection
 from ingest.connectors.spec import FeedSpec, SpecOverrides, parse_spec, spec_of, template_names, template_text
 from ingest.feeds import registry as feed_book
 
@@ -72,7 +73,7 @@ class NewFeed(JsonBody):
     @model_validator(mode="after")
     def _one_of_them(self) -> NewFeed:
         if sum(each is not None for each in (self.template, self.toml, self.definition)) != 1:
-            raise ValueError("template、toml、definition 三者给出其一 / give one of template, toml, definition")
+            raise objection("template、toml、definition 三者给出其一", "give one of template, toml, definition")
         return self
 
     def spec(self, run: Runtime) -> FeedSpec:

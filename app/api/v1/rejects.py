@@ -16,6 +16,7 @@ from app.runtime import Runtime
 from app.security.permissions import require
 from app.security.principal import Principal
 from app.services.intake import rejects
+from app.validation import objection
 from ingest.rejects import raw_rows, retry
 
 router = APIRouter(tags=["intake"])
@@ -34,7 +35,7 @@ class Correction(JsonBody):
     @model_validator(mode="after")
     def _one_of_them(self) -> Correction:
         if self.row is not None and self.raw is not None:
-            raise ValueError("row 与 raw 二者选一 / give either row or raw")
+            raise objection("row 与 raw 二者选一", "give either row or raw")
         return self
 
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.errors import BadRequest, DubanError, Invalid
-from app.schemas.messages import MESSAGES, pointer
+from app.validation import MESSAGES, pointer
 from ingest.rows.ticket_in import (
     ATTRIBUTES_BYTES,
     CLOCK_TOLERANCE,
