@@ -80,7 +80,7 @@ def test_a_template_takes_another_name_source_and_address() -> None:
         ("env:DUBAN_FEED_HOTLINE12345_SECRET", "env:HOME", "/signature/secret"),
         ('secret = "env:DUBAN_FEED_HOTLINE12345_SECRET" ', "", "/signature"),
         ("https://12345.example.gov.cn/api", "http://12345.example.gov.cn/api", ""),
-        ('external_id = "orderNo"', 'external = "orderNo"', ""),
+        ('external_id = "orderNo"', 'external = "orderNo"', "/mapping"),
     ],
 )
 def test_a_mistake_is_answered_at_its_place(old: str, new: str, pointer: str) -> None:
