@@ -123,9 +123,9 @@ class World:
             session.add(Source(code="hotline", name="热线"))
             session.add(Source(code="binding", name="上级平台", binds_due=True))
             for code, spec in _CALENDARS.items():
-                world._calendar(session, code, 1, spec, BEGIN - timedelta(days=9))
+                cls._calendar(session, code, 1, spec, BEGIN - timedelta(days=9))
             for spec in _POLICIES:
-                world._policy(session, {"name_zh": spec["code"], **spec, "version": 1}, BEGIN - timedelta(days=9))
+                cls._policy(session, {"name_zh": spec["code"], **spec, "version": 1}, BEGIN - timedelta(days=9))
             for code, parent in (("A", None), ("A1", "A"), ("B", None), ("C", None), ("C1", "C")):
                 catalogue.create_node(session, Unit, {"code": code, "name": code, "parent": parent})
             session.flush()

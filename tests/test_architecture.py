@@ -306,45 +306,6 @@ def test_what_is_right_is_let_be(rule: Rule, snippet: Sources) -> None:
     assert rule(snippet) == []
 
 
-# ------------------------------------------------------------------------------------------------ tests in a browser
-
-LOOKS_ONCE = {
-    "all_inner_texts", "count", "get_attribute", "inner_text", "input_value", "is_checked", "is_visible", "text_content",
-    "title",
-}  # fmt: skip
-
-
-def looks_that_do_not_wait(source: str) -> list[str]:
-    """Lines of a browser test that assert on what a page shows at this instant, where ``expect`` looks until it is so.
-
-    A click does not wait for the page that it leads to: such a test passes on an idle machine and fails on a busy one.
-    """
-    found = []
-    for node in ast.walk(_tree(source)):
-        if not isinstance(node, ast.Assert):
-            continue
-        calls = [each.func for each in ast.walk(node.test) if isinstance(each, ast.Call)]
-        once = [each.attr for each in calls if isinstance(each, ast.Attribute) and each.attr in LOOKS_ONCE]
-        address = any(
-            isinstance(e, ast.Attribute) and e.attr == "url" and _name_of(e.value) == "page"
-            for e in ast.walk(node.test)
-        )
-        found += [f"line {node.lineno} asserts on {name}" for name in once + ["page.url"] * address]
-    return found
-
-
-def test_what_a_page_shows_is_waited_for() -> None:
-    files = sorted((ROOT / "tests" / "browser").glob("test_*.py"))
-    assert {file.name: looks_that_do_not_wait(file.read_text("utf-8")) for file in files} == {f.name: [] for f in files}
-
-
-@pytest.mark.parametrize(
-    "line", ["assert page.locator('h1').count() == 1", "assert 'x' in page.inner_text('p')", "assert page.url == first"]
-)
-def test_a_look_that_does_not_wait_is_seen(line: str) -> None:
-    assert looks_that_do_not_wait(line) != []
-
-
 # ------------------------------------------------------------------------------------------------ files, not modules
 
 

@@ -21,7 +21,7 @@ from ingest.files.uploads import BY_ITSELF, RUNNING, Upload, Uploads
 from ingest.profile_wizard.saved import named_profile
 
 log = logging.getLogger("duban.intake")
-_EVERY = 0.25
+SAVE_EVERY = 0.25
 """Seconds between two notes of progress."""
 _AWAY = (
     "数据库暂不可用；已接收的行都在，稍后点“继续”",
@@ -125,7 +125,7 @@ class ImportJobs:
             nonlocal last, now
             if self._stop.is_set():
                 raise _Stopped
-            if time.monotonic() - last >= _EVERY:
+            if time.monotonic() - last >= SAVE_EVERY:
                 last = time.monotonic()
                 tally = done.tally
                 now = self.uploads.change(

@@ -105,6 +105,11 @@ class PushQueue:
             await asyncio.to_thread(lane.join)
         await asyncio.to_thread(self._second.stop, for_good=True)
 
+    @property
+    def worker(self) -> CommitWorker | None:
+        """The child process that commits groups, while there is one."""
+        return self._second.process
+
     async def push(self, push: Push) -> Answer:
         """Take one ticket in; returns after its commit. Raises Busy when the queue is full or the database away, or
         why the ticket is refused. A caller that goes away takes nothing back: the ticket may be stored."""
@@ -206,7 +211,7 @@ class _CommitProcess:
         self._runtime = runtime
         self._lanes = lanes
         self._lock = threading.Lock()
-        self._process: CommitWorker | None = None
+        self.process: CommitWorker | None = None
         self._large = 0
         self._closed = False
         self._latest = monotonic()
@@ -216,7 +221,7 @@ class _CommitProcess:
         if not pushes:
             return []
         self._notice(len(pushes))
-        process, now, ids = self._process, clock.now(), []
+        process, now, ids = self.process, clock.now(), []
         if process is not None and process.ready:
             try:
                 ids = self._runtime.ids.take(len(pushes))
@@ -251,7 +256,7 @@ class _CommitProcess:
             return
         with self._lock:
             if not self._closed:
-                self._process = process
+                self.process = process
                 return
         process.stop()
 
@@ -263,7 +268,7 @@ class _CommitProcess:
     def stop(self, *, for_good: bool = False) -> None:
         """Let it go; it may be started again, unless this is the end."""
         with self._lock:
-            process, self._process, self._large = self._process, None, 0
+            process, self.process, self._large = self.process, None, 0
             self._closed = self._closed or for_good
         if process is not None:
             process.stop()

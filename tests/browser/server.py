@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -12,7 +10,6 @@ from itertools import count
 from typing import Any
 
 import httpx
-import uvicorn
 from pydantic import SecretStr
 from sqlmodel import Session
 
@@ -24,6 +21,7 @@ from app.runtime import Runtime
 from app.services.access import accounts
 from app.services.core import catalogue
 from app.services.supervision.sweep import sweep
+from tests.waiting import listening
 
 PATIENCE = 30
 """Seconds that a test waits for an answer or for a page, on a machine that may be busy."""
@@ -112,17 +110,5 @@ def serving(database_url: str, *, port: int = 0, filled: bool = False, **setting
     if not filled:
         with runtime.database.write() as session:
             key, pusher = _fill(session, clock.now())
-    server = uvicorn.Server(
-        uvicorn.Config(app, host="127.0.0.1", port=port, log_level="warning", timeout_graceful_shutdown=1)
-    )
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    give_up = time.monotonic() + PATIENCE
-    while not server.started and time.monotonic() < give_up:
-        time.sleep(0.02)
-    assert server.started, f"the server did not start within {PATIENCE} seconds"
-    taken = server.servers[0].sockets[0].getsockname()[1]
-    yield Site(f"http://127.0.0.1:{taken}", runtime, key, pusher)
-    server.should_exit = True
-    thread.join(10)
-    assert not thread.is_alive(), "the server did not stop"
+    with listening(app, port=port, log_level="warning", timeout_graceful_shutdown=1) as taken:
+        yield Site(f"http://127.0.0.1:{taken}", runtime, key, pusher)

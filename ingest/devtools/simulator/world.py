@@ -100,13 +100,14 @@ class SimulatedUpstream:
                     item.garbage = 1 + number % 6
                 self._put(item)
                 if self._random.random() < self.faults.update:
-                    self._change(self._random.choice(list(self.items)))
+                    self.change(self._random.choice(list(self.items)))
 
     def _put(self, item: Item) -> None:
         self.items[item.id] = item
         self.changes.append(item.id)
 
-    def _change(self, item_id: str) -> None:
+    def change(self, item_id: str) -> None:
+        """Update the record ``item_id`` later than its last version; one that is closed or garbage stays as it is."""
         old = self.items[item_id]
         if old.garbage or old.state == 2:
             return

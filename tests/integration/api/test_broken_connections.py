@@ -6,8 +6,6 @@ from __future__ import annotations
 import logging
 import os
 import socket
-import threading
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import count
@@ -15,7 +13,6 @@ from pathlib import Path
 
 import httpx2 as httpx
 import pytest
-import uvicorn
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import SecretStr
@@ -25,6 +22,7 @@ from app.config import Settings
 from app.main import create_app
 from app.services.access import accounts
 from app.services.core import catalogue
+from tests.waiting import listening, until
 
 THOROUGH = int(os.environ.get("THOROUGH", "1"))
 PATIENCE = 20
@@ -74,16 +72,8 @@ def site(database_url: str, tmp_path: Path) -> Iterator[Site]:
             session, "p", "integrator", "hotline", None, actor="system:test", now=clock.now()
         )
         _, admin = accounts.create_key(session, "a", "admin", None, None, actor="system:test", now=clock.now())
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None, access_log=False, timeout_graceful_shutdown=2))
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    give_up = time.monotonic() + PATIENCE
-    while not server.started and time.monotonic() < give_up:
-        time.sleep(0.01)
-    yield Site(server.servers[0].sockets[0].getsockname()[1], pusher, admin, tmp_path / "data" / "uploads")
-    server.should_exit = True
-    thread.join(PATIENCE)
-    assert not thread.is_alive()
+    with listening(app, log_config=None, access_log=False, timeout_graceful_shutdown=2) as port:
+        yield Site(port, pusher, admin, tmp_path / "data" / "uploads")
 
 
 FORM = (
@@ -165,10 +155,7 @@ def test_of_a_file_that_breaks_off_nothing_stays(site: Site) -> None:
         f"Content-Type: multipart/form-data; boundary=XX\r\nContent-Length: {len(FORM) + 10**6}\r\n\r\n"
     )
     site.said(head.encode() + FORM[:-9] + b"y" * 300_000)
-    give_up = time.monotonic() + PATIENCE
-    while list(site.uploads.glob("*")) and time.monotonic() < give_up:
-        time.sleep(0.01)
-    assert not list(site.uploads.glob("*"))
+    until(lambda: not list(site.uploads.glob("*")), "the broken upload is kept")
     assert site.push() == 201
 
 

@@ -347,17 +347,17 @@ def test_an_interrupted_recompute_is_finished_by_the_next_and_a_second_finds_not
             session, SYSTEM, "cn",
             lambda held: calendars.with_year(calendars.existing(held, "cn"), 2026, {"2026-03-05": []}, {}), now=NOON,
         )  # fmt: skip
-    real = recompute._Batch.run
-    ran: list[Any] = []
+    real = recompute.follow
+    moved: list[int] = []
 
-    def dies_at_the_third(batch: Any, ids: list[int], wanted: Any) -> Any:
-        if len(ran) == 2:
+    def dies_at_the_fifth(session: Any, ref: Any, ticket: Any, *rest: Any) -> None:
+        if len(moved) == 4:
             raise KeyboardInterrupt
-        ran.append(ids)
-        return real(batch, ids, wanted)
+        moved.append(ticket.id)
+        real(session, ref, ticket, *rest)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(recompute._Batch, "run", dies_at_the_third)
+        patch.setattr(recompute, "follow", dies_at_the_fifth)
         with pytest.raises(KeyboardInterrupt):
             recompute.after_calendar(office.database, office.runtime.reference, "cn", "user:li", NOON, batch=2)
     rest = recompute.catch_up(office.database, office.runtime.reference, "system:duban", NOON)

@@ -61,7 +61,7 @@ def test_the_same_again_is_unchanged_and_an_older_version_is_not_taken_back(
         moving.moment += timedelta(minutes=1)
         first = pull(feed_runtime, "hotline12345", pace=moving.pace())
         again = pull(feed_runtime, "hotline12345", pace=moving.pace())
-        world._change("S000003")
+        world.change("S000003")
         moving.moment += timedelta(minutes=1)
         third = pull(feed_runtime, "hotline12345", pace=moving.pace())
         world.faults = Faults(stale=1.0)
@@ -245,7 +245,7 @@ def test_a_record_changed_under_a_clock_that_is_behind_hides_none_however_late_t
 
         def meanwhile(done: PullResult) -> None:
             if done.tally.created == 4:
-                world._change("S000001")
+                world.change("S000001")
 
         stopped = pull(
             feed_runtime,

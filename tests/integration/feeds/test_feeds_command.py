@@ -8,7 +8,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from ingest.connectors.spec import template_text
 from ingest.devtools.simulator.server import BASES, SECRET, SECRET_VARIABLES, serving
 from ingest.devtools.simulator.world import Faults, SimulatedUpstream
 from tests.integration.upstream import Moving
+from tests.waiting import until
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -163,9 +163,7 @@ def test_a_worker_process_pulls_what_is_due(shell: Shell) -> None:
         shell.run("feed", "add", "sulaiban", "--url", address + BASES["sulaiban"])
         worker = shell.start("serve", "--port", str(free_port()), DUBAN_ROLE="worker")
         try:
-            give_up = time.monotonic() + 60
-            while world.requests < 2 and time.monotonic() < give_up:
-                time.sleep(0.1)
+            until(lambda: world.requests >= 2, "nothing was pulled")
         finally:
             worker.terminate()
             worker.communicate(timeout=60)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Sequence
+from contextlib import AsyncExitStack
 from typing import Any
 
+import httpx2
 import pytest
 from sqlalchemy import select
 
@@ -187,10 +190,16 @@ def test_a_row_that_is_broken_too_long_or_too_deep_sinks_no_neighbour(service: S
 
 def test_more_batches_than_may_wait_are_told_to_come_again(service: Service) -> None:
     batches = service.client.app.state.batches  # type: ignore[attr-defined]
-    batches._there = AT_ONCE + IN_LINE
-    answer = raw(service, b"[]")
+    service.key("integrator")
+
+    async def send_to_a_full_line() -> httpx2.Response:
+        async with AsyncExitStack() as line:
+            for _ in range(AT_ONCE + IN_LINE):
+                await line.enter_async_context(batches.place())
+            return await asyncio.to_thread(raw, service, b"[]")
+
+    answer = asyncio.run(send_to_a_full_line())
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
-    batches._there = 0
     assert raw(service, b"[]").status_code == 200
 
 

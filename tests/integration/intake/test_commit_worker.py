@@ -37,7 +37,7 @@ def apart(database_url: str) -> Iterator[Service]:
 
 def second(intake: PushQueue) -> CommitWorker:
     """The child process of a queue."""
-    process = intake._second._process
+    process = intake.worker
     assert process is not None
     assert process.ready
     return process
@@ -94,7 +94,7 @@ def test_the_child_starts_when_groups_stay_large(service: Service) -> None:
             for n in range(OFTEN):
                 await asyncio.gather(*(queue.push(push(f"{n}-{m}")) for m in range(24)))
             begun = time.monotonic()
-            while queue._second._process is None and time.monotonic() - begun < 60:
+            while queue.worker is None and time.monotonic() - begun < 60:
                 await queue.push(push("again"))
             answers = await asyncio.gather(*(queue.push(push(f"last-{m}")) for m in range(24)))
             assert all(isinstance(answer, Answer) for answer in answers)
@@ -116,7 +116,7 @@ def test_the_parent_commits_a_group_the_child_fails_on(apart: Service) -> None:
         async with PushQueue(apart.runtime) as queue:
             damaged = Push(push(1).incoming, "hotline", "key:1", raw=b"damaged")
             found = await asyncio.gather(queue.push(damaged), queue.push(push(2)))
-            assert queue._second._process is None
+            assert queue.worker is None
             return [*found, await queue.push(push(3))]
 
     assert [answer.status for answer in asyncio.run(story())] == ["created"] * 3

@@ -9,8 +9,8 @@ import random
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,7 @@ from app.services.core import catalogue
 from app.services.supervision.sweep import sweep
 from ingest.files.importer import ImportResult, Progress, import_file, rejects_of
 from ingest.rows.profile import load_profile, parse_profile
+from tests.waiting import until
 
 NOW = datetime.fromisoformat("2026-03-02T10:00:00+08:00")
 HEADER = (
@@ -346,9 +347,9 @@ def test_killed_again_and_again_an_import_loses_nothing_and_doubles_nothing(data
     killed = 0
     for after in (1, 6_000, 10_000):
         process = _command(path, database_url)
-        while _position(database) < after and process.poll() is None:
-            time.sleep(0.01)
-        time.sleep(choose.random() / 5)
+        until(lambda at=after, p=process: _position(database) >= at or p.poll() is not None)  # type: ignore[misc]
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(choose.random() / 5)
         if process.poll() is None:
             process.send_signal(signal.SIGKILL)
             killed += 1

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from ingest.files.jobs import ImportJobs
 from ingest.files.uploads import Upload
 from ingest.rows.profile import load_profile
 from tests.support import moment
+from tests.waiting import until
 
 NOW = moment("2026-03-02 10:00")
 
@@ -39,14 +39,6 @@ def brought(work: ImportJobs, rows: int, *, tail: str = "") -> Upload:
     lines = [f"A{n},{'' if n == 3 else '路灯不亮'},2026-01-05 09:00" for n in range(1, rows + 1)]
     incoming.write(("编号,标题,受理时间\n" + "\n".join(lines) + tail).encode())
     return incoming.keep("一月.csv", "user:li", NOW)
-
-
-def until(what: Callable[[], bool]) -> None:
-    """Wait until ``what`` is so."""
-    give_up = time.monotonic() + 60
-    while not what():
-        assert time.monotonic() < give_up, "it never came"
-        time.sleep(0.01)
 
 
 def count(runtime: Runtime, model: type) -> int:
@@ -95,7 +87,7 @@ def test_a_file_that_breaks_off_says_so_keeps_what_came_before_and_can_go_on(run
 def test_an_import_that_its_process_did_not_end_is_gone_on_with_by_the_next(
     runtime: Runtime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(jobs, "_EVERY", 0.0)
+    monkeypatch.setattr(jobs, "SAVE_EVERY", 0.0)
     reached, stopped = threading.Event(), threading.Event()
 
     def in_small_steps(*given: object, on_progress: Callable[[object], None], **named: object) -> object:

@@ -8,7 +8,6 @@ import os
 import random
 import signal
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -26,6 +25,7 @@ from ingest.files.importer import Progress, import_file
 from ingest.files.reader_process import ReaderProcess, can_help
 from ingest.rows.profile import load_profile
 from tests.integration.intake.test_import import NOW, all_of, counts, table, take
+from tests.waiting import until
 
 pytestmark = pytest.mark.skipif(not can_help(), reason="needs POSIX and a second processor")
 PATIENCE = 60.0
@@ -50,10 +50,7 @@ def readers(monkeypatch: pytest.MonkeyPatch) -> list[ReaderProcess]:
             started.append(self)
 
         def is_ready(self) -> bool:
-            end = time.monotonic() + PATIENCE
-            while not super().is_ready():
-                assert time.monotonic() < end, "the child does not come up"
-                time.sleep(0.01)
+            until(super().is_ready, "the child does not come up")
             return True
 
     monkeypatch.setattr(importer, "APART_FROM", 0)

@@ -9,7 +9,6 @@ import random
 import signal
 import subprocess
 import threading
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +23,8 @@ from tests.integration.killing.machines import DUBAN, ROOT
 BATCH_ROWS = 300
 TIMEOUT = 60
 BETWEEN_TRIES = 0.1
+PAUSE = threading.Event()
+"""Never set: a try that is under way is finished though the series closes."""
 PUSHED, PAGE, COMMAND = "hotline", "kill-page", "kill-command"
 """The sources of what is pushed, brought by the page, and taken in on the command line."""
 
@@ -90,7 +91,7 @@ class Caller:
                 return answer
             if answer is not None and answer[0] != 503:
                 self.place.ledger.complain(f"{what}: {answer[0]} {answer[1][:300]!r}")
-            time.sleep(BETWEEN_TRIES)
+            PAUSE.wait(BETWEEN_TRIES)
 
 
 def push_for_ever(place: Place, name: str) -> None:
@@ -105,7 +106,7 @@ def push_for_ever(place: Place, name: str) -> None:
             for _ in range(2 if random.random() < 0.05 else 1):
                 _, said, _ = caller.until_answered("push", "POST", "/api/v1/tickets", body, headers, (200, 201))
                 place.ledger.answered(external_id, json.loads(said)["id"])
-            time.sleep(random.random() * 0.1)
+            place.closing.wait(random.random() * 0.1)
 
 
 def batch_for_ever(place: Place, name: str) -> None:
@@ -126,7 +127,7 @@ def batch_for_ever(place: Place, name: str) -> None:
                         place.ledger.refused.add(row)
                 else:
                     place.ledger.answered(external_id, result["id"])
-            time.sleep(random.random() * 2)
+            place.closing.wait(random.random() * 2)
 
 
 def _row(external_id: str) -> str:
@@ -179,7 +180,7 @@ def bring_for_ever(place: Place, name: str) -> None:
             # Where the answer is lost the file is brought again; what was brought first lies there, and nobody takes it in.
             upload = _taken(caller, uploads, _brought(caller, text))
             _note(place, f"{name}{number}", good, bad, (upload.created, upload.unchanged, upload.rejected))
-            time.sleep(random.random() * 8)
+            place.closing.wait(random.random() * 8)
 
 
 def _note(place: Place, name: str, good: frozenset[str], bad: frozenset[int], told: tuple[int, int, int]) -> None:
@@ -211,7 +212,7 @@ def _taken(caller: Caller, uploads: Uploads, token: str) -> Upload:
             place.ledger.count(f"page: {upload.state}")
             form = {**FORM, "csrf": place.csrf, "do": "import" if upload.state == "ready" else "again"}
             caller.until_answered("page: take", "POST", f"/imports/{token}", urlencode(form).encode(), sent, (303,))
-        time.sleep(BETWEEN_TRIES)
+        PAUSE.wait(BETWEEN_TRIES)
 
 
 FORM = {
@@ -234,7 +235,7 @@ def import_for_ever(place: Place, name: str) -> None:
             place.ledger.complain(f"{path.name}: other rejects than its bad rows")
         _note(place, f"{name}{number}", good, bad, (said["created"], said["unchanged"], said["rejected"]))
         path.unlink()
-        time.sleep(random.random() * 8)
+        place.closing.wait(random.random() * 8)
 
 
 def _commanded(place: Place, path: Path) -> dict[str, Any]:
@@ -253,7 +254,7 @@ def _commanded(place: Place, path: Path) -> dict[str, Any]:
             return found
         if process.returncode not in (1, -signal.SIGKILL):
             place.ledger.complain(f"duban import ended with {process.returncode}: {err[-500:]}")
-        time.sleep(BETWEEN_TRIES)
+        PAUSE.wait(BETWEEN_TRIES)
 
 
 # ---------------------------------------------------------------------------------------------------------- upstreams

@@ -10,25 +10,18 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import psycopg
+
+from tests.waiting import until
 
 ROOT = Path(__file__).resolve().parents[3]
 DUBAN = (sys.executable, "-m", "app.cli")
 PATIENCE = 90.0
 """Seconds until whatever was killed must be there again."""
-
-
-def until(what: Callable[[], bool], said: str, seconds: float = PATIENCE) -> None:
-    """Wait until ``what`` is so; raises RuntimeError with ``said`` where it does not come."""
-    give_up = time.monotonic() + seconds
-    while not what():
-        if time.monotonic() > give_up:
-            raise RuntimeError(said)
-        time.sleep(0.02)
 
 
 def free_port() -> int:
@@ -83,7 +76,7 @@ class Duban:
                 stdout=log,
                 stderr=log,
             )
-        until(self._answers, f"the {self.role} does not start: see {self._log}")
+        until(self._answers, f"the {self.role} does not start: see {self._log}", PATIENCE)
 
     def lives(self) -> bool:
         """Whether its process is there."""
@@ -145,13 +138,12 @@ class Postgres:
                      "listen_addresses=", "-c", "fsync=on", "-c", "full_page_writes=on"],
                     user=self._user, cwd="/", stdout=log, stderr=log,
                 )  # fmt: skip
-            while self.process.poll() is None:
-                if self._answers():
-                    return
-                time.sleep(0.05)
+            until(lambda: not self._runs() or self._answers(), "PostgreSQL does not answer", PATIENCE)
+            if self._runs():
+                return
             if time.monotonic() > give_up:
                 raise RuntimeError(f"PostgreSQL does not start: see {self.folder / 'log'}")
-            time.sleep(0.2)  # backends of the one before are still ending
+            threading.Event().wait(0.2)  # backends of the one before are still ending
 
     def kill(self) -> str:
         """``kill -9`` of all of it, of its head alone, or of one backend, which it ends all the others for. What it
@@ -164,7 +156,7 @@ class Postgres:
             self.process.wait(PATIENCE)
             kill([pid for pid in family if _is_postgres(pid)] if random.random() < 0.5 else [])
             self.start()
-        until(self._answers, "PostgreSQL did not recover")
+        until(self._answers, "PostgreSQL did not recover", PATIENCE)
         return way
 
     def stop(self) -> None:
@@ -175,6 +167,9 @@ class Postgres:
 
     def _connect(self, database: str) -> psycopg.Connection[tuple[object, ...]]:
         return psycopg.connect(host=str(self.folder), user="postgres", dbname=database, autocommit=True)
+
+    def _runs(self) -> bool:
+        return self.process is not None and self.process.poll() is None
 
     def _answers(self) -> bool:
         try:

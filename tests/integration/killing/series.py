@@ -24,9 +24,10 @@ from ingest.feeds import registry as feed_book
 from ingest.feeds.pull import pull
 from tests.integration.killing import doors
 from tests.integration.killing.ledger import Ledger, keep, recall
-from tests.integration.killing.machines import Duban, Postgres, kill, until
+from tests.integration.killing.machines import Duban, Postgres, kill
 from tests.integration.killing.truth import check
 from tests.integration.upstream import simulated
+from tests.waiting import until
 
 FEEDS = ("sulaiban", "hotline12345")
 PAGE_SIZE = 5
@@ -173,7 +174,7 @@ class Series:
             f"no work goes on after kill {number}: {self.ledger.answers}",
         )
         self._say("work goes on")
-        time.sleep(random.random())
+        place.closing.wait(random.random())
         victim = ("server", "worker", "database" if self.postgres else "both")[number % 3]
         if victim in ("server", "both"):
             self.server.kill(tree=random.random() < 0.5)

@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -29,6 +28,7 @@ from ingest.files.uploads import Uploads
 from ingest.formats.base import MIB
 from tests.integration.killing.machines import free_port
 from tests.integration.office import DUE, START, Office, working
+from tests.waiting import until
 
 SECOND = timedelta(seconds=1)
 PERIODS = ["2026-03-01", "2026-03-02"]
@@ -148,7 +148,9 @@ class Long(Diary):
     def __init__(self, office: Office) -> None:
         super().__init__()
         self.begun, self.released = Event(), Event()
-        self.scheduler = led(office)
+        self.leadership = Leadership(office.database, "one")
+        self.leadership.beat(START)
+        self.scheduler = Scheduler(office.runtime, self.leadership)
         self.at_work = Thread(target=self.scheduler.tick, args=(self.job, START))
         self.at_work.start()
         assert self.begun.wait(60)
@@ -178,7 +180,7 @@ def test_a_stop_does_not_wait_for_a_busy_database_either(office: Office) -> None
     with office.runtime.database.write() as session:
         session.execute(update(JobRun).values(error="held"))
         assert not long.scheduler.stop(patience=0)
-        long.scheduler._leadership.stop(patience=1)
+        long.leadership.stop(patience=1)
         assert long.at_work.is_alive()
     long.released.set()
     for thread in set(enumerate_threads()) - before:
@@ -278,9 +280,7 @@ def test_the_background_sweeps_and_leads_and_ends_when_told(office: Office) -> N
     ticket = office.ticket()  # its deadline passed long ago
     background = Background(office.runtime)
     background.start()
-    give_up = time.monotonic() + 20
-    while time.monotonic() < give_up and not (office.alerts(ticket) and office.all(Lease)):
-        time.sleep(0.05)
+    until(lambda: office.alerts(ticket) and office.all(Lease))
     stopping = Thread(target=background.stop)
     stopping.start()
     stopping.join(30)

@@ -24,8 +24,9 @@ from app.models import Ticket
 from app.runtime import Runtime
 from app.services.access import accounts
 from tests.integration.killing.doors import Place
-from tests.integration.killing.machines import PATIENCE, Duban, until
+from tests.integration.killing.machines import PATIENCE, Duban
 from tests.integration.killing.series import Load, Series
+from tests.waiting import until
 
 pytestmark = pytest.mark.kills
 

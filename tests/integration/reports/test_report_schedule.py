@@ -106,16 +106,17 @@ def test_a_week_of_the_year_before_is_made_up_in_its_order(office: Office) -> No
 
 
 def test_several_processes_make_each_report_once(office: Office) -> None:
-    processes = [Scheduler(office.runtime, led(office, f"p{n}")) for n in range(3)]
+    leaders = [led(office, f"p{n}") for n in range(3)]
     barrier = Barrier(3)
     done: list[int] = []
 
-    def work(each: Scheduler) -> None:
+    def work(leadership: Leadership) -> None:
+        each = Scheduler(office.runtime, leadership)
         barrier.wait()
-        each._leadership.beat(MONDAY)
+        leadership.beat(MONDAY)
         done.append(sum(each.tick(job, MONDAY) for job in REPORT_JOBS.values()))
 
-    threads = [Thread(target=work, args=[each]) for each in processes]
+    threads = [Thread(target=work, args=[each]) for each in leaders]
     for thread in threads:
         thread.start()
     for thread in threads:

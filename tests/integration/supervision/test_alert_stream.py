@@ -8,13 +8,12 @@ import threading
 import time
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from datetime import timedelta
 from typing import Any
 
 import httpx
 import pytest
-import uvicorn
 from fastapi import FastAPI
 
 from app.api import problems, stream
@@ -23,6 +22,7 @@ from app.api.v1 import supervision_orders as orders_api
 from app.services.access import accounts
 from app.services.alerts import book as alerts
 from tests.integration.office import DUE, START, SUPERVISOR, Office, working
+from tests.waiting import listening
 
 HOUR = timedelta(hours=1)
 
@@ -43,15 +43,9 @@ class Site:
         problems.install(app)
         for router in (stream.router, alerts_api.router, orders_api.router):
             app.include_router(router, prefix="/api/v1")
-        config = uvicorn.Config(app, port=0, log_level="error")  # which waits for what is open, for ever
-        self.app, self.server = app, uvicorn.Server(config)
-        self.thread = threading.Thread(target=self.server.run)
-        self.thread.start()
-        give_up = time.monotonic() + 20
-        while not self.server.started and time.monotonic() < give_up:
-            time.sleep(0.01)
-        port = self.server.servers[0].sockets[0].getsockname()[1]
-        self.base = f"http://127.0.0.1:{port}/api/v1"
+        self.app = app
+        self._server = ExitStack()  # it has no limit on a graceful stop: an open stream would keep it for ever
+        self.base = f"http://127.0.0.1:{self._server.enter_context(listening(app, log_level='error'))}/api/v1"
 
     def key(self, role: str, unit: str | None = None) -> dict[str, str]:
         with self.office.database.write() as session:
@@ -65,9 +59,7 @@ class Site:
     def close(self) -> None:
         """Stop as a signal does: streams are told first."""
         self.app.state.broadcaster.stop()
-        self.server.should_exit = True
-        self.thread.join(30)
-        assert not self.thread.is_alive(), "the server waits for a stream that does not end"
+        self._server.close()
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
@@ -25,6 +24,7 @@ from app.services.supervision import sweep as sweep_module
 from app.services.supervision.sweep import record_run
 from app.services.tickets import extensions
 from tests.integration.office import ACCEPT_DUE, DUE, START, SUPERVISOR, Office, moment, working
+from tests.waiting import until
 
 SECOND = timedelta(seconds=1)
 ROOT = Path(__file__).resolve().parents[3]
@@ -306,9 +306,7 @@ def test_a_sweeper_killed_in_the_middle_leaves_nothing_half_done(office: Office,
         before = len(office.alerts())
         with start_sweeper(database_url, 5) as process:
             go(process)
-            give_up = time.monotonic() + 30
-            while process.poll() is None and len(office.alerts()) < before + 10 and time.monotonic() < give_up:
-                time.sleep(0.005)
+            until(lambda at=before + 10, p=process: p.poll() is not None or len(office.alerts()) >= at)  # type: ignore[misc]
             process.send_signal(signal.SIGKILL)
             process.wait(30)
         found = office.alerts()
