@@ -91,7 +91,7 @@ RIGHT: dict[Rule, tuple[str, ...]] = {
 }
 """Each rule, with snippets that keep it."""
 
-ONLY_IN = {looks_that_do_not_wait: "browser/test_"}
+ONLY_IN: dict[Rule, str] = {looks_that_do_not_wait: "browser/test_"}
 
 
 def _cases(snippets: dict[Rule, tuple[str, ...]]) -> list[tuple[Rule, str]]:
