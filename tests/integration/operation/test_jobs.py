@@ -202,7 +202,7 @@ import time
 from app import cli
 from app.workers import background
 from app.workers.scheduler import Job, register
-from ingest import jobs
+from ingest.files import jobs
 
 def stuck(*given, **named):
     print("begun", flush=True)
