@@ -59,7 +59,7 @@ def run(connection: Connection) -> None:
 
 assert SQLModel.metadata is app.models.metadata
 url = context.config.attributes.get("url") or get_settings().url
-engine = make_engine(url).execution_options(duban_write=True)
+engine = make_engine(url, behind_pooler=True).execution_options(duban_write=True)
 with engine.connect() as connection:
     run(connection)
     connection.commit()

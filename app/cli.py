@@ -15,6 +15,7 @@ from sqlalchemy.exc import OperationalError
 
 from app.config import get_settings
 from app.errors import DubanError, Invalid
+from app.logging import configure
 from app.validation import problems_of
 
 MODULES = {
@@ -48,11 +49,15 @@ def build(arguments: Sequence[str]) -> typer.Typer:
         add_completion=False,
         pretty_exceptions_enable=False,
     )
-    app.callback()(lambda: None)  # always a group, even with a single command loaded
+    app.callback()(_start_logging)  # a callback also makes it a group, even with a single command loaded
     named = next((MODULES[word] for word in arguments[:1] if word in MODULES), None)
     for name in [named] if named else dict.fromkeys(MODULES.values()):
         import_module(f"app.commands.{name}").register(app)
     return app
+
+
+def _start_logging() -> None:
+    configure(get_settings())
 
 
 def _language() -> str:

@@ -43,6 +43,16 @@ class Settings(BaseSettings):
     secure_cookies: bool = Field(False, description="send the session cookie over HTTPS only")
     schedule: bool = Field(True, description="make the reports of the ended period by itself")
     pool_size: int = Field(10, ge=1, le=200, description="database connections kept by one process")
+    behind_pooler: bool = Field(False, description="PostgreSQL is reached through a pooler in transaction mode")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="least severe event logged")
+    log_format: Literal["auto", "json", "console"] = Field(
+        "auto", description="json: one object a line; console: for people; auto: console on a terminal, json elsewhere"
+    )
+
+    @field_validator("log_level", "log_format", mode="before")
+    @classmethod
+    def _in_lower_case(cls, value: object) -> object:
+        return value.lower() if isinstance(value, str) else value
 
     @field_validator("database_url")
     @classmethod

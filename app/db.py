@@ -6,7 +6,6 @@ fail half-way because a reader wanted to become a writer. On PostgreSQL it is an
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -62,10 +61,13 @@ def _prepare_sqlite(engine: Engine) -> None:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
 
 
-def make_engine(url: str, *, pool_size: int = 10) -> Engine:
-    """An engine for ``url`` (sqlite or postgresql+psycopg), with JSON through orjson and times refused when naive."""
+def make_engine(url: str, *, pool_size: int = 10, behind_pooler: bool = False) -> Engine:
+    """An engine for ``url`` (sqlite or postgresql+psycopg), with JSON through orjson and naive times refused.
+
+    ``behind_pooler``: prepare no statements, which a pooler in transaction mode would lose. Errors carry no parameters:
+    they may hold personal data, and errors are logged."""
     backend = make_url(url).get_backend_name()
-    options: dict[str, Any] = {"json_serializer": _dumps, "json_deserializer": orjson.loads}
+    options: dict[str, Any] = {"json_serializer": _dumps, "json_deserializer": orjson.loads, "hide_parameters": True}
     if backend == "sqlite":
         database = make_url(url).database
         if database and database != ":memory:":
@@ -75,8 +77,7 @@ def make_engine(url: str, *, pool_size: int = 10) -> Engine:
         )
         _prepare_sqlite(engine)
         return engine
-    # READ COMMITTED; prepare_threshold=None keeps psycopg usable behind a pooler in transaction mode
-    options["connect_args"] = {"prepare_threshold": None} if os.environ.get("DUBAN_BEHIND_POOLER") else {}
+    options["connect_args"] = {"prepare_threshold": None} if behind_pooler else {}
     return create_engine(url, pool_size=pool_size, max_overflow=pool_size, pool_pre_ping=True, **options)
 
 
@@ -90,9 +91,9 @@ def at_end(session: Session, finish: Callable[[Session], object]) -> None:
 class Database:
     """The engine of one process, with a session for reading and one for writing."""
 
-    def __init__(self, url: str, *, pool_size: int = 10) -> None:
+    def __init__(self, url: str, *, pool_size: int = 10, behind_pooler: bool = False) -> None:
         self.url = url
-        self.engine = make_engine(url, pool_size=pool_size)
+        self.engine = make_engine(url, pool_size=pool_size, behind_pooler=behind_pooler)
         self.writer = self.engine.execution_options(**{_WRITE: True})
         self._turns: AbstractContextManager[object] = nullcontext() if self.is_postgresql else Turns(PATIENCE)
 

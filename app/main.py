@@ -13,8 +13,10 @@ from app import clock, console
 from app.api import docs, health, openapi, problems, stream
 from app.api.heads import HeadAsGet
 from app.api.limits import BodyLimit
+from app.api.requests import RequestContext
 from app.api.v1 import router as v1
 from app.config import Settings, get_settings
+from app.logging import configure
 from app.runtime import Runtime
 from app.workers.background import Background
 from ingest.batch.service import Batches
@@ -53,7 +55,9 @@ def _take_in(app: FastAPI, router: APIRouter) -> None:
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
-    """The service on the database of ``settings``, migrated to the head."""
+    """The service on the database of ``settings``, migrated to the head; logging is configured where the process has none."""
+    settings = settings or get_settings()
+    configure(settings)
     app = FastAPI(
         title="Duban 督办",
         version="0.1.0",
@@ -64,10 +68,11 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,  # an address has one spelling
     )
-    app.state.duban = Runtime.open(settings or get_settings(), clock.now())
+    app.state.duban = Runtime.open(settings, clock.now())
     problems.install(app, console.missing_page)
     app.add_middleware(BodyLimit)
     app.add_middleware(HeadAsGet)
+    app.add_middleware(RequestContext)
     _take_in(app, health.router)
     _take_in(app, v1)
     docs.install(app)

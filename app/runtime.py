@@ -22,18 +22,20 @@ class Runtime:
     """The shared state of a process; ``open`` makes one on a migrated database."""
 
     settings: Settings
-    database: Database
+    database: Database = field(init=False)
     reference: ReferenceCache = field(default_factory=ReferenceCache)
     ids: IdBlocks = field(init=False)
 
     def __post_init__(self) -> None:
+        settings = self.settings
+        self.database = Database(settings.url, pool_size=settings.pool_size, behind_pooler=settings.behind_pooler)
         self.ids = IdBlocks(self.database)
 
     @classmethod
     def open(cls, settings: Settings, now: datetime) -> Runtime:
         """Migrate the database of ``settings`` to the head, give it its defaults, and hold it."""
         migrate(settings.url)
-        runtime = cls(settings, Database(settings.url, pool_size=settings.pool_size))
+        runtime = cls(settings)
         with runtime.database.write() as session:
             ensure_defaults(session, now)
         return runtime

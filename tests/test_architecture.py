@@ -24,7 +24,7 @@ LAYERS = (
     {"app.domain", "app.clock", "app.turns", "app.validation"},
     {"app.config", "app.models", "app.schemas"},  # app.schemas knows errors, validation and domain only
     {"app.db", "app.security"},
-    {"app.store"},
+    {"app.store", "app.logging"},
     {"app.services"},
     {"app.runtime"},  # settings, database and reference data, as every door and surface holds them
     {"app.demo"},  # sample data, told to the services
@@ -44,6 +44,7 @@ WALL_CLOCK = {
     "time": {"time", "time_ns", "localtime", "gmtime", "ctime", "strftime"},
     "func": {"now", "current_timestamp", "localtimestamp"},
 }
+ENVIRONMENT = {"environ", "environb", "getenv"}
 MACHINE_PATH = re.compile(r"(?<![\w.~$}*-])/(?:work|root|tmp|home/[a-z]\w*|Users/\w+)/\w")
 REGISTRY_HOST = re.compile(
     r"py[p]i\.org|python[h]osted\.org|n[p]mjs\.org|deb\.[d]ebian\.org|gh[c]r\.io|qu[a]y\.io|dock[e]r\.io"
@@ -239,6 +240,34 @@ def public_functions_say_what_they_promise(sources: Sources) -> list[str]:
     return found
 
 
+def the_environment_is_read_in_one_place(sources: Sources) -> list[str]:
+    """Settings come from ``app.config``, where each has a type, a default and a row in the documents. A child process is
+    given its parent's environment whole."""
+    found = []
+    for module, source in sources.items():
+        if module in ("app.config", "ingest.child_process"):
+            continue
+        for node in ast.walk(_tree(source)):
+            if isinstance(node, ast.Attribute) and node.attr in ENVIRONMENT and _name_of(node.value) == "os":
+                found.append(f"{module}:{node.lineno} reads os.{node.attr}")
+            if isinstance(node, ast.ImportFrom) and node.module == "os":
+                taken = {alias.name for alias in node.names} & ENVIRONMENT
+                found += [f"{module}:{node.lineno} imports {name} from os" for name in sorted(taken)]
+    return found
+
+
+def events_are_logged_in_one_way(sources: Sources) -> list[str]:
+    """Loggers come from ``app.logging``, which adds the context and removes personal data."""
+    return [
+        f"{module}:{node.lineno} imports the standard library's logging"
+        for module, source in sources.items()
+        if module != "app.logging"
+        for node in ast.walk(_tree(source))
+        if (isinstance(node, ast.Import) and any(alias.name == "logging" for alias in node.names))
+        or (isinstance(node, ast.ImportFrom) and node.module == "logging")
+    ]
+
+
 RULES: dict[Rule, Sources] = {
     imports_point_one_way: {"app.store.x": "import app.services.y", "app.services.y": ""},
     every_module_has_a_layer: {"app.misc": ""},
@@ -249,6 +278,8 @@ RULES: dict[Rule, Sources] = {
         "app.store.y": "",
     },
     the_wall_clock_is_read_in_one_place: {"app.api.x": "import datetime as d\nnow = d.datetime.now"},
+    the_environment_is_read_in_one_place: {"app.db": "import os\nwanted = os.environ.get('DUBAN_X')"},
+    events_are_logged_in_one_way: {"app.api.x": "import logging\nlog = logging.getLogger('x')"},
     no_error_is_swallowed: {"app.api.x": "try:\n    f()\nexcept OSError:\n    pass"},
     files_are_read_at_a_sitting: {"app.api.x": '"""A file."""\n' + "x = 1\n" * 400},
     modules_say_what_they_are_for: {"app.api.x": "x = 1"},
@@ -277,6 +308,7 @@ def test_the_rule_can_fail(rule: Rule) -> None:
         (the_wall_clock_is_read_in_one_place, {"app.api.x": "import time\nstart = time.time()"}),
         (the_wall_clock_is_read_in_one_place, {"app.api.x": "from time import time"}),
         (the_wall_clock_is_read_in_one_place, {"app.models.x": "made = Column(server_default=func.now())"}),
+        (the_environment_is_read_in_one_place, {"app.db": "from os import getenv"}),
         (no_error_is_swallowed, {"app.api.x": "with suppress(Exception):\n    f()"}),
         (no_error_is_swallowed, {"app.api.x": "try:\n    f()\nexcept OSError:\n    ..."}),
         (public_functions_say_what_they_promise, {"app.api.x": 'async def f():\n    """Does."""'}),

@@ -13,6 +13,7 @@ from pydantic import BeforeValidator
 
 from app import clock
 from app.errors import BadRequest, FieldProblem, Forbidden, Invalid, NotFound, Unauthorized
+from app.logging import bind
 from app.runtime import Runtime
 from app.schemas.moment import Moment
 from app.security.principal import Principal, RoleName
@@ -50,7 +51,9 @@ def principal(request: Request) -> Principal:
     """Who is calling; raises Unauthorized."""
     token = bearer_token(request)
     with runtime(request).database.read() as session:
-        return accounts.authenticate(session, token, clock.now())
+        who = accounts.authenticate(session, token, clock.now())
+    bind(actor=who.actor)
+    return who
 
 
 Run = Annotated[Runtime, Depends(runtime)]

@@ -17,10 +17,14 @@ class HeadAsGet:
         if scope["type"] != "http" or scope["method"] != "HEAD":
             await self.app(scope, receive, send)
             return
+        asked = {**scope, "method": "GET"}
 
         async def send_head(message: Message) -> None:
             if message["type"] == "http.response.start":
                 await send(message)
                 await send({"type": "http.response.body", "body": b"", "more_body": False})
 
-        await self.app({**scope, "method": "GET"}, receive, send_head)
+        try:
+            await self.app(asked, receive, send_head)
+        finally:  # the layers around this one read from the scope which route was selected
+            scope.update({**asked, "method": scope["method"]})

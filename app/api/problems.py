@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -15,10 +14,11 @@ from starlette.requests import ClientDisconnect
 from starlette.routing import Match
 
 from app.errors import BadRequest, Busy, Conflict, DubanError, Invalid, NotAllowed
+from app.logging import get_logger
 from app.store import db_errors
 from app.validation import problems_of
 
-log = logging.getLogger("duban.api")
+log = get_logger("duban.api")
 MEDIA_TYPE = "application/problem+json"
 TYPE_BASE = "urn:duban:problem:"
 
@@ -38,8 +38,11 @@ def problem(
     headers: dict[str, str] | None = None,
     **more: Any,
 ) -> JSONResponse:
-    """One problem document."""
+    """One problem document, with the id of its request where it has one."""
     body = {"type": TYPE_BASE + code, "title": title, "status": status, "detail": detail, "instance": request.url.path}
+    ident = request.scope.get("state", {}).get("request_id")
+    if ident is not None:
+        more["request_id"] = ident
     return JSONResponse({**body, **more}, status_code=status, headers=headers, media_type=MEDIA_TYPE)
 
 
@@ -79,9 +82,9 @@ def install(app: FastAPI, page_of: PageOf | None = None) -> None:
     async def _on_database(request: Request, error: DBAPIError) -> JSONResponse:
         refusal = db_errors.refusal_of(error)
         if refusal is not None:
-            log.warning("the database refuses", extra={"error": type(error.orig).__name__})
+            log.warning("database refused the request", error=type(error.orig).__name__)
             return of_error(request, refusal)
-        return _bug(request, error)
+        return internal_error(request, error)
 
     @app.exception_handler(RequestValidationError)
     async def _on_validation(request: Request, error: RequestValidationError) -> JSONResponse:
@@ -96,16 +99,12 @@ def install(app: FastAPI, page_of: PageOf | None = None) -> None:
 
     @app.exception_handler(ClientDisconnect)
     async def _on_hang_up(request: Request, error: ClientDisconnect) -> JSONResponse:
-        log.info("the client hung up before its request had come", extra=_where(request))
+        log.info("client disconnected before the body was complete")
         return of_error(request, BadRequest("请求体中断，不完整", "the body broke off"))  # seldom does anybody hear it
 
     @app.exception_handler(HTTPException)
     def _on_http(request: Request, error: HTTPException) -> Response:  # in a thread: a page asks who is looking
         return (page_of(request, error) if page_of else None) or _of_http(request, error)
-
-    @app.exception_handler(Exception)
-    async def _on_bug(request: Request, error: Exception) -> JSONResponse:
-        return _bug(request, error)
 
 
 _HTTP: Mapping[int, tuple[str, str, str, str]] = {
@@ -137,12 +136,9 @@ def _taken(request: Request) -> list[str]:
     return ["GET", "HEAD", *found[1:]] if "GET" in found else found
 
 
-def _where(request: Request) -> dict[str, Any]:
-    return {"method": request.method, "route": request.scope.get("path")}
-
-
-def _bug(request: Request, error: Exception) -> JSONResponse:
-    log.error("unexpected error", exc_info=error, extra=_where(request))
+def internal_error(request: Request, error: Exception) -> JSONResponse:
+    """Log an error that nobody expected, and answer 500 without its content."""
+    log.error("unexpected error", exc_info=error, method=request.method)
     lang = language(request)
     title = "Internal error" if lang == "en" else "内部错误"
     detail = (

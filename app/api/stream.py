@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable
@@ -23,6 +22,7 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from app.api.deps import Who
 from app.errors import BadRequest
+from app.logging import get_logger
 from app.runtime import Runtime
 from app.security.permissions import require
 from app.security.principal import Principal
@@ -30,7 +30,7 @@ from app.services.alerts.book import alert_view
 from app.store import supervision as store
 
 T = TypeVar("T")
-logger = logging.getLogger("duban.stream")
+logger = get_logger("duban.stream")
 router = APIRouter(tags=["supervision"])
 POLL_SECONDS = 0.25
 PAGE = 500
@@ -164,7 +164,7 @@ class Broadcaster:
             try:
                 await self._look()
             except Exception:  # the database may be away; viewers keep their place and get all of it later
-                logger.exception("the alert feed could not be read")
+                logger.exception("alert feed read failed; retrying")
                 await asyncio.sleep(1)
             await asyncio.sleep(POLL_SECONDS)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import socket
 from types import FrameType
@@ -82,7 +81,7 @@ def serve(
             f"管理员 {ADMINISTRATOR} 的一次性密码：{password}（首次登录时须修改）",
             f"one-time password of {ADMINISTRATOR}: {password} (to be changed at the first sign-in)",
         )
-    config = uvicorn.Config(application, host=host, port=port, log_level="warning", access_log=False,
+    config = uvicorn.Config(application, host=host, port=port, log_config=None, access_log=False,
                             timeout_graceful_shutdown=GRACE_SECONDS)  # fmt: skip
     settle()
     try:
@@ -90,7 +89,6 @@ def serve(
     finally:
         if not getattr(application.state, "ended", True):
             # A report, say, is still being worked out, and Python would wait for its end. Nothing of it is written yet.
-            logging.shutdown()
             os._exit(0)
 
 

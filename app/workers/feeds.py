@@ -7,7 +7,6 @@ has come. The reconciliation is a job of the leader, made up when it was missed.
 
 from __future__ import annotations
 
-import logging
 import time
 from datetime import date, datetime, timedelta
 from threading import Event, Lock, Thread
@@ -15,6 +14,7 @@ from zoneinfo import ZoneInfo
 
 from app import clock
 from app.errors import Conflict, DubanError
+from app.logging import context, get_logger
 from app.runtime import Runtime
 from app.services.intake import feeds
 from app.store import feeds as store
@@ -23,7 +23,7 @@ from ingest.connectors.http import RequestPace
 from ingest.feeds.pull import pull
 from ingest.feeds.reconcile import reconcile
 
-logger = logging.getLogger("duban.feeds")
+logger = get_logger("duban.feeds")
 LOOK_SECONDS = 2.0
 AT_ONCE = 4
 """Feeds that one process works on at the same time: one slow upstream holds up none but itself."""
@@ -79,14 +79,14 @@ class Puller:
             else:
                 done = pull(self._runtime, name, if_due=True, pace=pace, stop=self._stop.is_set)
                 if done.error is not None:
-                    logger.warning("the feed %s failed: %s", name, done.error.en)
+                    logger.warning("feed pull failed", feed=name, reason=done.error.en)
         except Conflict as busy:
-            logger.debug("%s", busy.en)
+            logger.debug("feed busy", feed=name, reason=busy.en)
             return False
         except DubanError as error:
-            logger.warning("the feed %s: %s", name, error.en)
+            logger.warning("feed pull refused", feed=name, reason=error.en)
         except Exception:  # the database may be away for a while; the next look tries again
-            logger.exception("the feed %s could not be worked on", name)
+            logger.exception("feed pull failed", feed=name)
         return True
 
     def _sleep(self, seconds: float) -> None:
@@ -98,7 +98,7 @@ class Puller:
                 for name, day in self.waiting(clock.now()):
                     self._begin(name, day)
             except Exception:  # the database may be away for a while; the next look tries again
-                logger.exception("feeds could not be looked at; the next look follows in %s s", LOOK_SECONDS)
+                logger.exception("feed check failed; retrying", delay=LOOK_SECONDS)
             self._stop.wait(LOOK_SECONDS)
 
     def _begin(self, name: str, day: date | None) -> None:
@@ -111,7 +111,8 @@ class Puller:
 
     def _work(self, name: str, day: date | None) -> None:
         try:
-            self.one(name, day)
+            with context(feed=name):
+                self.one(name, day)
         finally:
             with self._lock:
                 del self._working[name]

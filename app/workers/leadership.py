@@ -7,7 +7,6 @@ row itself, inside the transaction that is about to act.
 
 from __future__ import annotations
 
-import logging
 import time
 from datetime import datetime, timedelta
 from threading import Event, Thread
@@ -18,10 +17,11 @@ from sqlmodel import Session, col
 
 from app import clock
 from app.db import Database
+from app.logging import get_logger
 from app.models import Lease
 from app.workers.within import try_within
 
-logger = logging.getLogger("duban.leadership")
+logger = get_logger("duban.leadership")
 TERM_SECONDS = 3.0
 RENEW_SECONDS = 1.0
 EMBEDDED_FACTOR = 10
@@ -57,9 +57,9 @@ class Leadership:
         self._epoch = epoch
         self._good_until = asked + self.term.total_seconds() if epoch is not None else 0.0
         if before is not None and epoch != before:
-            logger.warning("%s has lost the lease %s (epoch %d)", self.holder, self._name, before)
+            logger.warning("lease lost", lease=self._name, holder=self.holder, epoch=before)
         if epoch is not None and epoch != before:
-            logger.info("%s holds the lease %s, epoch %d", self.holder, self._name, epoch)
+            logger.info("lease acquired", lease=self._name, holder=self.holder, epoch=epoch)
         return epoch
 
     def confirm(self, session: Session, epoch: int) -> bool:
@@ -91,7 +91,7 @@ class Leadership:
         """Give the lease up at once, so that another need not wait for it to run out; which it does by itself where the
         database does not answer within ``patience`` seconds."""
         self._stop.set()
-        try_within(patience, f"giving up the lease {self._name}", self._give_up)
+        try_within(patience, "release lease", self._give_up)
 
     def _give_up(self) -> None:
         if self._thread.is_alive():
@@ -110,5 +110,5 @@ class Leadership:
             try:
                 self.beat(clock.now())
             except Exception:  # without the database there is no lease: ``epoch`` runs out by itself
-                logger.exception("the lease %s could not be renewed", self._name)
+                logger.exception("lease renewal failed; retrying", lease=self._name, delay=self.renew_seconds)
             self._stop.wait(self.renew_seconds)

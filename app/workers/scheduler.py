@@ -9,7 +9,6 @@ Another part of the house adds its jobs by calling ``register`` when it is impor
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,12 +20,13 @@ from apscheduler.schedulers.background import BackgroundScheduler
 from sqlmodel import Session
 
 from app import clock
+from app.logging import context, get_logger
 from app.models import JobRun
 from app.runtime import Runtime
 from app.workers.leadership import Leadership
 from app.workers.within import try_within
 
-logger = logging.getLogger("duban.scheduler")
+logger = get_logger("duban.scheduler")
 RETRY_AFTER = timedelta(minutes=10)
 """How long a period that failed, or whose leader died in it, waits before it is tried again."""
 NOTE_SECONDS = 1.0
@@ -92,10 +92,10 @@ class Scheduler:
             self._over.wait_for(lambda: not self._at_work, patience)
             left = list(self._at_work)
         for name, period in left:
-            logger.warning("the job %s %s is broken off: the service is stopping", name, period)
+            logger.warning("job interrupted by shutdown", job=name, period=period)
             # Where this cannot be written down, the period waits as if its leader had died.
             note = partial(self._record, name, period, BROKEN_OFF)
-            try_within(noting, f"noting that the job {name} {period} is broken off", note)
+            try_within(noting, "record interrupted job", note)
         return not left
 
     def tick(self, job: Job, now: datetime | None = None) -> int:
@@ -115,7 +115,8 @@ class Scheduler:
     def _working(self, name: str, period: str) -> Iterator[None]:
         self._at_work.append((name, period))
         try:
-            yield
+            with context(job=name, period=period):
+                yield
         finally:
             with self._over:
                 self._at_work.remove((name, period))
@@ -125,7 +126,7 @@ class Scheduler:
         try:
             job.run(self._runtime, "", now)
         except Exception:  # a bug of one job must not end the others; it is looked at again at its interval
-            logger.exception("the job %s failed", job.name)
+            logger.exception("job failed")
             return False
         return True
 
@@ -137,7 +138,7 @@ class Scheduler:
         try:
             job.run(self._runtime, period, now)
         except Exception as failure:  # recorded, and tried again later; the periods behind it go on
-            logger.exception("the job %s failed for %s", job.name, period)
+            logger.exception("job failed; retrying", delay=RETRY_AFTER.total_seconds())
             error = f"{type(failure).__name__}: {failure}"[:500]
         self._record(job.name, period, error)
         return error is None

@@ -5,15 +5,15 @@ It needs no leader: see ``app.services.supervision.sweep``.
 
 from __future__ import annotations
 
-import logging
 from datetime import datetime, timedelta
 from threading import Event, Thread
 
 from app import clock
+from app.logging import get_logger
 from app.runtime import Runtime
 from app.services.supervision.sweep import SweepResult, record_run, sweep
 
-logger = logging.getLogger("duban.sweeper")
+logger = get_logger("duban.sweeper")
 RECORD_EVERY = timedelta(seconds=15)
 """How often a look that found nothing is noted: each note is a commit."""
 
@@ -61,7 +61,7 @@ class Sweeper:
             try:
                 result = self.once(clock.now())
                 if result.checked:
-                    logger.info("swept %s", result.to_json())
+                    logger.info("sweep done", **result.to_json())
             except Exception:  # the database may be away for a while; the next look tries again
-                logger.exception("a sweep failed; the next follows in %s s", pause)
+                logger.exception("sweep failed; retrying", delay=pause)
             self._stop.wait(pause)

@@ -1,23 +1,24 @@
-"""What a stop tries to get done, and does not wait for where the database is busy or away."""
+"""Steps of a shutdown that are tried, and not waited for where the database is busy or unreachable."""
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from threading import Thread
 
-logger = logging.getLogger("duban.workers")
+from app.logging import get_logger
+
+logger = get_logger("duban.workers")
 
 
 def try_within(seconds: float, what: str, job: Callable[[], object]) -> None:
-    """Do ``job`` in a thread of its own and wait so many seconds for its end; the thread holds up no process that ends
-    meanwhile. An error of the job is logged: ``what`` could not be done."""
+    """Run ``job`` in a thread of its own and wait at most ``seconds`` for it; the thread does not keep the process alive.
+    An error of the job is logged with the name of the step, ``what``."""
 
     def attempt() -> None:
         try:
             job()
-        except Exception:  # whoever is stopping has nothing else to try, and the rest of its stop must go on
-            logger.exception("%s could not be done", what)
+        except Exception:  # the rest of the shutdown must go on
+            logger.exception("shutdown step failed", step=what)
 
     thread = Thread(target=attempt, name="duban-within", daemon=True)
     thread.start()

@@ -180,7 +180,7 @@ class RestFeed:
             token = str(following)
             if token in seen:
                 raise UpstreamError(
-                    f"上游的游标在原地打转：{token[:80]}", f"the upstream's cursor goes round in a circle: {token[:80]}"
+                    f"上游的游标在原地打转：{token[:80]}", f"pagination loop: upstream repeated a cursor: {token[:80]}"
                 )
             seen.add(token)
             position = {"token": token}

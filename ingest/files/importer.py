@@ -8,7 +8,6 @@ its beginning: every ticket is there (`unchanged`), and its rejects are the same
 from __future__ import annotations
 
 import hashlib
-import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
@@ -20,6 +19,7 @@ from sqlalchemy import select, update
 from sqlmodel import Session, col
 
 from app.errors import Conflict
+from app.logging import get_logger
 from app.models import ImportRun, Reject, Source
 from app.runtime import Runtime
 from app.services.core.reference import touch
@@ -36,7 +36,7 @@ from ingest.rows.row import CHUNK, Chunk, InputRow, file_chunks
 from ingest.rows.validate import MappedFile, open_mapped
 from ingest.rows.write import RowCounts, commit_rows, made_ready
 
-log = logging.getLogger("duban.intake")
+log = get_logger("duban.intake")
 
 APART_FROM = 2**20
 """Bytes of a file from which on a second process reads it: what is shorter is read before one is ready."""
@@ -184,7 +184,7 @@ def _second_reader(file: MappedFile, path: Path) -> ReaderProcess | None:
     try:
         return ReaderProcess()
     except ProcessDied:
-        log.warning("no second process can be started to read a file")
+        log.warning("reader process not available; reading in-process")
         return None
 
 
@@ -204,7 +204,7 @@ def _from_there_or_here(reader: ReaderProcess, task: FileTask, file: MappedFile)
             yield chunk
             del chunk  # before the next is made
     except ProcessDied:
-        log.warning("the second process that read a file is gone", extra={"after_row": after})
+        log.warning("reader process died; reading in-process", after_row=after)
         yield from replace(task, after=after).chunks()
 
 

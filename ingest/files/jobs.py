@@ -5,7 +5,6 @@ An import is safe to interrupt: one that its process did not end goes on when a 
 
 from __future__ import annotations
 
-import logging
 import time
 from concurrent.futures import ThreadPoolExecutor
 from threading import Event, Lock
@@ -14,13 +13,14 @@ from sqlalchemy.exc import DBAPIError
 
 from app import clock
 from app.errors import Conflict, DubanError, Invalid, NotFound
+from app.logging import get_logger
 from app.runtime import Runtime
 from app.store import db_errors
 from ingest.files.importer import Progress, finished, import_file
 from ingest.files.uploads import BY_ITSELF, RUNNING, Upload, Uploads
 from ingest.profile_wizard.saved import named_profile
 
-log = logging.getLogger("duban.intake")
+log = get_logger("duban.intake")
 SAVE_EVERY = 0.25
 """Seconds between two notes of progress."""
 _AWAY = (
@@ -98,22 +98,22 @@ class ImportJobs:
         try:
             self._take(upload)
         except _Stopped:
-            log.info("an import stops with its process", extra={"upload": upload.token})
+            log.info("import interrupted by shutdown", upload=upload.token)
         except DubanError as error:
             self._failed(upload, _sentences(error))
         except DBAPIError as error:
             if not db_errors.is_away(error):
-                log.exception("an import failed", extra={"upload": upload.token})
+                log.exception("import failed", upload=upload.token)
             self._failed(upload, _AWAY)
         except Exception:
-            log.exception("an import failed", extra={"upload": upload.token})
+            log.exception("import failed", upload=upload.token)
             self._failed(upload, _UNEXPECTED)
 
     def _failed(self, upload: Upload, said: tuple[str, str]) -> None:
         try:
             self.uploads.change(self.uploads.get(upload.token), state="failed", error=said)
         except (NotFound, OSError):
-            log.warning("an upload is gone while it was taken in", extra={"upload": upload.token})
+            log.warning("upload vanished during import", upload=upload.token)
 
     def _take(self, upload: Upload) -> None:
         assert upload.profile is not None, "it is set when the import is begun"

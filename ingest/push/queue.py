@@ -16,7 +16,6 @@ and goes when it has had nothing to do for a while; should it die, the group tha
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 import sys
 import threading
@@ -28,6 +27,7 @@ from typing import Self
 
 from app import clock
 from app.errors import Busy
+from app.logging import get_logger
 from app.runtime import Runtime
 from app.security.principal import Principal
 from app.services.access import accounts
@@ -37,7 +37,7 @@ from ingest.child_process import ProcessDied
 from ingest.push.transaction import Answer, CommitConnection, Outcome, Push, commit_pushes
 from ingest.push.worker_process import CommitWorker
 
-log = logging.getLogger("duban.intake")
+log = get_logger("duban.intake")
 CLEAN_EVERY = 600.0
 """Seconds between two looks for answers to idempotent requests that need not be kept any longer."""
 SWITCH = 0.0005
@@ -131,7 +131,7 @@ class PushQueue:
             try:
                 outcomes = self._second.commit(lane, pushes, line)
             except Exception as error:
-                log.exception("a group could not be committed", extra={"size": len(group)})
+                log.exception("group commit failed", size=len(group))
                 outcomes = [error] * len(group)
             self._tell(group, outcomes)
             if group and all(isinstance(outcome, Busy) for outcome in outcomes):
@@ -190,7 +190,7 @@ class PushQueue:
             with self._runtime.database.write() as session:
                 idempotency.forget(session, clock.now())
         except Exception:
-            log.exception("old answers could not be forgotten")
+            log.exception("idempotency clean-up failed")
 
 
 def _answer(group: Sequence[Waiting], outcomes: Sequence[Outcome]) -> None:
@@ -228,10 +228,10 @@ class _CommitProcess:
                 with self._runtime.database.turn():
                     return process.commit(lane, pushes, ids, now)
             except ProcessDied:
-                log.warning("commit worker died; committing in-process", extra={"size": len(pushes)})
+                log.warning("commit worker died; committing in-process", size=len(pushes))
                 self.stop()
             except Exception as error:  # noqa: BLE001 - whatever it is, it is raised again below and handled there
-                log.warning("commit worker failed; committing in-process", extra={"error": type(error).__name__})
+                log.warning("commit worker failed; committing in-process", error=type(error).__name__)
         return commit_pushes(self._runtime, pushes, now, line, ids)
 
     def _notice(self, size: int) -> None:

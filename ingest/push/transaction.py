@@ -7,7 +7,6 @@ that was broken, is met by a second try with the same ids, which finds out what 
 from __future__ import annotations
 
 import hashlib
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, tzinfo
@@ -20,6 +19,7 @@ from sqlmodel import Session
 
 from app.db import Database
 from app.errors import DubanError, FieldProblem, Invalid
+from app.logging import get_logger
 from app.models import Ticket
 from app.runtime import Runtime
 from app.services.core.reference import Reference, SourceInfo
@@ -30,7 +30,7 @@ from app.store import tickets as store
 from ingest.rows import compare
 from ingest.rows.ticket_in import TicketIn, fingerprint
 
-log = logging.getLogger("duban.intake")
+log = get_logger("duban.intake")
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,10 +132,10 @@ def _settle(
         except Exception as error:  # noqa: BLE001 - told apart below; what is a bug is logged by _refusal
             line.drop()
             if attempt == 1 and db_errors.may_pass(error):
-                log.warning("a group is committed again", extra={"error": type(error).__name__, "size": len(pushes)})
+                log.warning("group commit failed; retrying", error=type(error).__name__, size=len(pushes))
                 continue
             if db_errors.is_away(error):
-                log.warning("the database is away", extra={"error": type(error).__name__, "size": len(pushes)})
+                log.warning("database unreachable", error=type(error).__name__, size=len(pushes))
                 return [db_errors.away()] * len(pushes)
             if len(pushes) == 1:
                 return [_refusal(error)]
@@ -151,7 +151,7 @@ def _refusal(error: Exception) -> Exception:
     """What is said of the one ticket that breaks a transaction."""
     if isinstance(error, DubanError):
         return error
-    log.error("a ticket that cannot be stored", exc_info=error)
+    log.error("ticket cannot be stored", exc_info=error)
     if db_errors.is_of_a_row(error):
         return Invalid.at("", "数据库无法保存此工单的内容", "the database cannot store the content of this ticket")
     return error

@@ -8,22 +8,21 @@ processes commit by the same code (``ingest.push.transaction``), so either can t
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import datetime
 
 from app.config import Settings
-from app.db import Database
 from app.errors import DubanError
+from app.logging import configure, get_logger
 from app.runtime import Runtime
 from ingest.child_process import ChildProcess, Pipe, ProcessDied, pipes_to_parent
 from ingest.push.transaction import CommitConnection, Outcome, Push, commit_pushes
 from ingest.rows.garbage import settle
 from ingest.rows.ticket_in import validate_ticket
 
-log = logging.getLogger("duban.intake")
+log = get_logger("duban.intake")
 _READY = "ready"
 _STOP_SECONDS = 10.0
 
@@ -100,7 +99,8 @@ def main() -> None:
     pipes = pipes_to_parent()
     with suppress(ProcessDied):  # the parent is gone already
         settings: Settings = pipes[0].receive()
-        runtime = Runtime(settings, Database(settings.url, pool_size=settings.pool_size))
+        configure(settings)
+        runtime = Runtime(settings)
         settle()
         pipes[0].send(_READY)
         lanes = [threading.Thread(target=_serve, args=(runtime, pipe)) for pipe in pipes]

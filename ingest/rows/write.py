@@ -6,7 +6,6 @@ bulk is said once the transaction has been committed.
 
 from __future__ import annotations
 
-import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -17,13 +16,14 @@ from sqlalchemy.exc import DBAPIError
 from sqlmodel import Session
 
 from app.errors import FieldProblem
+from app.logging import get_logger
 from app.runtime import Runtime
 from app.services.intake import rejects
 from app.store import db_errors
 from ingest.rows.prepare import IngestContext, PreparedChunk, RowOutcome
 from ingest.rows.row import Chunk, InputRow
 
-log = logging.getLogger("duban.intake")
+log = get_logger("duban.intake")
 
 
 @dataclass
@@ -83,7 +83,7 @@ def commit_rows(
             for half in (lines[: len(lines) // 2], lines[len(lines) // 2 :]):
                 yield from commit_rows(runtime, PreparedChunk(runtime, part.door, half, part.now), at_end)
             return
-        log.warning("a row that the database refuses", extra={"error": type(error.orig).__name__})
+        log.warning("database refused a row", error=type(error.orig).__name__, row=lines[0].number)
         lines = [lines[0]._replace(ticket=None, errors=(_unstorable(),))]
         fates = _commit(runtime, PreparedChunk(runtime, part.door, lines, part.now), at_end)
     yield lines, fates

@@ -14,6 +14,7 @@ from app import clock
 from app.api.body import check_content_type, read_body
 from app.api.deps import IfMatch, Run, Who, bearer_token, need_role, runtime
 from app.errors import BadRequest, Conflict, Forbidden, Invalid
+from app.logging import bind
 from app.runtime import Runtime
 from app.security.principal import Principal
 from app.services.core.catalogue import ensure_source
@@ -125,6 +126,7 @@ async def push_ticket(request: Request) -> Response:
     run = runtime(request)
     queue: PushQueue = request.app.state.intake
     who = await queue.keys.get(bearer_token(request))
+    bind(actor=who.actor)
     check_content_type(request, JSON)
     key = idempotency_key(request)
     asked = request.query_params.get("source")

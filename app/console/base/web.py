@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -25,6 +24,7 @@ from app import clock
 from app.console.base import wording
 from app.console.base.i18n import LANGUAGES, Lang, Texts, as_lang, texts
 from app.errors import Busy, DubanError, Forbidden, TooLarge, Unauthorized
+from app.logging import bind, get_logger
 from app.runtime import Runtime
 from app.security import tokens
 from app.security.permissions import may
@@ -34,7 +34,7 @@ from app.services.access import accounts
 from app.services.intake import rejects
 from app.store import db_errors
 
-log = logging.getLogger("duban.console")
+log = get_logger("duban.console")
 HERE = Path(__file__).resolve().parents[1]
 """The console's folder: its templates are named from here, as in ``tickets/list.html``."""
 STATIC = HERE / "static"
@@ -92,6 +92,7 @@ def any_visitor(request: Request) -> Visitor:
         assert user.id is not None
         found = Visitor(signed.principal, user.id, user.lang, user.must_change_password, token, signed.csrf)
     request.state.visitor = found
+    bind(actor=found.who.actor)
     return found
 
 
@@ -306,9 +307,9 @@ class PageRoute(APIRoute):
             except DBAPIError as error:
                 refusal = db_errors.refusal_of(error)
                 if refusal is None:
-                    log.exception("unexpected error", extra=_where(request))
+                    log.exception("unexpected error", method=request.method)
                     return _bug(request)
-                log.warning("the database refuses", extra={"error": type(error.orig).__name__})
+                log.warning("database refused the request", error=type(error.orig).__name__)
                 return _refused(request, refusal)
             except RequestValidationError:
                 t = texts(language(request))
@@ -316,14 +317,10 @@ class PageRoute(APIRoute):
             except (HTTPException, ClientDisconnect):
                 raise
             except Exception:
-                log.exception("unexpected error", extra=_where(request))
+                log.exception("unexpected error", method=request.method)
                 return _bug(request)
 
         return handler
-
-
-def _where(request: Request) -> dict[str, Any]:
-    return {"method": request.method, "route": request.scope.get("path")}
 
 
 def _refused(request: Request, error: DubanError) -> Response:

@@ -9,7 +9,6 @@ A ticket whose rule raises an error is put off by itself and never blocks the ot
 
 from __future__ import annotations
 
-import logging
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -22,6 +21,7 @@ from sqlmodel import Session
 from app.db import Database
 from app.domain.supervision.ladder import DeadlineFacts, Decision, Raise, TicketFacts, decide, higher_card
 from app.domain.tickets.lifecycle import raised_stage
+from app.logging import get_logger
 from app.models import Deadline, SupervisionOrder, SweepRun, Ticket, TicketEvent
 from app.security.principal import SYSTEM
 from app.services.alerts import book as alerts
@@ -35,7 +35,7 @@ from app.store.ids import take
 POSTPONE: Final = timedelta(minutes=5)
 """How long a ticket is put off whose rule raised an error."""
 ACTOR: Final = SYSTEM.actor
-logger = logging.getLogger("duban.sweep")
+logger = get_logger("duban.sweep")
 
 Written = dict[tuple[int, store.Key, str], int]
 
@@ -143,7 +143,7 @@ def _one_batch(database: Database, references: ReferenceCache, now: datetime, ba
     except Exception:
         if not claimed:  # not a ticket's fault: the database itself
             raise
-        logger.exception("a batch of %d tickets failed; its tickets are taken one by one", len(claimed))
+        logger.exception("sweep batch failed; sweeping its tickets one by one", tickets=len(claimed))
     total = SweepResult()
     for ticket_id in claimed:
         total += _alone(database, references, now, ticket_id)
@@ -156,7 +156,7 @@ def _alone(database: Database, references: ReferenceCache, now: datetime, ticket
         with database.write() as session:
             return _look(session, references.get(session), store.claim_due(session, now, 1, [ticket_id]), now, [])
     except Exception:
-        logger.exception("ticket %d could not be swept; put off by %s", ticket_id, POSTPONE)
+        logger.exception("sweep failed; retrying", ticket=ticket_id, delay=POSTPONE.total_seconds())
     with database.write() as session:
         for ticket in store.claim_due(session, now, 1, [ticket_id]):
             ticket.next_check_at = now + POSTPONE
@@ -213,7 +213,7 @@ def _decide_all(
             facts = alerts.facts_of(ticket, rows, raised.get(ticket.id, {}), order, resumes.get(ticket.id))
             decision = decide(facts, ref.ladder, ref.calendar_for(ticket.unit_id)[1], now)
         except Exception:
-            logger.exception("the ladder failed for ticket %d; put off by %s", ticket.id, POSTPONE)
+            logger.exception("ladder failed; retrying", ticket=ticket.id, delay=POSTPONE.total_seconds())
             ticket.next_check_at = now + POSTPONE
             postponed += 1
             continue

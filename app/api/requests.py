@@ -1,0 +1,79 @@
+"""What every request gets: an id, a place in the log context, one access event, and an answer where the code fails."""
+
+from __future__ import annotations
+
+import re
+import secrets
+import time
+from typing import Any, Final
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from app.api.problems import internal_error
+from app.logging import context, get_logger
+
+log = get_logger("duban.http")
+HEADER: Final = "x-request-id"
+UNMATCHED: Final = "(none)"
+"""The route of a request that no route matches."""
+_ACCEPTED = re.compile(r"[A-Za-z0-9._:-]{1,64}")
+
+
+def request_id(proposed: str | None) -> str:
+    """``proposed`` where it is 1 to 64 letters, digits or ``._:-``; else a new one."""
+    return proposed if proposed and _ACCEPTED.fullmatch(proposed) else secrets.token_urlsafe(12)
+
+
+def route_template(scope: Scope) -> str:
+    """The path of the matched route with its parameters unfilled, never the path of the request: that may hold anything."""
+    selected = scope.get("fastapi", {}).get("effective_route_context")  # of a router that is included with a prefix
+    path: str | None = getattr(selected or scope.get("route"), "path", None)
+    return path or scope.get("root_path") or UNMATCHED
+
+
+class RequestContext:
+    """The outermost layer of the service.
+
+    Accepts or makes the request id and gives it back in ``X-Request-ID``; logs ``request served`` with method, route
+    template, status, milliseconds, request id, actor and ticket; turns an unexpected error into a problem document.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        begun = time.perf_counter()
+        ident = request_id(Headers(scope=scope).get(HEADER))
+        scope.setdefault("state", {})["request_id"] = ident
+        status: int | None = None
+
+        async def send_with_id(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                MutableHeaders(scope=message)[HEADER] = ident
+            await send(message)
+
+        with context(request_id=ident):
+            try:
+                await self.app(scope, receive, send_with_id)
+            except Exception as error:
+                answer = internal_error(Request(scope), error)
+                if status is not None:
+                    raise  # too late for another answer: the server breaks the connection off
+                await answer(scope, receive, send_with_id)
+            finally:
+                self._served(scope, status, time.perf_counter() - begun)
+
+    def _served(self, scope: Scope, status: int | None, seconds: float) -> None:
+        fields: dict[str, Any] = {"method": scope["method"], "route": route_template(scope), "status": status}
+        ticket = scope.get("path_params", {}).get("ticket_id")
+        if ticket is not None:
+            fields["ticket"] = ticket
+        log.info("request served", **fields, ms=round(seconds * 1000, 1))
