@@ -23,6 +23,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from app.text import Text
+
 
 @dataclass(frozen=True, slots=True)
 class FieldProblem:
@@ -42,18 +44,16 @@ class FieldProblem:
 
 
 class DubanError(Exception):
-    """The root: a refusal with its reason in Chinese (``zh``) and English (``en``); ``reason``: a word for it, to be told
-    from others of its kind by a program."""
+    """The root: a refusal with its reason in both languages (``message``); ``reason``: a machine-readable word that tells
+    it from others of its class."""
 
     status: ClassVar[int] = 500
     code: ClassVar[str] = "error"
-    title_zh: ClassVar[str] = "无法处理"
-    title_en: ClassVar[str] = "Cannot be done"
+    title: ClassVar[Text] = Text("无法处理", "Cannot be done")
 
     def __init__(self, zh: str, en: str, *, reason: str | None = None) -> None:
         super().__init__(en)
-        self.zh = zh
-        self.en = en
+        self.message = Text(zh, en)
         self.reason = reason
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -61,11 +61,7 @@ class DubanError(Exception):
 
     def text(self, lang: str) -> str:
         """The reason in ``lang`` (``zh`` unless ``en``)."""
-        return self.en if lang == "en" else self.zh
-
-    def title(self, lang: str) -> str:
-        """The kind of refusal in ``lang``."""
-        return self.title_en if lang == "en" else self.title_zh
+        return self.message.to(lang)
 
 
 def _again(kind: type[DubanError], args: tuple[Any, ...], said: dict[str, Any]) -> DubanError:
@@ -79,8 +75,7 @@ class Invalid(DubanError):
 
     status = 422
     code = "invalid"
-    title_zh = "内容不符合要求"
-    title_en = "Invalid content"
+    title = Text("内容不符合要求", "Invalid content")
 
     def __init__(self, problems: Iterable[FieldProblem]) -> None:
         self.problems: Sequence[FieldProblem] = tuple(problems)
@@ -103,8 +98,7 @@ class BadRequest(DubanError):
 
     status = 400
     code = "bad-request"
-    title_zh = "请求无法解析"
-    title_en = "Bad request"
+    title = Text("请求无法解析", "Bad request")
 
 
 class Unauthorized(DubanError):
@@ -112,8 +106,7 @@ class Unauthorized(DubanError):
 
     status = 401
     code = "unauthorized"
-    title_zh = "未登录或凭据无效"
-    title_en = "Unauthorized"
+    title = Text("未登录或凭据无效", "Unauthorized")
 
 
 class Forbidden(DubanError):
@@ -121,8 +114,7 @@ class Forbidden(DubanError):
 
     status = 403
     code = "forbidden"
-    title_zh = "没有权限"
-    title_en = "Forbidden"
+    title = Text("没有权限", "Forbidden")
 
 
 class NotFound(DubanError):
@@ -130,8 +122,7 @@ class NotFound(DubanError):
 
     status = 404
     code = "not-found"
-    title_zh = "不存在"
-    title_en = "Not found"
+    title = Text("不存在", "Not found")
 
 
 class Conflict(DubanError):
@@ -139,8 +130,7 @@ class Conflict(DubanError):
 
     status = 409
     code = "conflict"
-    title_zh = "与当前状态冲突"
-    title_en = "Conflict"
+    title = Text("与当前状态冲突", "Conflict")
 
     def __init__(self, zh: str, en: str, *, fields: Sequence[str] = ()) -> None:
         super().__init__(zh, en)
@@ -163,8 +153,7 @@ class Stale(DubanError):
 
     status = 412
     code = "stale"
-    title_zh = "工单已被更新"
-    title_en = "The ticket has moved on"
+    title = Text("工单已被更新", "The ticket has moved on")
 
 
 class TooLarge(DubanError):
@@ -172,8 +161,7 @@ class TooLarge(DubanError):
 
     status = 413
     code = "too-large"
-    title_zh = "内容过大"
-    title_en = "Too large"
+    title = Text("内容过大", "Too large")
 
 
 class UnsupportedMedia(DubanError):
@@ -181,8 +169,7 @@ class UnsupportedMedia(DubanError):
 
     status = 415
     code = "unsupported-media-type"
-    title_zh = "不支持的内容类型"
-    title_en = "Unsupported media type"
+    title = Text("不支持的内容类型", "Unsupported media type")
 
 
 class Busy(DubanError):
@@ -190,8 +177,7 @@ class Busy(DubanError):
 
     status = 503
     code = "busy"
-    title_zh = "系统繁忙"
-    title_en = "Busy"
+    title = Text("系统繁忙", "Busy")
 
     def __init__(self, zh: str, en: str, *, retry_after: int = 1) -> None:
         super().__init__(zh, en)

@@ -144,7 +144,7 @@ def objection(zh: str, en: str) -> PydanticCustomError:
 
 def nested(error: Invalid) -> PydanticCustomError:
     """What a validator raises to report the problems of a part, each below the field it validates."""
-    return PydanticCustomError("invalid", "{why}", {"why": error.en, "problems": list(error.problems)})
+    return PydanticCustomError("invalid", "{why}", {"why": error.message.en, "problems": list(error.problems)})
 
 
 def validated(validate: Callable[[Any], _T], value: object, known: Iterable[str] = ()) -> _T:

@@ -11,10 +11,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import cache
 from typing import Any, Literal
 
+from app.text import Text
 from reports.expr import parse, sql
 
 Kind = Literal["count", "ratio", "mean", "percentile"]
@@ -91,13 +93,13 @@ class Definition:
         return self.about_en if lang == "en" else self.about_zh
 
 
-GROUPS: dict[str, tuple[str, str]] = {
-    "volume": ("受理与办结", "Received and completed"),
-    "deadline": ("时限", "Deadlines"),
-    "callback": ("回访与满意度", "Callbacks and satisfaction"),
-    "quality": ("督办与质量", "Supervision and quality"),
-    "time": ("办理时长", "Time taken"),
-    "balance": ("平衡项", "Terms of the balance"),
+GROUPS: Mapping[str, Text] = {
+    "volume": Text("受理与办结", "Received and completed"),
+    "deadline": Text("时限", "Deadlines"),
+    "callback": Text("回访与满意度", "Callbacks and satisfaction"),
+    "quality": Text("督办与质量", "Supervision and quality"),
+    "time": Text("办理时长", "Time taken"),
+    "balance": Text("平衡项", "Terms of the balance"),
 }
 
 

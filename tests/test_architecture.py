@@ -20,6 +20,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("app", "ingest", "reports")
 LAYERS = (
+    {"app.text"},
     {"app.errors"},
     {"app.domain", "app.clock", "app.turns", "app.validation"},
     {"app.config", "app.models", "app.schemas"},  # app.schemas knows errors, validation and domain only
@@ -156,7 +157,7 @@ def domain_imports_the_standard_library_alone(sources: Sources) -> list[str]:
         for node in ast.walk(_tree(source)):
             names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
             names += [node.module or "."] if isinstance(node, ast.ImportFrom) else []
-            own = {"app.domain", "app.errors"}
+            own = {"app.domain", "app.errors", "app.text"}
             strange = [
                 n
                 for n in names

@@ -64,7 +64,7 @@ def of_error(request: Request, error: DubanError) -> JSONResponse:
         headers["Retry-After"] = str(error.retry_after)
     if error.status == 401:
         headers["WWW-Authenticate"] = "Bearer"
-    return problem(request, error.status, error.code, error.title(lang), error.text(lang), headers, **more)
+    return problem(request, error.status, error.code, error.title.to(lang), error.text(lang), headers, **more)
 
 
 PageOf = Callable[[Request, HTTPException], Response | None]

@@ -9,6 +9,7 @@ from app.console.base.missing import missing_page
 from app.console.board import routes as board
 from app.console.feeds import form as feed_form
 from app.console.feeds import routes as feeds
+from app.console.glossary import routes as glossary
 from app.console.imports import mapping
 from app.console.imports import routes as imports
 from app.console.rejects import routes as rejects
@@ -23,7 +24,7 @@ from app.console.tickets import routes as tickets
 router = APIRouter(include_in_schema=False)
 for _page in (
     account, board, tickets, page, ticket_actions, reports, clear_out, calendar, receipt, replay, policies, feed_form,
-    feeds, imports, mapping, reject_words, rejects,
+    feeds, imports, mapping, reject_words, rejects, glossary,
 ):  # fmt: skip
     router.include_router(_page.router)
 

@@ -79,12 +79,12 @@ class Puller:
             else:
                 done = pull(self._runtime, name, if_due=True, pace=pace, stop=self._stop.is_set)
                 if done.error is not None:
-                    logger.warning("feed pull failed", feed=name, reason=done.error.en)
+                    logger.warning("feed pull failed", feed=name, reason=done.error.message.en)
         except Conflict as busy:
-            logger.debug("feed busy", feed=name, reason=busy.en)
+            logger.debug("feed busy", feed=name, reason=busy.message.en)
             return False
         except DubanError as error:
-            logger.warning("feed pull refused", feed=name, reason=error.en)
+            logger.warning("feed pull refused", feed=name, reason=error.message.en)
         except Exception:  # the database may be away for a while; the next look tries again
             logger.exception("feed pull failed", feed=name)
         return True

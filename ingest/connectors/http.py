@@ -25,6 +25,7 @@ from urllib.parse import urlencode, urlsplit
 import httpx
 
 from app.errors import DubanError
+from app.text import Text
 from ingest.connectors.spec import FeedSpec
 
 T = TypeVar("T")
@@ -40,8 +41,7 @@ class UpstreamError(DubanError):
 
     status = 502
     code = "upstream"
-    title_zh = "上游接口异常"
-    title_en = "The upstream failed"
+    title = Text("上游接口异常", "The upstream failed")
 
     def __init__(self, zh: str, en: str, *, again: bool = False, wait: float | None = None, http: int = 0) -> None:
         super().__init__(zh, en)

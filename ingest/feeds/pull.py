@@ -103,7 +103,7 @@ def _pull_folder(work: PullSession) -> None:
             continue  # it is being imported by hand, or another spreadsheet is read: it stays for the next look
         except DubanError as error:
             put_away(path, FAILED, now)
-            failed.append(f"{path.name}: {error.en}")
+            failed.append(f"{path.name}: {error.message.en}")
             work.detail = {"failed": failed[-50:]}
             continue
         tally = done.tally

@@ -292,7 +292,7 @@ class PullSession:
         now = self.pace.now()
         self.done.state = state
         error = self.done.error
-        told = {"code": error.code, "zh": error.zh[:500], "en": error.en[:500]} if error else None
+        told = {"code": error.code, "zh": error.message.zh[:500], "en": error.message.en[:500]} if error else None
         with self.runtime.database.write() as session:
             row = session.get(FeedPull, self.done.pull_id)
             assert row is not None, "it was stored at the beginning"

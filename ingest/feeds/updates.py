@@ -85,7 +85,7 @@ def follow(
 def _problem(error: DubanError) -> FieldProblem:
     fields = getattr(error, "fields", None) or [""]
     pointer = f"/{fields[0]}" if fields[0] else ""
-    return FieldProblem(pointer, error.zh, error.en, "update_refused")
+    return FieldProblem(pointer, *error.message, "update_refused")
 
 
 def _follow(

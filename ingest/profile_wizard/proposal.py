@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from app.text import Text
 from ingest.profile_wizard.draft import FIELDS, ProfileDraft, coded
 from ingest.profile_wizard.sampling import Sample
 from ingest.profile_wizard.sniffing import FORMATS, ColumnFacts
@@ -26,17 +27,6 @@ _LIMITS = {"title": 200, "content": 10_000, "address": 500, "result": 10_000}
 _TITLE, _IDENTIFIER = "title", "external_id"
 
 
-class BilingualText(NamedTuple):
-    """A sentence in both languages."""
-
-    zh: str
-    en: str
-
-    def text(self, lang: str) -> str:
-        """The sentence in ``lang`` (``zh`` unless ``en``)."""
-        return self.en if lang == "en" else self.zh
-
-
 @dataclass(frozen=True, slots=True)
 class TargetGuess:
     """What is proposed for one target, how sure that is (0 to 1), and why."""
@@ -44,7 +34,7 @@ class TargetGuess:
     target: str
     columns: tuple[str, ...]
     confidence: float
-    reasons: tuple[BilingualText, ...]
+    reasons: tuple[Text, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +44,7 @@ class MappingProposal:
 
     draft: ProfileDraft
     guesses: Mapping[str, TargetGuess]
-    notes: tuple[BilingualText, ...]
+    notes: tuple[Text, ...]
     words: Mapping[str, Sequence[str]]
 
 
@@ -62,7 +52,7 @@ class _Seen(NamedTuple):
     """How well the values of a column suit a target: a factor, and what they show."""
 
     fit: float
-    why: BilingualText | None = None
+    why: Text | None = None
 
 
 def propose(sample: Sample, time_zone: str) -> MappingProposal:
@@ -70,11 +60,11 @@ def propose(sample: Sample, time_zone: str) -> MappingProposal:
     missing = _missing(sample)
     facts = [_facts(sample, place, missing) for place in range(len(sample.columns))]
     guesses = _assign(facts)
-    notes: list[BilingualText] = []
+    notes: list[Text] = []
     _find_identifier(facts, guesses, notes)
     _find_title(facts, guesses, notes)
     if "closed_at" in guesses and "completed_at" not in guesses:
-        why = BilingualText("没有办结时间：取归档时间", "no time of completion: that of the closing")
+        why = Text("没有办结时间：取归档时间", "no time of completion: that of the closing")
         guesses["completed_at"] = TargetGuess("completed_at", guesses["closed_at"].columns, LIKELY, (why,))
     draft = ProfileDraft(
         columns={target: guess.columns for target, guess in guesses.items()},
@@ -92,7 +82,7 @@ def propose(sample: Sample, time_zone: str) -> MappingProposal:
     if steps and "status" not in guesses:
         draft.status_from_times = True
         notes.append(
-            BilingualText("没有状态列：按各时间推断状态", "no column of states: each ticket stands where its times say")
+            Text("没有状态列：按各时间推断状态", "no column of states: each ticket stands where its times say")
         )
     return MappingProposal(draft, guesses, tuple(notes), words)
 
@@ -124,37 +114,31 @@ def _identifier(of: ColumnFacts) -> _Seen:
     if not of.cells or of.longest > 64 or any(" " in text.strip() for text in of.few[:50]):
         return _Seen(0.2)
     if of.filled < 1:
-        return _Seen(0.5, BilingualText("有的行没有值", "some rows have none"))
+        return _Seen(0.5, Text("有的行没有值", "some rows have none"))
     doubles = len(of.cells) - len(of.words)
     if doubles == 0:
-        return _Seen(1.0, BilingualText(f"{len(of.cells)} 行各不相同", f"all {len(of.cells)} rows differ"))
+        return _Seen(1.0, Text(f"{len(of.cells)} 行各不相同", f"all {len(of.cells)} rows differ"))
     if of.distinct > 0.95:
-        return _Seen(0.9, BilingualText(f"有 {doubles} 行重复", f"{doubles} rows repeat one"))
-    return _Seen(0.15, BilingualText("很多行相同", "many rows are the same"))
+        return _Seen(0.9, Text(f"有 {doubles} 行重复", f"{doubles} rows repeat one"))
+    return _Seen(0.15, Text("很多行相同", "many rows are the same"))
 
 
 def _moment(of: ColumnFacts) -> _Seen:
     share, formats = of.moments
     if share < 0.5:
-        return _Seen(0.1, BilingualText("多数不是时间", "most are no times"))
+        return _Seen(0.1, Text("多数不是时间", "most are no times"))
     kinds = len(formats) + (1 if any(not isinstance(cell, str) for cell in of.cells) else 0)
-    mixed = (
-        BilingualText(f"（{kinds} 种写法混用）", f" ({kinds} ways of writing, mixed)")
-        if kinds > 1
-        else BilingualText("", "")
-    )
+    mixed = Text(f"（{kinds} 种写法混用）", f" ({kinds} ways of writing, mixed)") if kinds > 1 else Text("", "")
     return _Seen(
         0.7 + 0.3 * share,
-        BilingualText(f"{share:.0%} 能读作时间{mixed.zh}", f"{share:.0%} can be read as times{mixed.en}"),
+        Text(f"{share:.0%} 能读作时间{mixed.zh}", f"{share:.0%} can be read as times{mixed.en}"),
     )
 
 
 def _coordinate(low: float, high: float) -> Callable[[ColumnFacts], _Seen]:
     def judge(of: ColumnFacts) -> _Seen:
         if of.within(low, high):
-            return _Seen(
-                1.0, BilingualText(f"都是 {low:g} 至 {high:g} 的小数", f"decimals between {low:g} and {high:g}")
-            )
+            return _Seen(1.0, Text(f"都是 {low:g} 至 {high:g} 的小数", f"decimals between {low:g} and {high:g}"))
         return _Seen(0.9 if len(of.numbers) >= 0.9 * len(of.few) > 0 else 0.1)
 
     return judge
@@ -163,15 +147,15 @@ def _coordinate(low: float, high: float) -> Callable[[ColumnFacts], _Seen]:
 def _code(field: str) -> Callable[[ColumnFacts], _Seen]:
     def judge(of: ColumnFacts) -> _Seen:
         if not of.cells or len(of.words) > MOST_WORDS:
-            return _Seen(0.2, BilingualText(f"有 {len(of.words)} 种不同的值", f"{len(of.words)} different values"))
+            return _Seen(0.2, Text(f"有 {len(of.words)} 种不同的值", f"{len(of.words)} different values"))
         known = sum(count for word, count in of.words.items() if code_of(field, word)) / len(of.cells)
         if known < 0.5:
             return _Seen(
                 0.45,
-                BilingualText(f"{len(of.words)} 种值，多数不认识", f"{len(of.words)} values, most of them unknown"),
+                Text(f"{len(of.words)} 种值，多数不认识", f"{len(of.words)} values, most of them unknown"),
             )
         words = "、".join(list(of.words)[:4])
-        return _Seen(0.7 + 0.3 * known, BilingualText(f"值为 {words}", f"values such as {words}"))
+        return _Seen(0.7 + 0.3 * known, Text(f"值为 {words}", f"values such as {words}"))
 
     return judge
 
@@ -186,7 +170,7 @@ def _id_number(of: ColumnFacts) -> _Seen:
 
 def _address(of: ColumnFacts) -> _Seen:
     return (
-        _Seen(0.75 + 0.25 * of.places, BilingualText(f"{of.places:.0%} 像地名", f"{of.places:.0%} name a place"))
+        _Seen(0.75 + 0.25 * of.places, Text(f"{of.places:.0%} 像地名", f"{of.places:.0%} name a place"))
         if of.cells
         else _Seen(0.5)
     )
@@ -195,7 +179,7 @@ def _address(of: ColumnFacts) -> _Seen:
 def _shares(share: float, zh: str, en: str) -> _Seen:
     if share < 0.2:
         return _Seen(0.6)
-    return _Seen(0.6 + 0.4 * share, BilingualText(f"{share:.0%} {zh}", f"{share:.0%} {en}"))
+    return _Seen(0.6 + 0.4 * share, Text(f"{share:.0%} {zh}", f"{share:.0%} {en}"))
 
 
 def _title(of: ColumnFacts) -> _Seen:
@@ -204,22 +188,22 @@ def _title(of: ColumnFacts) -> _Seen:
     fits = of.longest <= 200 and 3 <= of.mean_length <= 80
     return _Seen(
         1.0 if fits else 0.6,
-        BilingualText(f"平均 {of.mean_length:.0f} 字", f"{of.mean_length:.0f} characters on average"),
+        Text(f"平均 {of.mean_length:.0f} 字", f"{of.mean_length:.0f} characters on average"),
     )
 
 
 def _content(of: ColumnFacts) -> _Seen:
     if of.mean_length < 12:
         return _Seen(0.5)
-    return _Seen(1.0, BilingualText(f"平均 {of.mean_length:.0f} 字", f"{of.mean_length:.0f} characters on average"))
+    return _Seen(1.0, Text(f"平均 {of.mean_length:.0f} 字", f"{of.mean_length:.0f} characters on average"))
 
 
 def _level(of: ColumnFacts) -> _Seen:
     if not of.cells:
         return _Seen(0.3)
     if of.mean_length > 60 or (of.distinct > 0.9 and len(of.cells) > 30):
-        return _Seen(0.3, BilingualText("几乎每行不同，不像分类", "nearly every row differs, unlike a tree's"))
-    return _Seen(1.0, BilingualText(f"共 {len(of.words)} 种", f"{len(of.words)} different ones"))
+        return _Seen(0.3, Text("几乎每行不同，不像分类", "nearly every row differs, unlike a tree's"))
+    return _Seen(1.0, Text(f"共 {len(of.words)} 种", f"{len(of.words)} different ones"))
 
 
 _JUDGES: Mapping[str, Callable[[ColumnFacts], _Seen]] = {
@@ -272,7 +256,7 @@ def _from_values(of: ColumnFacts) -> Iterable[tuple[str, float]]:
 def _assign(facts: Sequence[ColumnFacts]) -> dict[str, TargetGuess]:
     pairs: list[tuple[float, int, TargetGuess]] = []
     for of in facts:
-        weights: dict[str, tuple[float, tuple[BilingualText, ...]]] = {}
+        weights: dict[str, tuple[float, tuple[Text, ...]]] = {}
         for heard in hear(of.name):
             seen = _judge(heard.target, of)
             reasons = (_heard(of.name, heard.known), *([seen.why] if seen.why else []))
@@ -296,11 +280,11 @@ def _assign(facts: Sequence[ColumnFacts]) -> dict[str, TargetGuess]:
     return taken
 
 
-def _heard(name: str, known: str) -> BilingualText:
+def _heard(name: str, known: str) -> Text:
     return (
-        BilingualText(f"表头“{name}”", f"headed {name!r}")
+        Text(f"表头“{name}”", f"headed {name!r}")
         if known == name
-        else BilingualText(f"表头“{name}”即“{known}”", f"{name!r} is {known!r}")
+        else Text(f"表头“{name}”即“{known}”", f"{name!r} is {known!r}")
     )
 
 
@@ -316,7 +300,7 @@ def _close_ranks(taken: dict[str, TargetGuess]) -> None:
                     taken[target] = TargetGuess(target, guess.columns, guess.confidence, guess.reasons)
 
 
-def _find_identifier(facts: Sequence[ColumnFacts], guesses: dict[str, TargetGuess], notes: list[BilingualText]) -> None:
+def _find_identifier(facts: Sequence[ColumnFacts], guesses: dict[str, TargetGuess], notes: list[Text]) -> None:
     """Without a column that identifies, a few that do so together."""
     if _IDENTIFIER in guesses or not facts or not facts[0].rows:
         return
@@ -331,30 +315,30 @@ def _find_identifier(facts: Sequence[ColumnFacts], guesses: dict[str, TargetGues
         rows = list(zip(*(of.texts for of in chosen), strict=True))
         if len(set(rows)) > 0.98 * len(rows):
             columns = tuple(of.name for of in chosen)
-            why = BilingualText(
+            why = Text(
                 f"没有编号列；{'、'.join(columns)} 合起来各行不同",
                 f"no column of numbers; together {', '.join(columns)} tell rows apart",
             )
             guesses[_IDENTIFIER] = TargetGuess(_IDENTIFIER, columns, 0.45, (why,))
             return
-    notes.append(BilingualText("没有找到能区分各行的编号列，请指定", "no column identifies the rows; choose one"))
+    notes.append(Text("没有找到能区分各行的编号列，请指定", "no column identifies the rows; choose one"))
 
 
-def _find_title(facts: Sequence[ColumnFacts], guesses: dict[str, TargetGuess], notes: list[BilingualText]) -> None:
+def _find_title(facts: Sequence[ColumnFacts], guesses: dict[str, TargetGuess], notes: list[Text]) -> None:
     """Without a column of titles, the beginning of the content, or what the matter is filed under."""
     if _TITLE in guesses:
         return
     by_name = {of.name: of for of in facts}
     if "content" in guesses and by_name[guesses["content"].columns[0]].filled > 0.9:
-        why = BilingualText("没有标题列：取内容的开头", "no column of titles: the beginning of the content")
+        why = Text("没有标题列：取内容的开头", "no column of titles: the beginning of the content")
         guesses[_TITLE] = TargetGuess(_TITLE, guesses["content"].columns, 0.5, (why,))
         return
     levels = [guesses[f"category.{n}.name"].columns[0] for n in (1, 2) if f"category.{n}.name" in guesses]
     if levels:
-        why = BilingualText("没有标题列：取分类", "no column of titles: what it is filed under")
+        why = Text("没有标题列：取分类", "no column of titles: what it is filed under")
         guesses[_TITLE] = TargetGuess(_TITLE, tuple(levels), 0.5, (why,))
         return
-    notes.append(BilingualText("没有找到标题列，请指定", "no column of titles was found; choose one"))
+    notes.append(Text("没有找到标题列，请指定", "no column of titles was found; choose one"))
 
 
 def _times(facts: Sequence[ColumnFacts]) -> tuple[str, ...]:

@@ -72,12 +72,12 @@ def proposal_view(proposal: MappingProposal, called: Identity, lang: str) -> dic
                 "columns": list(guess.columns),
                 "confidence": guess.confidence,
                 "level": level(guess.confidence),
-                "reasons": [reason.text(lang) for reason in guess.reasons],
+                "reasons": [reason.to(lang) for reason in guess.reasons],
             }
             for guess in proposal.guesses.values()
         ],
         "unknown_words": unknown_words(proposal),
-        "notes": [note.text(lang) for note in proposal.notes],
+        "notes": [note.to(lang) for note in proposal.notes],
     }
 
 

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from rapidfuzz import fuzz, process
 
-from app.domain.words import KIND, PRIORITY, SATISFACTION, SEVERITY, STATUS, Word
+from app.domain.words import KIND, PRIORITY, SATISFACTION, SEVERITY, STATUS, Words
 from ingest.rows.profile import load_profile
 from ingest.rows.ticket_in import HistoricalTicket
 
@@ -25,7 +25,7 @@ TREES = {"unit": 2, "category": 4, "grid": 4}
 """Trees that columns can be levels of, and how many levels are told apart."""
 STATUSES = ("received", "dispatched", "accepted", "completed", "closed", "void")
 """Where a ticket of the past can stand."""
-CODES: Mapping[str, Mapping[str, Word]] = {
+CODES: Mapping[str, Words] = {
     "kind": KIND,
     "status": {code: STATUS[code] for code in STATUSES},
     "priority": PRIORITY,

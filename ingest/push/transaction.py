@@ -27,6 +27,7 @@ from app.services.core.views import ticket_view
 from app.services.intake import create as intake
 from app.store import db_errors, idempotency
 from app.store import tickets as store
+from app.text import Text
 from ingest.rows import compare
 from ingest.rows.ticket_in import TicketIn, fingerprint
 
@@ -68,8 +69,7 @@ class KeyReused(Invalid):
     """The ``Idempotency-Key`` was used before, for another body (draft-ietf-httpapi-idempotency-key-header, 2.7)."""
 
     code = "idempotency-key-reused"
-    title_zh = "Idempotency-Key 已用于其他请求"
-    title_en = "The Idempotency-Key was used for another request"
+    title = Text("Idempotency-Key 已用于其他请求", "The Idempotency-Key was used for another request")
 
 
 Outcome = Answer | Exception

@@ -123,7 +123,7 @@ def _batch_line(number: int, body: Body, span: Span, now: datetime) -> InputRow:
     except Invalid as error:
         return InputRow(number, None, error.problems, partial(_document, raw))
     except DubanError as error:
-        return InputRow(number, None, (FieldProblem("", error.zh, error.en, "json_invalid"),), partial(_document, raw))
+        return InputRow(number, None, (FieldProblem("", *error.message, "json_invalid"),), partial(_document, raw))
     return InputRow(number, ticket, (), partial(_document, raw), None, fingerprint(ticket))
 
 

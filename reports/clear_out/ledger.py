@@ -20,8 +20,8 @@ from sqlalchemy import select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Session, col
 
-from app.domain.tickets.clear_out import REASON, OpenTicket, Rules, lists_stood_on, outcome, reasons, settle
-from app.domain.words import STAGE, say
+from app.domain.tickets.clear_out import OpenTicket, Rules, lists_stood_on, outcome, reasons, settle
+from app.domain.words import CLEAR_OUT_REASON, STAGE, say
 from app.errors import Conflict, Invalid, NotFound, Stale
 from app.models import ClearOutEntry, ClearOutList, Report
 from app.security.permissions import require
@@ -185,7 +185,7 @@ def summary_of(
         "listed": len(items),
         "by_reason": [
             {"code": code, "name": zh, "name_en": en, "count": by_reason[code]}
-            for code, (zh, en) in REASON.items()
+            for code, (zh, en) in CLEAR_OUT_REASON.items()
             if by_reason[code]
         ],
         "by_unit": [

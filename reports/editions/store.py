@@ -21,6 +21,7 @@ import pyarrow.parquet as pq
 
 from app.errors import DubanError, Invalid
 from app.models import Report
+from app.text import Text
 from reports.facts.frame import COLUMNS, conform
 from reports.metrics import BY_KEY, definitions_version
 from reports.period import Period, parse_period
@@ -45,8 +46,7 @@ class EditionBroken(DubanError):
     """A sealed report is no longer what was sealed: ``expected`` is the hash it carries, ``found`` what it has now."""
 
     code = "edition-broken"
-    title_zh = "报表与封存时不符"
-    title_en = "The report is not what was sealed"
+    title = Text("报表与封存时不符", "The report is not what was sealed")
 
     def __init__(self, name: str, expected: str, found: str) -> None:
         super().__init__(

@@ -21,6 +21,7 @@ from app.domain.time.workcalendar import WorkCalendar
 from app.models import Callback, Deadline, Suspension, Ticket
 from app.models.types import from_micros
 from app.services.core.reference import Node, Reference
+from app.text import Text
 from reports.facts.frame import PATH_SEPARATOR, conform
 from reports.facts.names import Names
 from reports.facts.reading import FactWindow, micros, read, touched, working_seconds
@@ -40,8 +41,8 @@ PLAIN = (
 def names_of(ref: Reference) -> Names:
     """What the codes of every dimension are called, and the tiers of units."""
 
-    def words(nodes: Iterable[Any]) -> dict[str, tuple[str, str]]:
-        return {node.code: (node.name, node.name_en or "") for node in nodes}
+    def words(nodes: Iterable[Any]) -> dict[str, Text]:
+        return {node.code: Text(node.name, node.name_en or "") for node in nodes}
 
     return Names(
         words={

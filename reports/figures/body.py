@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 
 from app.errors import DubanError, Invalid
+from app.text import Text
 from reports.expr import FactColumns
 from reports.facts.names import Names
 from reports.figures import wilson
@@ -37,8 +38,7 @@ class BalanceBroken(DubanError):
 
     status: ClassVar[int] = 500
     code: ClassVar[str] = "balance-broken"
-    title_zh: ClassVar[str] = "报表不平衡"
-    title_en: ClassVar[str] = "The report does not balance"
+    title: ClassVar[Text] = Text("报表不平衡", "The report does not balance")
 
     def __init__(self, terms: Mapping[str, int], tickets: Sequence[str], at_odds: int) -> None:
         left, right = (sum(terms[key] for key in side) for side in (BALANCE_LEFT, BALANCE_RIGHT))

@@ -98,7 +98,7 @@ def pages(site: Site) -> list[str]:
         "/", "/?card=yellow", "/?wall=1", "/password", "/nowhere",
         "/tickets", "/tickets?unit=GA", "/tickets?q=nothing", f"/tickets/{ticket}", f"/tickets/{other}",
         "/reports", f"/reports/{report}", f"/reports/{report}/tickets?figure=open",
-        f"/clear-out/{month}", "/clear-out/2020-01", "/feeds", "/feeds/+new", f"/feeds/{feed}",
+        f"/clear-out/{month}", "/clear-out/2020-01", "/feeds", "/feeds/+new", f"/feeds/{feed}", "/glossary",
         "/calendar", "/calendar?day=2031-01-01", f"/tickets/{ticket}/deadlines/complete",
         "/policies", "/policies?ask=1&kind=dispute&severity=grave", "/policies/complex", "/policies/+new",
         "/policies/+replay?policy=default",

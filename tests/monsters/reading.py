@@ -78,8 +78,8 @@ def main(folder: Path, only: str = "") -> None:
                 "seconds": round(time.monotonic() - began, 1),
                 "said": said,
                 "guard": refusal.reason if refusal else None,
-                "zh": refusal.zh if refusal else "",
-                "en": refusal.en if refusal else "",
+                "zh": refusal.message.zh if refusal else "",
+                "en": refusal.message.en if refusal else "",
             }
             sys.stdout.write(json.dumps(found) + "\n")
             sys.stdout.flush()

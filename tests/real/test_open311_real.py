@@ -174,7 +174,8 @@ def test_refusals_are_told_in_their_own_words(open311: Path) -> None:
     with client({"/services.xml": (403, body)}) as feed, pytest.raises(UpstreamError) as refused:
         feed.services()
     assert (
-        refused.value.en == "the upstream answered 403: Invalid api_key received -- can't proceed with create_request."
+        refused.value.message.en
+        == "the upstream answered 403: Invalid api_key received -- can't proceed with create_request."
     )
     with client({"/services.xml": (400, duplicate)}) as feed, pytest.raises(UpstreamError, match="400 Invalid service"):
         feed.services()

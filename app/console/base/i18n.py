@@ -1,7 +1,7 @@
 """What the pages say, in Chinese and English: one catalogue (``texts.toml``), both languages side by side.
 
-The words of codes (states, stages, cards …) come from ``app.domain.words``; groups of the catalogue hold those that only
-pages show (kinds of events, states of deadlines and orders …).
+The words of codes (states, stages, events, roles …) come from ``app.domain.words``; groups of the catalogue hold those that
+only pages show.
 
 Which language: ``?lang=`` of the address, else the choice kept in a cookie, else the person's own setting, else
 ``DUBAN_LANG``. What the browser says it prefers is not asked: most office machines in China report English by accident
@@ -16,39 +16,23 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
-from app.domain import words
+from app.domain.words import GROUPS, say
+from app.text import Text
 
 Lang = Literal["zh", "en"]
 LANGUAGES: tuple[Lang, ...] = ("zh", "en")
 TEXTS = Path(__file__).parent / "texts.toml"
 
-WORDS: Mapping[str, Mapping[str, words.Word]] = {
-    "status": words.STATUS,
-    "stage": words.STAGE,
-    "kind": words.KIND,
-    "priority": words.PRIORITY,
-    "severity": words.SEVERITY,
-    "target": words.TARGET,
-    "card": words.CARD,
-    "satisfaction": words.SATISFACTION,
-    "outcome": words.OUTCOME,
-    "action": words.ACTION,
-    "trigger": words.TRIGGER,
-    "order_state": words.ORDER_STATE,
-    "role": words.ROLE,
-}
-"""Groups of codes whose words are the domain's."""
-
 
 @lru_cache(maxsize=1)
-def catalogue() -> Mapping[str, tuple[str, str]]:
-    """Every text by its key (``group.name``), as (Chinese, English)."""
-    found: dict[str, tuple[str, str]] = {}
+def catalogue() -> Mapping[str, Text]:
+    """Every text by its key (``group.name``), in both languages."""
+    found: dict[str, Text] = {}
     for group, texts in tomllib.loads(TEXTS.read_text("utf-8")).items():
         for name, pair in texts.items():
             if not (isinstance(pair, list) and len(pair) == 2):
                 raise ValueError(f"{TEXTS.name}: {group}.{name} needs two texts, Chinese and English")
-            found[f"{group}.{name}"] = (pair[0], pair[1])
+            found[f"{group}.{name}"] = Text(*pair)
     return found
 
 
@@ -57,21 +41,20 @@ class Texts:
 
     def __init__(self, lang: Lang) -> None:
         self.lang = lang
-        self._place = 1 if lang == "en" else 0
 
     def __call__(self, key: str, **values: object) -> str:
         """The text of ``key``, with ``values`` put in; raises KeyError for one that is not in the catalogue."""
-        text = catalogue()[key][self._place]
+        text = catalogue()[key].to(self.lang)
         return text.format(**values) if values else text
 
     def word(self, group: str, code: str | None) -> str:
         """What ``code`` of ``group`` is called; the code itself where nobody has named it, and – for none."""
         if code is None:
             return "–"
-        if group in WORDS:
-            return words.say(dict(WORDS[group]), code, self.lang)
-        pair = catalogue().get(f"{group}.{code}")
-        return code if pair is None else pair[self._place]
+        if group in GROUPS:
+            return say(GROUPS[group].words, code, self.lang)
+        found = catalogue().get(f"{group}.{code}")
+        return code if found is None else found.to(self.lang)
 
 
 @lru_cache(maxsize=2)

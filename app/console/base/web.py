@@ -325,7 +325,7 @@ class PageRoute(APIRoute):
 
 def _refused(request: Request, error: DubanError) -> Response:
     lang = language(request)
-    answer = refused_page(request, error.status, error.title(lang), error.text(lang))
+    answer = refused_page(request, error.status, error.title.to(lang), error.text(lang))
     if isinstance(error, Busy):
         answer.headers["Retry-After"] = str(error.retry_after)
     return answer

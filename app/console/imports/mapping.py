@@ -173,7 +173,7 @@ def _show_mapping(
         request, "imports/mapping.html", status=wrong.status if wrong else 200, sample=sample, sources=sources, base=base,
         refusal=_lines(wrong, lang), groups=view.lines_of(draft, proposal, proposed=proposed), proposed=proposed,
         columns=view.columns_of(sample, draft), rows=view.first_rows(sample, draft), encodings=view.ENCODINGS,
-        notes=[note.text(lang) for note in proposal.notes] if proposed else [],
+        notes=[note.to(lang) for note in proposal.notes] if proposed else [],
         profiles=saved_profiles(run.settings.data_dir / "profiles"), missing=missing_text(draft.missing), **values,
     )  # fmt: skip
 

@@ -117,7 +117,7 @@ def _order_forms(who: Principal, ticket: Ticket, orders: Sequence[SupervisionOrd
         found.append(Form("order-refuse", f"{base}/refuse-reply", "ruling", "order_refuse", (refuse,), "danger"))
     if ticket.status not in NO_ORDER_IN and may(who, "orders.issue"):
         fields = (
-            Field("trigger", "choice", required=True, group="trigger", codes=tuple(reversed(TRIGGER))),
+            Field("trigger", "choice", required=True, group="trigger", codes=tuple(reversed(tuple(TRIGGER)))),
             Field("demand", "text", required=True),
             Field("signatory", "line"),
         )

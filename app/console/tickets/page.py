@@ -53,7 +53,7 @@ def refused_by(form: str, error: DubanError, typed: Mapping[str, str], lang: str
     """The refusal of ``form``, each problem at its field."""
     if isinstance(error, Invalid):
         beside = {p.pointer.removeprefix("/"): p.text(lang) for p in error.problems}
-        return RefusedForm(form, error.status, error.title(lang), beside, typed)
+        return RefusedForm(form, error.status, error.title.to(lang), beside, typed)
     return RefusedForm(form, error.status, error.text(lang), {}, typed)
 
 

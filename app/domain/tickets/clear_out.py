@@ -10,18 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from app.domain.words import CLEAR_OUT_REASON
 from app.errors import FieldProblem, Invalid
-
-REASON: dict[str, tuple[str, str]] = {
-    "overdue": ("超期较久", "Long overdue"),
-    "repeated": ("多次反映", "Reported repeatedly"),
-    "dissatisfied": ("两次不满意", "Twice dissatisfied"),
-    "supervision": ("督办进入第二期", "Supervision in its second term"),
-    "suspended": ("长期挂起", "Suspended for long"),
-    "relapsed": ("观察期内再次反映", "Reported again within the relapse window"),
-    "carried_over": ("上期未清", "Not cleared last time"),
-}
-"""Every reason, in the order in which a list names them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +77,7 @@ class ClearOutReason:
 
 
 def reasons(ticket: OpenTicket, rules: Rules) -> tuple[ClearOutReason, ...]:
-    """Why ``ticket`` stands on the list, in the order of REASON; nothing when it does not."""
+    """Why ``ticket`` stands on the list, in the order of CLEAR_OUT_REASON; nothing when it does not."""
     overdue, suspended = ticket.overdue_working_days, ticket.suspended_days
     found = []
     if overdue > rules.overdue_working_days:
@@ -109,9 +99,9 @@ def reasons(ticket: OpenTicket, rules: Rules) -> tuple[ClearOutReason, ...]:
     if suspended > rules.suspended_days:
         found.append(ClearOutReason("suspended", f"挂起 {suspended} 天", f"suspended for {suspended} days"))
     if ticket.relapsed:
-        found.append(ClearOutReason("relapsed", *REASON["relapsed"]))
+        found.append(ClearOutReason("relapsed", *CLEAR_OUT_REASON["relapsed"]))
     if ticket.on_last and not found:
-        found.append(ClearOutReason("carried_over", *REASON["carried_over"]))
+        found.append(ClearOutReason("carried_over", *CLEAR_OUT_REASON["carried_over"]))
     return tuple(found)
 
 

@@ -24,7 +24,7 @@ from types import MappingProxyType
 from typing import Any, Final, cast
 
 from app.domain.time.limit import Limit
-from app.domain.words import KIND, PRIORITY, SEVERITY, TARGET, Word, say
+from app.domain.words import KIND, PRIORITY, SEVERITY, TARGET, Words, say
 from app.errors import FieldProblem, Invalid, NotFound
 
 TARGETS: Final = ("accept", "contact", "complete", "callback", "supervise")
@@ -41,7 +41,7 @@ _COUNTS: Final = {
 _CRITERION_ZH: Final = {
     "unit": "责任单位", "category": "分类", "severity": "严重程度", "kind": "类型", "source": "来源", "priority": "紧急程度",
 }  # fmt: skip
-_WORDS: Final[Mapping[str, dict[str, Word]]] = {"kind": KIND, "priority": PRIORITY, "severity": SEVERITY}
+_WORDS: Final[Mapping[str, Words]] = {"kind": KIND, "priority": PRIORITY, "severity": SEVERITY}
 _CODE = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}", re.ASCII)
 _KEYS = frozenset(
     {"code", "version", "name_zh", "name_en", "match", "limits", "calendar", "valid_from", "valid_to", *_COUNTS}

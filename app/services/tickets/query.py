@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import or_
 from sqlmodel import Session
 
-from app.domain.words import CARD, KIND, PRIORITY, STAGE, STATUS, Word
+from app.domain.words import CARD, KIND, PRIORITY, STAGE, STATUS, Words
 from app.errors import Invalid, NotFound
 from app.models import Deadline, Ticket
 from app.security.principal import Principal
@@ -38,7 +38,7 @@ def build_filter(ref: Reference, asked: Mapping[str, Any], now: datetime) -> Tic
     be separated by commas; a unit, category or grid stands for its whole subtree. Raises Invalid for unknown codes
     and words."""
 
-    def words(name: str, known: Mapping[str, Word]) -> tuple[str, ...]:
+    def words(name: str, known: Words) -> tuple[str, ...]:
         given = tuple(w.strip() for w in (asked.get(name) or "").split(",") if w.strip())
         wrong = [word for word in given if word not in known]
         if wrong:

@@ -512,7 +512,7 @@ def test_more_within_a_second_than_a_server_gives_is_an_error_and_no_silence(
         done = pull(feed_runtime, "open311", pace=moving.pace())
     assert done.state == "failed"
     assert done.error is not None
-    assert "no way to the others" in done.error.en
+    assert "no way to the others" in done.error.message.en
 
 
 def test_a_span_that_is_never_still_is_left_and_the_log_says_which(feed_runtime: Runtime, moving: Moving) -> None:

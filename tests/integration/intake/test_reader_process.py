@@ -144,7 +144,7 @@ def test_rows_before_a_broken_end_are_imported(runtime: Runtime, tmp_path: Path,
     assert before > 100
     with pytest.raises(BadRequest) as again:
         import_file(runtime, path, office, NOW, chunk=100)
-    assert (again.value.zh, again.value.en) == (error.value.zh, error.value.en)
+    assert (again.value.message.zh, again.value.message.en) == (error.value.message.zh, error.value.message.en)
     assert len(all_of(runtime, Ticket)) == before
     assert len(readers) == 2
 

@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.errors import Invalid
+from app.text import Text
 from reports.facts.frame import COLUMNS, PATH_SEPARATOR, conform
 from reports.facts.names import Names
 from reports.figures import wilson
@@ -236,8 +237,8 @@ def test_a_report_that_does_not_balance_is_not_made_and_names_the_tickets() -> N
     with pytest.raises(BalanceBroken) as broken:
         report(frame(rows))
     assert broken.value.tickets == ("N2", "N3")
-    assert "received 3" in broken.value.en
-    assert "N2" in broken.value.zh
+    assert "received 3" in broken.value.message.en
+    assert "N2" in broken.value.message.zh
 
 
 def test_errors_that_cancel_out_do_not_pass() -> None:
@@ -267,7 +268,7 @@ def test_units_are_ranked_within_their_tier_and_from_30_tickets_on() -> None:
                 )
             )
     names = Names(
-        {"unit": {"S1": ("一所", "Station 1")}},
+        {"unit": {"S1": Text("一所", "Station 1")}},
         dict.fromkeys(("S1", "S2", "S3", "S4"), "station") | {"D1": "department"},
     )
     by_unit = {row["code"]: row for row in report(frame(rows), names=names)["by_unit"]}

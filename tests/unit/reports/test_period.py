@@ -59,8 +59,8 @@ def test_a_key_covers_local_days_and_names_itself(kind: str, text: str, start: s
 def test_a_wrong_key_is_refused_with_what_would_be_right(kind: str, text: str, wanted: str) -> None:
     with pytest.raises(Invalid, match=r"is needed|use one of") as refused:
         parse_period(kind, text, SHANGHAI)
-    assert wanted in refused.value.en
-    assert refused.value.zh
+    assert wanted in refused.value.message.en
+    assert refused.value.message.zh
 
 
 def test_an_unknown_zone_is_refused() -> None:

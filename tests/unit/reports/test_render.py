@@ -12,6 +12,7 @@ import pytest
 from python_calamine import CalamineWorkbook
 
 from app.errors import Invalid
+from app.text import Text
 from reports.facts.frame import PATH_SEPARATOR
 from reports.facts.names import Names
 from reports.figures.body import EarlierFacts, Point, compute, figures_of, tickets_behind
@@ -40,7 +41,7 @@ def document() -> dict[str, Any]:
     then = frame(many(4, at("02-05 09:00"), unit="S1", unit_path=PATH_SEPARATOR.join(("B", "S1"))))
     past = {"previous": EarlierFacts(february, at("03-01 00:00"), then)}
     series = [Point(february, at("03-01 00:00"), figures_of(then, february, at("03-01 00:00")))]
-    names = Names({"unit": {"B": ("县局", "Bureau"), "S1": ("一所 & 分队", "Station 1"), "S2": (EVIL, "")}})
+    names = Names({"unit": {"B": Text("县局", "Bureau"), "S1": Text("一所 & 分队", "Station 1"), "S2": Text(EVIL, "")}})
     return compute(facts, MARCH, APRIL_1, {"unit": None}, names=names, past=past, series=series).as_json(1, "ab" * 32)
 
 

@@ -73,8 +73,8 @@ def test_a_unit_that_passed_the_ticket_on_no_longer_sees_the_phone_number() -> N
 def test_a_refusal_names_the_roles_that_may() -> None:
     with pytest.raises(Forbidden) as refused:
         require(person("auditor"), "orders.rule")
-    assert "督办员" in refused.value.zh
-    assert "supervisor" in refused.value.en
+    assert "督办员" in refused.value.message.zh
+    assert "supervisor" in refused.value.message.en
 
 
 def test_an_administrator_may_do_everything_and_every_role_is_known() -> None:

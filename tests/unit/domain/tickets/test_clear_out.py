@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.domain.tickets.clear_out import REASON, OpenTicket, Rules, Settlement, lists_stood_on, outcome, reasons, settle
+from app.domain.tickets.clear_out import OpenTicket, Rules, Settlement, lists_stood_on, outcome, reasons, settle
+from app.domain.words import CLEAR_OUT_REASON
 from app.errors import Invalid
 
 RULES = Rules(overdue_working_days=5, suspended_days=30)
@@ -81,6 +82,6 @@ NUMBERS = st.integers(0, 50)
 def test_what_stood_on_the_last_list_and_is_open_stands_on_this_one(ticket: OpenTicket) -> None:
     found = [reason.code for reason in reasons(ticket, RULES)]
     assert found or not ticket.on_last
-    assert found == [code for code in REASON if code in found]
+    assert found == [code for code in CLEAR_OUT_REASON if code in found]
     stricter = Rules(overdue_working_days=6, suspended_days=31, reports=3, dissatisfied=3, order_term=3)
     assert {reason.code for reason in reasons(ticket, stricter)} - {"carried_over"} <= set(found)

@@ -317,9 +317,9 @@ def broken_files() -> dict[str, bytes]:
 def test_what_cannot_be_read_is_refused_in_both_languages(tmp_path: Path, what: str) -> None:
     with pytest.raises(DubanError) as caught, RowFile(write(tmp_path, broken_files()[what])) as file:
         list(file.rows())
-    assert caught.value.zh
-    assert caught.value.en
-    assert str(tmp_path) not in caught.value.zh + caught.value.en
+    assert caught.value.message.zh
+    assert caught.value.message.en
+    assert str(tmp_path) not in caught.value.message.zh + caught.value.message.en
 
 
 def test_a_file_that_is_not_there_and_an_encoding_that_is_none_are_said(tmp_path: Path) -> None:

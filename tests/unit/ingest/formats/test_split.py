@@ -59,7 +59,7 @@ def test_any_bytes_at_all_are_an_array_or_refused(body: bytes) -> None:
 def test_what_is_no_array_is_refused_with_the_place(body: bytes, place: str) -> None:
     with pytest.raises(BadRequest) as caught:
         parts(body)
-    assert place in caught.value.en
+    assert place in caught.value.message.en
 
 
 def test_a_broken_element_is_an_element_all_the_same() -> None:

@@ -281,5 +281,5 @@ def test_no_json_value_brings_validation_down(value: Any) -> None:
     try:
         answer = fingerprint(validate_ticket(json.dumps(value)))
     except DubanError as error:
-        answer = error.zh + error.en
+        answer = error.message.zh + error.message.en
     assert answer

@@ -1,0 +1,1 @@
+"""The page that explains the words of the field and the figures."""
