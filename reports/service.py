@@ -26,9 +26,9 @@ from app.runtime import Runtime
 from app.security.permissions import require
 from app.security.principal import Principal
 from app.services.core.reference import Node, Reference
-from app.services.core.views import moment, ticket_view
-from app.services.tickets.change import may_see
+from app.services.core.views import counted_view, moment, ticket_view
 from app.store import tickets as store
+from app.store.scope import covers, find, own_unit, sees, visible
 from reports.clear_out import ledger
 from reports.editions import store as editions
 from reports.editions.make import make
@@ -216,14 +216,6 @@ def _part(draft: UnsealedReport, root: Node, ref: Reference) -> UnsealedReport:
 # ----------------------------------------------------------------------------------------------------------- reading
 
 
-def may_read(who: Principal, scope: str, ref: Reference) -> bool:
-    """Whether ``who`` may see reports of ``scope``: a unit its own and those of the units below it, others all."""
-    if who.role != "unit":
-        return True
-    node = ref.unit_by_code(scope) if scope else None
-    return node is not None and who.unit_path is not None and node.path.startswith(who.unit_path)
-
-
 def list_reports(
     session: Session,
     ref: Reference,
@@ -244,11 +236,9 @@ def list_reports(
     for column, value in ((col(Report.kind), kind), (col(Report.period), period), (col(Report.scope), scope)):
         if value is not None:
             query = query.where(column == value)
-    if who.role == "unit":
-        query = query.where(col(Report.scope).in_([n.code for n in ref.units.values() if may_read(who, n.code, ref)]))
     if before is not None:
         query = query.where(col(Report.id) < before)
-    return [_row_view(row, zone) for row in session.execute(query.limit(limit)).mappings()]
+    return [_row_view(row, zone) for row in session.execute(visible(query, who, Report).limit(limit)).mappings()]
 
 
 def _row_view(row: Mapping[str, Any] | Any, zone: Any) -> dict[str, Any]:
@@ -264,19 +254,28 @@ def _row_view(row: Mapping[str, Any] | Any, zone: Any) -> dict[str, Any]:
 def get(session: Session, ref: Reference, who: Principal, report_id: int) -> Report:
     """The report, if ``who`` may see it; raises NotFound otherwise, Forbidden to a role that reads no reports."""
     require(who, "reports.see")
-    report = session.get(Report, report_id)
-    if report is None or not may_read(who, report.scope, ref):
+    report = find(session, who, Report, report_id)
+    if report is None:
         raise NotFound(f"没有编号为 {report_id} 的报表", f"no report has the id {report_id}")
     return report
 
 
-def document(session: Session, report: Report, now: datetime, zone: Any) -> dict[str, Any]:
-    """The document of the contract: as sealed; a clear-out list with leader, measures and state as they stand now."""
+def document(session: Session, who: Principal, report: Report, now: datetime, zone: Any) -> dict[str, Any]:
+    """The document of the contract: as sealed; a clear-out list with leader, measures and state as they are now."""
     found = editions.document(report)
-    return ledger.overlay(session, found, now, zone) if report.kind == "clear-out" else found
+    return _live_list(session, who, found, now, zone) if report.kind == "clear-out" else found
 
 
-def view(session: Session, report: Report, now: datetime, zone: Any) -> dict[str, Any]:
+def _live_list(session: Session, who: Principal, body: dict[str, Any], now: datetime, zone: Any) -> dict[str, Any]:
+    """A clear-out list with what changes after it was frozen; a ticket that ``who`` may no longer see has no title."""
+    found = ledger.overlay(session, body, now, zone)
+    listed = select(col(Ticket.id)).where(col(Ticket.id).in_([item["ticket_id"] for item in found["items"]]))
+    seen = set(session.execute(visible(listed, who, Ticket)).scalars())
+    items = [item if item["ticket_id"] in seen else {**item, "title": None} for item in found["items"]]
+    return {**found, "items": items}
+
+
+def view(session: Session, who: Principal, report: Report, now: datetime, zone: Any) -> dict[str, Any]:
     """The document, and what is known about the edition: id, when and by whom it was made, what it corrects."""
     about = {
         "id": report.id,
@@ -284,7 +283,7 @@ def view(session: Session, report: Report, now: datetime, zone: Any) -> dict[str
         "created_by": report.created_by,
         "difference": report.difference,
     }
-    return {**document(session, report, now, zone), **about}
+    return {**document(session, who, report, now, zone), **about}
 
 
 def figures(report: Report, group: str | None = None) -> dict[str, Any]:
@@ -334,9 +333,8 @@ def tickets(
     items = []
     for key in wanted:
         seen = ticket_view(rows[key], deadlines[key], ref, now, zone)
-        if not may_see(who, rows[key], ref):
-            seen |= dict.fromkeys(("title", "content", "reporter", "address", "latitude", "longitude", "result"))
-            seen["attributes"] = {}
+        if not sees(who, rows[key], ref):
+            seen = counted_view(seen)
         items.append(seen)
     return TicketsBehind(items, len(ids), wanted[-1] if len(rest) > limit else None)
 
@@ -356,10 +354,12 @@ def _listed_ids(body: Mapping[str, Any], figure: str, group: str | None) -> list
     return sorted(item["ticket_id"] for item in items)
 
 
-def download(session: Session, report: Report, format_: str, path: Path, *, lang: str, now: datetime, zone: Any) -> str:
+def download(
+    session: Session, who: Principal, report: Report, format_: str, path: Path, *, lang: str, now: datetime, zone: Any
+) -> str:
     """Write the report to ``path`` as json, csv or xlsx; the name it should be saved under. Takes seconds for a workbook
     of many tickets. Raises Invalid at ``/format``."""
-    found = document(session, report, now, zone)
+    found = document(session, who, report, now, zone)
     facts = editions.behind(report) if format_ == "xlsx" and report.kind != "clear-out" else None
     render(found, format_, path, lang=lang, behind=facts)
     return file_name(found, format_)
@@ -381,13 +381,11 @@ def clear_out(
             f"{month} has no clear-out list; it is frozen on the first day of the next month, "
             f"or by `duban report clear-out {month}`",
         )
-    found = ledger.overlay(session, editions.document(report), now, zone)
+    found = _live_list(session, who, editions.document(report), now, zone)
     root = _unit(ref, unit)
-    if who.role == "unit":
-        own = ref.units.get(who.unit_id) if who.unit_id is not None else None
-        if own is None or (root is not None and not root.path.startswith(own.path)):
-            raise NotFound("没有这个范围的清单", "there is no list of that scope")
-        root = root or own
+    if root is not None and not covers(who, root):
+        raise NotFound("没有这个范围的清单", "there is no list of that scope")
+    root = root or own_unit(who, ref)
     found["id"] = report.id
     return ledger.narrowed(found, root, ref) if root else found
 

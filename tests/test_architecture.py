@@ -269,6 +269,38 @@ def events_are_logged_in_one_way(sources: Sources) -> list[str]:
     ]
 
 
+ROW_ACCESS = {"app.store.scope", "app.security.permissions"}
+PRINCIPALS = {"who", "principal", "caller", "viewer", "Who", "Principal"}
+BOUNDS = {"role", "unit_id", "unit_path", "source_id"}
+COMPARES = {"startswith", "in_", "is_", "is_not", "contains", "path_subtree", "unit_subtree", "isinstance", "bool"}
+
+
+def row_access_is_decided_in_one_place(sources: Sources) -> list[str]:
+    """A principal's role, unit and source are compared in ``app.store.scope`` (rows) and ``app.security.permissions``
+    (actions, fields) alone. Elsewhere they are handed on, as an argument of a call, and nothing else."""
+    found = []
+    for module, source in sources.items():
+        if module in ROW_ACCESS:
+            continue
+        tree = _tree(source)
+        parents = {child: node for node in ast.walk(tree) for child in ast.iter_child_nodes(node)}
+        names = PRINCIPALS | {
+            arg.arg for arg in ast.walk(tree) if isinstance(arg, ast.arg) and _is_principal(arg.annotation)
+        }
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Attribute) and node.attr in BOUNDS and _name_of(node.value) in names:
+                above = parents[node]
+                while isinstance(above, ast.BoolOp | ast.keyword):
+                    above = parents[above]
+                if not (isinstance(above, ast.Call) and _name_of(above.func) not in COMPARES):
+                    found.append(f"{module}:{node.lineno} decides by {ast.unparse(node)}")
+    return found
+
+
+def _is_principal(annotation: ast.expr | None) -> bool:
+    return annotation is not None and _name_of(annotation) in {"Who", "Principal"}
+
+
 RULES: dict[Rule, Sources] = {
     imports_point_one_way: {"app.store.x": "import app.services.y", "app.services.y": ""},
     every_module_has_a_layer: {"app.misc": ""},
@@ -285,6 +317,7 @@ RULES: dict[Rule, Sources] = {
     files_are_read_at_a_sitting: {"app.api.x": '"""A file."""\n' + "x = 1\n" * 400},
     modules_say_what_they_are_for: {"app.api.x": "x = 1"},
     public_functions_say_what_they_promise: {"app.api.x": "def f() -> int:\n    return 1"},
+    row_access_is_decided_in_one_place: {"app.services.x": "if who.role == 'unit':\n    rows = []"},
 }
 """Each rule, with a small project that breaks it."""
 
@@ -313,6 +346,13 @@ def test_the_rule_can_fail(rule: Rule) -> None:
         (no_error_is_swallowed, {"app.api.x": "with suppress(Exception):\n    f()"}),
         (no_error_is_swallowed, {"app.api.x": "try:\n    f()\nexcept OSError:\n    ..."}),
         (public_functions_say_what_they_promise, {"app.api.x": 'async def f():\n    """Does."""'}),
+        (row_access_is_decided_in_one_place, {"app.api.x": "path = looking.who.unit_path"}),
+        (row_access_is_decided_in_one_place, {"reports.x": "seen = unit.path.startswith(who.unit_path or '/')"}),
+        (row_access_is_decided_in_one_place, {"ingest.x": "query.where(source == principal.source_id)"}),
+        (row_access_is_decided_in_one_place, {"app.api.x": "def f(me: Principal):\n    return me.role in ROLES"}),
+        (row_access_is_decided_in_one_place, {"app.api.x": "match who.role:\n    case 'unit': f()"}),
+        (row_access_is_decided_in_one_place, {"app.api.x": "rows = BY_ROLE[who.role]"}),
+        (row_access_is_decided_in_one_place, {"app.api.x": "query.where(unit_id.in_(who.unit_id))"}),
     ],
 )
 def test_subtler_breaches_are_seen_too(rule: Rule, snippet: Sources) -> None:
@@ -332,6 +372,11 @@ def test_subtler_breaches_are_seen_too(rule: Rule, snippet: Sources) -> None:
             {"app.api.x": "from app import clock\nnow = clock.now()\nt = time.monotonic()"},
         ),
         (no_error_is_swallowed, {"app.api.x": "try:\n    f()\nexcept OSError:\n    count += 1"}),
+        (
+            row_access_is_decided_in_one_place,
+            {"app.api.x": "allowed_actions(ticket.status, who.role)\nif user.role == x: f()"},
+        ),
+        (row_access_is_decided_in_one_place, {"app.store.scope": "seen = who.role == 'leader'"}),
         (files_are_read_at_a_sitting, {"app.api.x": '"""Long because it is one table."""\n' + "x = 1\n" * 400}),
     ],
 )

@@ -12,11 +12,11 @@ from fastapi.dependencies.models import Dependant
 from pydantic import BeforeValidator
 
 from app import clock
-from app.errors import BadRequest, FieldProblem, Forbidden, Invalid, NotFound, Unauthorized
+from app.errors import BadRequest, FieldProblem, Invalid, NotFound, Unauthorized
 from app.logging import bind
 from app.runtime import Runtime
 from app.schemas.moment import Moment
-from app.security.principal import Principal, RoleName
+from app.security.principal import Principal
 from app.security.sessions import SESSION_COOKIE
 from app.services.access import accounts
 
@@ -84,15 +84,6 @@ async def known_query(request: Request) -> None:
             problems.append(FieldProblem(f"/{name}", "不能有空字符（NUL）", "must not contain a NUL character"))
     if problems:
         raise Invalid(problems)
-
-
-def need_role(who: Principal, *roles: RoleName) -> None:
-    """Refuse with 403 unless ``who`` has one of ``roles`` (an administrator always has)."""
-    if who.role != "admin" and who.role not in roles:
-        raise Forbidden(
-            f"需要以下角色之一：{'、'.join(('admin', *roles))}",
-            f"one of these roles is needed: {', '.join(('admin', *roles))}",
-        )
 
 
 def if_match(

@@ -28,6 +28,7 @@ from app.security.permissions import require
 from app.security.principal import Principal
 from app.services.alerts.book import alert_view
 from app.store import supervision as store
+from app.store.scope import Kept, keep
 
 T = TypeVar("T")
 logger = get_logger("duban.stream")
@@ -43,17 +44,11 @@ LONGEST_SECONDS = 15 * 60
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One entry of the feed as it is sent; ``path`` is its unit's, for those who see a subtree only."""
+    """One entry of the feed as it is sent, and what decides who may see its alert."""
 
     id: int
-    path: str | None
+    alert: Kept
     json: str
-
-    def visible_to(self, who: Principal) -> bool:
-        """Whether ``who`` may see the alert: a unit its own subtree, the others everything."""
-        if who.role != "unit":
-            return True
-        return who.unit_path is not None and self.path is not None and self.path.startswith(who.unit_path)
 
 
 class Broadcaster:
@@ -120,7 +115,7 @@ class Broadcaster:
                 entries = await self._behind(last)
                 for entry in entries:
                     last = entry.id
-                    if entry.visible_to(who):
+                    if entry.alert.seen_by(who):
                         yield ServerSentEvent(id=str(entry.id), raw_data=entry.json)
                 if entries and last < self._head:
                     continue
@@ -150,9 +145,8 @@ class Broadcaster:
         with self._runtime.reading() as (session, ref):
             found = []
             for feed, alert, ticket in store.feed_after(session, after, PAGE):
-                unit = ref.units.get(alert.unit_id) if alert.unit_id is not None else None
                 body = {**alert_view(alert, ticket, ref, zone), "kind": feed.kind}
-                found.append(Entry(feed.id, unit.path if unit else None, orjson.dumps(body).decode()))
+                found.append(Entry(feed.id, keep(alert, ticket, ref), orjson.dumps(body).decode()))
             return found
 
     async def _poll(self) -> None:

@@ -19,6 +19,7 @@ from app.commands.feed_trial import simulate
 from app.commands.feed_words import counts
 from app.config import get_settings
 from app.errors import Invalid
+from app.security.principal import SYSTEM
 from app.services.intake import feeds
 from ingest.connectors.spec import SpecOverrides
 from ingest.feeds import registry as feed_book
@@ -72,7 +73,7 @@ def list_feeds(as_json: JsonFlag = False) -> None:
     """Every feed with its state, its lag, its counts and its last error."""
     settings = get_settings()
     with opened() as runtime, runtime.database.read() as session:
-        found = feeds.listed(session, clock.now(), settings.zone, settings.lang)
+        found = feeds.listed(session, SYSTEM, clock.now(), settings.zone, settings.lang)
     if as_json:
         print_json(found)
         return
@@ -185,7 +186,7 @@ def _answer(view: dict[str, Any], as_json: bool) -> None:
 def _shown(runtime: Any, name: str) -> dict[str, Any]:
     settings = get_settings()
     with runtime.database.read() as session:
-        return feeds.shown(session, name, clock.now(), settings.zone, settings.lang)
+        return feeds.shown(session, SYSTEM, name, clock.now(), settings.zone, settings.lang)
 
 
 def _short(moment: str | None) -> str:

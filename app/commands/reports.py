@@ -66,7 +66,7 @@ def make_report(
                 for name in formats:
                     path = out / file_name(made.document, name)
                     service.download(
-                        session, report, name, path, lang=lang or get_settings().lang, now=now, zone=runtime.settings.zone
+                        session, SYSTEM, report, name, path, lang=lang or get_settings().lang, now=now, zone=runtime.settings.zone
                     )  # fmt: skip
                     written.append(path)
     if as_json:

@@ -6,7 +6,7 @@ Three tables answer them together:
 * everything else: ``MAY`` below;
 * the reporter's name, phone and id number: ``sees_reporter`` below.
 
-Which tickets exist for a caller at all is a matter of scope, not of role: ``app.services.tickets.change.may_see``.
+Which rows exist for a caller at all is decided in ``app.store.scope``.
 """
 
 from __future__ import annotations
@@ -42,9 +42,10 @@ MAY: Mapping[str, frozenset[str]] = {
     "feeds.run": frozenset({"admin", "dispatcher"}),
     "feeds.edit": frozenset({"admin"}),
     "accounts.manage": frozenset({"admin"}),
-    "reference.edit": frozenset({"admin"}),
+    "reference.edit": frozenset({"admin", "dispatcher"}),
     "deadlines.edit": frozenset({"admin", "dispatcher"}),
     "deadlines.replay": frozenset({"admin", "dispatcher", "supervisor", "leader", "auditor"}),
+    "tickets.enter": frozenset({"admin", "dispatcher"}),
     "files.import": frozenset({"admin", "dispatcher"}),
     "rejects.settle": frozenset({"admin", "dispatcher", "integrator"}),
     "disclosures.see": frozenset({"admin", "auditor"}),
@@ -81,6 +82,25 @@ class HasUnits(Protocol):
     def units(self) -> Mapping[int, _HasPath]: ...
 
 
+def in_subtree(who: Principal, path: str) -> bool:
+    """Whether the unit with this ``path`` is the principal's own or one below it; False for a principal without a unit."""
+    return bool(who.unit_path) and path.startswith(str(who.unit_path))
+
+
+def holds(who: Principal, ticket: Ticket, ref: HasUnits) -> bool:
+    """Whether a unit has the ticket now, itself or below it; True for every other role, which no ticket is assigned to."""
+    if who.role != "unit":
+        return True
+    holder = ref.units.get(ticket.unit_id) if ticket.unit_id is not None else None
+    return holder is not None and in_subtree(who, holder.path)
+
+
+def may_write_source(who: Principal, source_id: int | None) -> bool:
+    """Whether tickets of this source may be pushed and corrected with the principal's key: an integrator's own, any for
+    other roles."""
+    return who.role != "integrator" or (source_id is not None and source_id == who.source_id)
+
+
 def sees_reporter(who: Principal, ticket: Ticket, ref: HasUnits) -> bool:
     """Whether ``who`` may see the full name, phone and id number of this ticket's reporter.
 
@@ -89,10 +109,7 @@ def sees_reporter(who: Principal, ticket: Ticket, ref: HasUnits) -> bool:
     and need no phone number. An integrator neither, not even of what it pushed itself: it has the data in its own
     system, and a key that leaks must not turn into a telephone directory.
     """
-    if who.role == "unit":
-        holder = ref.units.get(ticket.unit_id) if ticket.unit_id is not None else None
-        return holder is not None and who.unit_path is not None and holder.path.startswith(who.unit_path)
-    return may(who, "reporter.reveal")
+    return may(who, "reporter.reveal") and holds(who, ticket, ref)
 
 
 def record_disclosure(session: Session, who: Principal, ticket_id: int, now: datetime) -> Disclosure:

@@ -154,12 +154,6 @@ def cards(session: Session, ticket_ids: Sequence[int]) -> Mapping[int, set[str]]
     return found
 
 
-def in_subtree(session: Session, unit_id: int, path: str | None) -> bool:
-    """Whether a unit stands at or under ``path`` (no path: nothing does)."""
-    found = session.execute(select(col(Unit.path)).where(col(Unit.id) == unit_id)).scalar_one_or_none()
-    return bool(path) and found is not None and found.startswith(str(path))
-
-
 def path_subtree(column: Mapped[int | None], path: str | None) -> ColumnElement[bool]:
     """The condition that ``column`` names a unit at or under ``path`` (no path: none)."""
     return column.in_(select(col(Unit.id)).where(col(Unit.path).startswith(path or "\x7f", autoescape=True)))

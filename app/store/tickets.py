@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -11,6 +11,8 @@ from sqlalchemy import and_, bindparam, false, func, or_, select
 from sqlmodel import Session, col
 
 from app.models import Callback, Deadline, Extension, Ticket, TicketEvent
+from app.security.principal import Principal
+from app.store.scope import HasUnits, visible
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +22,6 @@ class TicketFilter:
 
     status: tuple[str, ...] = ()
     unit_ids: frozenset[int] | None = None
-    visible_unit_ids: frozenset[int] | None = None
     source_ids: frozenset[int] | None = None
     category_ids: frozenset[int] | None = None
     grid_ids: frozenset[int] | None = None
@@ -37,7 +38,6 @@ class TicketFilter:
     external_id: str | None = None
     ids: Sequence[int] | None = None
     now: datetime | None = None
-    extra: tuple[Any, ...] = field(default=())
 
 
 _LOCK = select(Ticket).where(col(Ticket.id) == bindparam("ticket")).with_for_update()
@@ -50,10 +50,9 @@ OPEN_STATUSES = ("received", "dispatched", "accepted", "returned", "suspended", 
 def conditions(f: TicketFilter) -> list[Any]:
     """The filter as SQL conditions on ``ticket``."""
     t: Any = Ticket
-    found: list[Any] = list(f.extra)
+    found: list[Any] = []
     for column, wanted in (
         (t.unit_id, f.unit_ids),
-        (t.unit_id, f.visible_unit_ids),
         (t.source_id, f.source_ids),
         (t.category_id, f.category_ids),
         (t.grid_id, f.grid_ids),
@@ -90,17 +89,14 @@ def conditions(f: TicketFilter) -> list[Any]:
     return found
 
 
-def list_tickets(session: Session, f: TicketFilter, *, before_id: int | None, limit: int) -> list[Ticket]:
-    """Tickets that pass ``f``, the newest id first, from below ``before_id``."""
-    query = select(Ticket).where(*conditions(f))
+def list_tickets(
+    session: Session, who: Principal, ref: HasUnits[Any], f: TicketFilter, *, before_id: int | None, limit: int
+) -> list[Ticket]:
+    """Tickets that ``who`` may see and that pass ``f``, the newest id first, from below ``before_id``."""
+    query = visible(select(Ticket).where(*conditions(f)), who, Ticket, ref)
     if before_id is not None:
         query = query.where(Ticket.id < before_id)  # type: ignore[arg-type]
     return list(session.execute(query.order_by(Ticket.id.desc()).limit(limit)).scalars())  # type: ignore[attr-defined]
-
-
-def count_tickets(session: Session, f: TicketFilter) -> int:
-    """How many tickets pass ``f``."""
-    return int(session.execute(select(func.count()).select_from(Ticket).where(*conditions(f))).scalar_one())
 
 
 def lock_ticket(session: Session, ticket_id: int) -> Ticket | None:

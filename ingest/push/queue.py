@@ -83,7 +83,7 @@ class PushQueue:
     def source_of_key(self, who: Principal) -> str | None:
         """The code of the source that a key belongs to, without asking the database; None where it cannot be told."""
         ref = self._runtime.reference.held
-        source = None if ref is None or who.source_id is None else ref.sources.get(who.source_id)
+        source = None if ref is None else ref.sources.get(who.source_id or 0)
         return None if source is None else source.code
 
     async def __aenter__(self) -> Self:

@@ -16,10 +16,12 @@ from sqlmodel import Session, col
 
 from app.errors import Forbidden, Invalid, NotFound
 from app.models import Ticket, TicketEvent
+from app.security.permissions import may_write_source
 from app.security.principal import Principal
 from app.services.core.reference import Reference
 from app.services.tickets import corrections
 from app.store import tickets as store
+from app.store.scope import sees
 from ingest.rows.ticket_in import Reporter, TicketIn, canonical, differing_fields, fingerprint, validate_ticket
 
 
@@ -149,10 +151,10 @@ def correct(
     or void), Conflict (the unit is the office's by now), Invalid.
     """
     source = ref.source_by_code(source_code)
-    if who.role == "integrator" and (source is None or source.id != who.source_id):
+    if not may_write_source(who, source.id if source else None):
         raise Forbidden("此密钥只能更正其自身来源的工单", "this key may correct tickets of its own source only")
     ticket = None if source is None else store.by_external(session, source.id, external_id)
-    if ticket is None:
+    if ticket is None or not sees(who, ticket, ref):
         raise NotFound(
             f"来源 {source_code!r} 没有外部编号为 {external_id!r} 的工单",
             f"the source {source_code!r} has no ticket {external_id!r}",

@@ -9,7 +9,8 @@ from pydantic import Field
 
 from app import clock
 from app.api.body import JsonBody
-from app.api.deps import Cursor, Id, Limit, Run, Who, decode_cursor, encode_cursor, need_role
+from app.api.deps import Cursor, Id, Limit, Run, Who, decode_cursor, encode_cursor
+from app.security.permissions import require
 from app.security.principal import RoleName
 from app.services.access import accounts
 
@@ -50,7 +51,7 @@ class UserChange(JsonBody):
 @router.get("/keys")
 def list_keys(run: Run, who: Who, limit: Limit = 100, cursor: Cursor = None) -> dict[str, Any]:
     """Every key, without its secret."""
-    need_role(who)
+    require(who, "accounts.manage")
     with run.reading() as (session, ref):
         items = accounts.list_keys(session, ref, after_id=decode_cursor(cursor) or 0, limit=limit + 1)
     more = items[limit - 1]["id"] if len(items) > limit else None
@@ -60,7 +61,7 @@ def list_keys(run: Run, who: Who, limit: Limit = 100, cursor: Cursor = None) -> 
 @router.post("/keys", status_code=201)
 def create_key(run: Run, who: Who, body: KeyIn) -> dict[str, Any]:
     """Make a key. Its secret is in this answer and nowhere else."""
-    need_role(who)
+    require(who, "accounts.manage")
     with run.writing() as (session, _):
         key, secret = accounts.create_key(
             session, body.name or body.role, body.role, body.source, body.unit, actor=who.actor, now=clock.now()
@@ -71,7 +72,7 @@ def create_key(run: Run, who: Who, body: KeyIn) -> dict[str, Any]:
 @router.patch("/keys/{key_id}")
 def change_key(run: Run, who: Who, key_id: Id, body: KeyChange) -> dict[str, Any]:
     """Revoke a key."""
-    need_role(who)
+    require(who, "accounts.manage")
     with run.writing() as (session, _):
         accounts.revoke_key(session, key_id, clock.now())
     return {"id": key_id, "revoked": body.revoked}
@@ -80,7 +81,7 @@ def change_key(run: Run, who: Who, key_id: Id, body: KeyChange) -> dict[str, Any
 @router.get("/users")
 def list_users(run: Run, who: Who, limit: Limit = 100, cursor: Cursor = None) -> dict[str, Any]:
     """Every account."""
-    need_role(who)
+    require(who, "accounts.manage")
     with run.reading() as (session, ref):
         items = accounts.list_users(session, ref, after_id=decode_cursor(cursor) or 0, limit=limit + 1)
     more = items[limit - 1]["id"] if len(items) > limit else None
@@ -90,7 +91,7 @@ def list_users(run: Run, who: Who, limit: Limit = 100, cursor: Cursor = None) ->
 @router.post("/users", status_code=201)
 def create_user(run: Run, who: Who, body: UserIn) -> dict[str, Any]:
     """Make an account. Its one-time password is in this answer and nowhere else."""
-    need_role(who)
+    require(who, "accounts.manage")
     with run.writing() as (session, _):
         user, password = accounts.create_user(
             session, body.name, body.role, None, body.unit, body.display_name or body.name, now=clock.now()
@@ -101,7 +102,7 @@ def create_user(run: Run, who: Who, body: UserIn) -> dict[str, Any]:
 @router.patch("/users/{user_id}")
 def change_user(run: Run, who: Who, user_id: Id, body: UserChange) -> dict[str, Any]:
     """Stop or allow an account, or give it a new one-time password."""
-    need_role(who)
+    require(who, "accounts.manage")
     with run.writing() as (session, _):
         password = accounts.change_user(
             session, user_id, active=body.active, reset_password=body.reset_password, now=clock.now()

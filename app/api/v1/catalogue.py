@@ -10,8 +10,9 @@ from pydantic import Field
 
 from app import clock
 from app.api.body import JsonBody
-from app.api.deps import Cursor, Limit, Run, Who, decode_cursor, encode_cursor, need_role
+from app.api.deps import Cursor, Limit, Run, Who, decode_cursor, encode_cursor
 from app.models import Category, Grid, Unit
+from app.security.permissions import require
 from app.services.core import catalogue
 from app.services.core.reference import Node
 from app.services.recompute import run as recompute
@@ -106,7 +107,7 @@ def _nodes(
 def _write(
     run: Any, who: Any, work: Callable[[Any, Any], Any], view: Callable[[Any, int], dict[str, Any]]
 ) -> dict[str, Any]:
-    need_role(who, "dispatcher")
+    require(who, "reference.edit")
     with run.writing() as (session, ref):
         key = work(session, ref).id
     with run.reading() as (_, ref):

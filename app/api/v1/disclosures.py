@@ -30,6 +30,6 @@ def read_disclosures(
     require(who, "disclosures.see")
     asked = DisclosureFilter(actor, ticket, reject, at_from, at_to)
     with run.reading() as (session, _):
-        rows = list_disclosures(session, asked, before=decode_cursor(cursor), limit=limit + 1)
+        rows = list_disclosures(session, who, asked, before=decode_cursor(cursor), limit=limit + 1)
         items = disclosure_views(session, rows[:limit], run.settings.zone)
     return {"items": items, "next": encode_cursor(items[-1]["id"]) if len(rows) > limit else None}

@@ -114,7 +114,7 @@ def list_feeds(request: Request, run: Run, who: Who) -> dict[str, Any]:
     """Every feed with its state, its lag in seconds, its counts and its last error."""
     require(who, "feeds.see")
     with run.database.read() as session:
-        return {"items": feeds.listed(session, clock.now(), run.settings.zone, language(request)), "next": None}
+        return {"items": feeds.listed(session, who, clock.now(), run.settings.zone, language(request)), "next": None}
 
 
 @router.get("/feed-templates")
@@ -184,7 +184,7 @@ def list_pulls(
     require(who, "feeds.see")
     lang, zone = language(request), run.settings.zone
     with run.database.read() as session:
-        items, more = feeds.pulls_page(session, name, zone, lang, before=decode_cursor(cursor), limit=limit)
+        items, more = feeds.pulls_page(session, who, name, zone, lang, before=decode_cursor(cursor), limit=limit)
     return {"items": items, "next": encode_cursor(more) if more is not None else None}
 
 
@@ -217,7 +217,7 @@ def reconcile_now(request: Request, run: Run, who: Who, name: FeedName, body: Da
 def _shown(request: Request, run: Runtime, who: Principal, name: str) -> dict[str, Any]:
     """The feed; its definition to whoever may change it, since a header in it may be as good as a password."""
     with run.database.read() as session:
-        found = feeds.shown(session, name, clock.now(), run.settings.zone, language(request))
+        found = feeds.shown(session, who, name, clock.now(), run.settings.zone, language(request))
     if not may(who, "feeds.edit"):
         del found["definition"]
     return found

@@ -12,10 +12,11 @@ from fastapi.responses import JSONResponse
 
 from app import clock
 from app.api.body import check_content_type, read_body
-from app.api.deps import IfMatch, Run, Who, bearer_token, need_role, runtime
+from app.api.deps import IfMatch, Run, Who, bearer_token, runtime
 from app.errors import BadRequest, Conflict, Forbidden, Invalid
 from app.logging import bind
 from app.runtime import Runtime
+from app.security.permissions import may_write_source, require
 from app.security.principal import Principal
 from app.services.core.catalogue import ensure_source
 from app.services.core.views import ticket_view
@@ -94,16 +95,16 @@ def source_of(run: Runtime, who: Principal, asked: str | None) -> str:
     """The source that a caller's tickets come from: its key's; for the office's own people the one they name, or
     ``manual``, which is made when it is first needed. Blocks. Raises Forbidden, Invalid."""
     with run.reading() as (_, ref):
-        own = ref.sources[who.source_id].code if who.source_id is not None else None
-        known = ref.source_by_code(asked or MANUAL) is not None
-    if who.role == "integrator" or (own is not None and asked in (None, own)):
-        if own is None or asked not in (None, own):
-            raise Forbidden("此密钥只能推送其自身来源的工单", "this key may push tickets of its own source only")
-        return own
-    need_role(who, "dispatcher")
-    if asked is not None and not known:
+        own = ref.sources.get(who.source_id or 0)
+        known = ref.source_by_code(asked or MANUAL)
+    if own is not None and asked in (None, own.code):
+        return own.code
+    if not may_write_source(who, known.id if known else None):
+        raise Forbidden("此密钥只能推送其自身来源的工单", "this key may push tickets of its own source only")
+    require(who, "tickets.enter")
+    if asked is not None and known is None:
         raise Invalid.at("/source", f"没有编码为 {asked!r} 的来源", f"no source has the code {asked!r}")
-    if not known:
+    if known is None:
         with run.database.write() as session:
             ensure_source(session, MANUAL, *MANUAL_NAMES[:1]).name_en = MANUAL_NAMES[1]
     return asked or MANUAL

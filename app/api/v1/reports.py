@@ -98,7 +98,7 @@ def make_report(run: Run, who: Who, body: ReportIn, response: Response) -> dict[
     response.headers["Location"] = f"/api/v1/reports/{made.id}"
     with run.reading() as (session, ref):
         report = service.get(session, ref, who, made.id)
-        return {**service.view(session, report, now, run.settings.zone), "created": made.created}
+        return {**service.view(session, who, report, now, run.settings.zone), "created": made.created}
 
 
 @router.get("/reports/{report_id}")
@@ -106,7 +106,7 @@ def get_report(run: Run, who: Who, report_id: ReportId) -> dict[str, Any]:
     """One report, with its figures, breakdowns, series, comparison and balance."""
     with run.reading() as (session, ref):
         report = service.get(session, ref, who, report_id)
-        return service.view(session, report, clock.now(), run.settings.zone)
+        return service.view(session, who, report, clock.now(), run.settings.zone)
 
 
 @router.get("/reports/{report_id}/figures")
@@ -170,7 +170,7 @@ def file_of(run: Run, who: Who, report_id: int, format_: str, lang: str) -> File
         with run.reading() as (session, ref):
             report = service.get(session, ref, who, report_id)
             name = service.download(
-                session, report, format_, path, lang=lang, now=clock.now(), zone=run.settings.zone
+                session, who, report, format_, path, lang=lang, now=clock.now(), zone=run.settings.zone
             )  # fmt: skip
     except BaseException:
         folder.cleanup()

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from app.security.principal import Principal
 from app.services.core.reference import Node, Reference
+from app.store.scope import covers
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +36,7 @@ def _walk(nodes: Iterable[Node], lang: str) -> list[Option]:
 
 def unit_choices(ref: Reference, who: Principal, lang: str) -> list[Option]:
     """The units in use that ``who`` may ask about, each below its parent."""
-    path = who.unit_path if who.role == "unit" else None
-    return _walk((n for n in ref.units.values() if n.active and (path is None or n.path.startswith(path))), lang)
+    return _walk((n for n in ref.units.values() if n.active and covers(who, n)), lang)
 
 
 def tree_choices(nodes: Mapping[int, Node], lang: str) -> list[Option]:

@@ -227,15 +227,17 @@ def context(request: Request, now: datetime) -> dict[str, Any]:
         "until": lambda moment: wording.until(moment, now, t),
         "span": lambda length: wording.span(length, t),
         "length": lambda seconds: wording.length(seconds, t),
-        "open_rejects": lambda: _open_rejects(runtime(request)),
+        "open_rejects": lambda: _open_rejects(runtime(request), known_visitor(request)),
     }
 
 
-def _open_rejects(run: Runtime) -> str:
+def _open_rejects(run: Runtime, visitor: Visitor | None) -> str:
     """How many rejects wait, for the menu of those who may settle them; empty for none."""
+    if visitor is None:
+        return ""
     try:
         with run.database.read() as session:
-            found = rejects.count_open(session, most=MOST_COUNTED + 1)
+            found = rejects.count_open(session, visitor.who, most=MOST_COUNTED + 1)
     except DBAPIError:
         return ""  # a page that says that the database is away is a page all the same
     return f"{MOST_COUNTED}+" if found > MOST_COUNTED else str(found or "")

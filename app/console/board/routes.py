@@ -107,7 +107,7 @@ def show_board(
         values = _content(session, ref, looking.who, f, card, before, lang, wall=wall)
         units = unit_choices(ref, looking.who, lang)
         unpublished = calendars.unpublished_warning(ref, clock.now())
-        silent = feeds.silent(session, clock.now(), lang) if may(looking.who, "feeds.see") else []
+        silent = feeds.silent(session, looking.who, clock.now(), lang) if may(looking.who, "feeds.see") else []
     template = "board/columns.html" if wants_fragment(request) else "board/board.html"
     return page(
         request, template, units=units, asked={"unit": node.code if node else None, "target": target, "state": f.state},

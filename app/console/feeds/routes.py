@@ -30,7 +30,7 @@ def list_feeds(request: Request, run: Run, looking: Looking) -> Response:
     require(looking.who, "feeds.see")
     now, lang = clock.now(), language(request)
     with run.database.read() as session:
-        rows = feeds.listed(session, now, run.settings.zone, lang)
+        rows = feeds.listed(session, looking.who, now, run.settings.zone, lang)
     return page(request, "feeds/list.html", now=now, rows=rows, **_helpers(request))
 
 
@@ -42,8 +42,8 @@ def show_feed(
     require(looking.who, "feeds.see")
     now, lang, zone = clock.now(), language(request), run.settings.zone
     with run.database.read() as session:
-        view = feeds.shown(session, name, now, zone, lang)
-        rows, more = feeds.pulls_page(session, name, zone, lang, before=before, limit=PULLS)
+        view = feeds.shown(session, looking.who, name, now, zone, lang)
+        rows, more = feeds.pulls_page(session, looking.who, name, zone, lang, before=before, limit=PULLS)
         days = feeds.brought_by_day(session, view["id"], now, zone, days=DAYS)
         worker = feeds.is_worked_on(session, now)
         names = accounts.display_names(session, {row["actor"] for row in [*rows, *view["reconciliations"]]})

@@ -11,7 +11,7 @@ from fastapi import APIRouter, Path, Request, Response
 
 from app import clock
 from app.console.base.choices import source_choices
-from app.console.base.web import Checked, PageRoute, Run, go, language, link, page, wants_fragment
+from app.console.base.web import Checked, PageRoute, Run, Visitor, go, language, link, page, wants_fragment
 from app.console.imports import mapping_view as view
 from app.console.imports.mapping_form import MappingForm, asked_of, missing_text, with_new_words
 from app.console.imports.routes import Clerk
@@ -52,7 +52,7 @@ def show_file(request: Request, run: Run, looking: Clerk, token: Token) -> Respo
     """The mapping of a file, or how far its import has got."""
     upload = uploads_of(run).get(token)
     if upload.state != "ready":
-        return _show_progress(request, run, upload)
+        return _show_progress(request, run, looking, upload)
     sheet, encoding = request.query_params.get("sheet") or None, request.query_params.get("encoding") or None
     wish = request.query_params.get("profile")
     try:
@@ -238,10 +238,10 @@ def _jobs(request: Request) -> ImportJobs:
     return found
 
 
-def _show_progress(request: Request, run: Runtime, upload: Upload) -> Response:
+def _show_progress(request: Request, run: Runtime, looking: Visitor, upload: Upload) -> Response:
     lang = language(request)
     with run.reading() as (session, ref):
-        taken = import_runs.one(session, upload.run_id) if upload.run_id else None
+        taken = import_runs.one(session, looking.who, upload.run_id) if upload.run_id else None
         source = ref.sources.get(taken.run.source_id) if taken else None
     template = "imports/state.html" if wants_fragment(request) else "imports/run.html"
     error = upload.error[1 if lang == "en" else 0] if upload.error else None

@@ -42,14 +42,14 @@ Clerk = Annotated[Visitor, Depends(clerk)]
 @router.get("/imports")
 def show_imports(request: Request, run: Run, looking: Clerk) -> Response:
     """The form for a file, the last runs, the profiles."""
-    return _show(request, run)
+    return _show(request, run, looking)
 
 
-def _show(request: Request, run: Runtime, refusal: DubanError | None = None) -> Response:
+def _show(request: Request, run: Runtime, looking: Visitor, refusal: DubanError | None = None) -> Response:
     lang = language(request)
     t = texts(lang)
     with run.reading() as (session, ref):
-        taken = import_runs.recent(session, SHOWN)
+        taken = import_runs.recent(session, looking.who, SHOWN)
         names = accounts.display_names(session, {each.run.actor for each in taken})
         sources = {key: (s.name_en or s.name) if lang == "en" else s.name for key, s in ref.sources.items()}
     return page(
@@ -97,12 +97,12 @@ async def brought(request: Request, run: Run, looking: Clerk) -> UploadForm:
 def bring(request: Request, run: Run, looking: Clerk, came: Annotated[UploadForm, Depends(brought)]) -> Response:
     """Keep the file and go to its mapping; one that is no table is refused here and now."""
     if came.refusal is not None or came.form is None:
-        return _show(request, run, came.refusal)
+        return _show(request, run, looking, came.refusal)
     incoming = came.form.file
     if incoming is None or not came.form.file_name:
         if incoming is not None:
             incoming.drop()
-        return _show(request, run, BadRequest("请选择文件", "choose a file"))
+        return _show(request, run, looking, BadRequest("请选择文件", "choose a file"))
     undo: Callable[[], None] = incoming.drop
     try:
         upload = incoming.keep(came.form.file_name, looking.who.actor, clock.now())
@@ -110,7 +110,7 @@ def bring(request: Request, run: Run, looking: Clerk, came: Annotated[UploadForm
             look(incoming.path, limits=LIMITS, most=1)
     except DubanError as error:
         undo()
-        return _show(request, run, error)
+        return _show(request, run, looking, error)
     return go(f"/imports/{upload.token}")
 
 

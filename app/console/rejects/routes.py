@@ -79,8 +79,10 @@ def list_rejects(
     with run.reading() as (session, ref):
         rows = rejects.list_rejects(session, looking.who, chosen, before=before, limit=PAGE + 1)
         groups = rejects.groups(session, looking.who, chosen, lang)
-        runs = import_runs.by_ids(session, list({row.run_id for row in rows if row.run_id} | {chosen.run_id or 0}))
-        lately = import_runs.recent(session, PAGE)
+        runs = import_runs.by_ids(
+            session, looking.who, list({row.run_id for row in rows if row.run_id} | {chosen.run_id or 0})
+        )
+        lately = import_runs.recent(session, looking.who, PAGE)
         sources = source_choices(ref, lang)
         session.expunge_all()
         called = {key: (s.name_en or s.name) if lang == "en" else s.name for key, s in ref.sources.items()}
@@ -176,7 +178,7 @@ def _read(
     """A reject, the profile it is read by, the columns of its file, and the file's name."""
     with run.reading() as (session, _):
         reject = rejects.get(session, looking.who, reject_id)
-        taken = import_runs.by_ids(session, [reject.run_id]) if reject.run_id else {}
+        taken = import_runs.by_ids(session, looking.who, [reject.run_id]) if reject.run_id else {}
         session.expunge_all()
     of = taken.get(reject.run_id or 0)
     profile: Profile | None = None

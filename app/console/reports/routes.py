@@ -169,7 +169,7 @@ def show_report(request: Request, run: Run, looking: Looking, report_id: ReportI
     t = texts(lang)
     with run.reading() as (session, ref):
         report = service.get(session, ref, looking.who, report_id)
-        document = service.document(session, report, now, run.settings.zone)
+        document = service.document(session, looking.who, report, now, run.settings.zone)
         difference = report.difference
     if document["kind"] == "clear-out":
         return go(address_of("clear-out", report_id, document["period"], (document.get("scope") or {}).get("unit")))
@@ -197,7 +197,7 @@ def tickets_behind(
     now, lang, zone = clock.now(), language(request), run.settings.zone
     with run.reading() as (session, ref):
         report = service.get(session, ref, looking.who, report_id)
-        document = service.document(session, report, now, zone)
+        document = service.document(session, looking.who, report, now, zone)
         found = service.tickets(
             session, ref, looking.who, report, figure, group=group, after=after, limit=PAGE, now=now, zone=zone
         )
@@ -240,7 +240,14 @@ def send_file(request: Request, run: Runtime, looking: Visitor, report_id: int, 
         with run.reading() as (session, ref):
             report = service.get(session, ref, looking.who, report_id)
             name = service.download(
-                session, report, format_, path, lang=language(request), now=clock.now(), zone=run.settings.zone
+                session,
+                looking.who,
+                report,
+                format_,
+                path,
+                lang=language(request),
+                now=clock.now(),
+                zone=run.settings.zone,
             )
     except DubanError:
         folder.cleanup()

@@ -33,6 +33,7 @@ from app.services.orders import actions as orders
 from app.services.tickets import query as tickets
 from app.services.tickets.clocks import clocks_of
 from app.store import tickets as store
+from app.store.scope import find
 
 router = APIRouter(route_class=PageRoute)
 TicketId = Annotated[int, Path(ge=1, le=2**62)]
@@ -108,7 +109,7 @@ def show(
         names = accounts.display_names(session, actors)
         rows = current(store.deadlines_of(session, [ticket_id])[ticket_id])
         suspended = ticket.status == "suspended"
-        parent = session.get(Ticket, ticket.parent_id) if ticket.parent_id else None
+        parent = find(session, looking.who, Ticket, ticket.parent_id) if ticket.parent_id else None
         values: dict[str, Any] = {
             "ticket": ticket,
             "parent": parent,

@@ -14,8 +14,10 @@ from sqlalchemy import select
 from sqlmodel import Session, col
 
 from app.models import Disclosure
+from app.security.principal import Principal
 from app.services.access.accounts import display_names
 from app.services.core.views import moment
+from app.store.scope import visible
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,9 +31,11 @@ class DisclosureFilter:
     until: datetime | None = None
 
 
-def list_disclosures(session: Session, asked: DisclosureFilter, *, before: int | None, limit: int) -> list[Disclosure]:
-    """Looks, the newest first, below the id ``before``."""
-    query = select(Disclosure)
+def list_disclosures(
+    session: Session, who: Principal, asked: DisclosureFilter, *, before: int | None, limit: int
+) -> list[Disclosure]:
+    """Disclosures that ``who`` may see, the newest first, below the id ``before``."""
+    query = visible(select(Disclosure), who, Disclosure)
     for column, wanted in (
         (col(Disclosure.actor), asked.actor),
         (col(Disclosure.ticket_id), asked.ticket_id),

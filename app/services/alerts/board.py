@@ -15,6 +15,7 @@ from app.security.permissions import require
 from app.security.principal import Principal
 from app.services.alerts.book import LIVE
 from app.store import supervision as store
+from app.store.scope import visible
 
 COLUMNS: Final = ("red", "yellow", "reminder")
 """Cards in the order of their weight; an alert without a card is a reminder."""
@@ -44,8 +45,6 @@ def _conditions(who: Principal, f: BoardFilter) -> list[Any]:
         found.append(col(Alert.target) == f.target)
     if f.unit_id is not None:
         found.append(store.unit_subtree(col(Alert.unit_id), f.unit_id))
-    if who.role == "unit":
-        found.append(store.path_subtree(col(Alert.unit_id), who.unit_path))
     return found
 
 
@@ -56,7 +55,8 @@ def tallies(session: Session, who: Principal, f: BoardFilter) -> Mapping[str, Co
         .where(*_conditions(who, f))
         .group_by(col(Alert.card), col(Alert.state))
     )
-    counted = {(card or "reminder", state): int(n) for card, state, n in session.execute(query)}
+    rows = session.execute(visible(query, who, Alert))
+    counted = {(card or "reminder", state): int(n) for card, state, n in rows}
     return {
         card: ColumnCount(sum(counted.get((card, state), 0) for state in LIVE), counted.get((card, "open"), 0))
         for card in COLUMNS
@@ -78,4 +78,4 @@ def column(
         .order_by(col(Alert.id).desc())
         .limit(limit)
     )
-    return [(alert, ticket) for alert, ticket in session.execute(query)]
+    return [(alert, ticket) for alert, ticket in session.execute(visible(query, who, Alert))]

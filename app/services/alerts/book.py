@@ -26,6 +26,7 @@ from app.services.core.reference import Reference
 from app.services.core.views import moment
 from app.store import supervision as store
 from app.store.ids import take
+from app.store.scope import find, visible
 
 LIVE = store.LIVE
 FEED_COUNTER = "alert_feed"
@@ -238,17 +239,10 @@ def acknowledge(session: Session, principal: Principal, alert_id: int, now: date
 
 def visible_alert(session: Session, principal: Principal, alert_id: int) -> Alert:
     """The alert, if the caller may see it; raises NotFound else."""
-    alert = session.get(Alert, alert_id)
-    if alert is None or not may_see(session, principal, alert.unit_id):
+    alert = find(session, principal, Alert, alert_id)
+    if alert is None:
         raise NotFound(f"没有编号为 {alert_id} 的预警", f"no alert {alert_id}")
     return alert
-
-
-def may_see(session: Session, principal: Principal, unit_id: int | None) -> bool:
-    """Whether what belongs to ``unit_id`` is in the caller's sight: a unit sees its subtree, the office everything."""
-    if principal.role != "unit":
-        return principal.role != "integrator"
-    return unit_id is not None and store.in_subtree(session, unit_id, principal.unit_path)
 
 
 def list_alerts(
@@ -281,8 +275,6 @@ def list_alerts(
         conditions.append(col(Alert.ticket_id) == ticket_id)
     if unit_id is not None:
         conditions.append(store.unit_subtree(col(Alert.unit_id), unit_id))
-    if principal.role == "unit":
-        conditions.append(store.path_subtree(col(Alert.unit_id), principal.unit_path))
     if before is not None:
         conditions.append(col(Alert.id) < before)
     query = (
@@ -292,7 +284,7 @@ def list_alerts(
         .order_by(col(Alert.id).desc())
         .limit(limit)
     )
-    return [(alert, ticket) for alert, ticket in session.execute(query)]
+    return [(alert, ticket) for alert, ticket in session.execute(visible(query, principal, Alert))]
 
 
 def alert_view(alert: Alert, ticket: Ticket, ref: Reference, zone: tzinfo) -> dict[str, Any]:

@@ -4,7 +4,7 @@ Citizens' names, phones and id numbers come masked to whoever may not see them (
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, tzinfo
 from functools import lru_cache
 from typing import Any
@@ -125,6 +125,21 @@ def ticket_view(
         "historical": ticket.historical,
         "version": ticket.version,
     }
+
+
+_COUNTED = frozenset({
+    "id", "number", "source", "external_id", "kind", "category", "priority", "severity", "status", "stage", "card", "unit",
+    "unit_name", "first_unit", "grid", "parent_id", "parent_external_id", "received_at", "source_due_at", "dispatched_at",
+    "accepted_at", "contacted_at", "suspended_at", "completed_at", "closed_at", "voided_at", "due_at", "provisional",
+    "deadlines", "satisfaction", "resolved", "source_verdict", "returns", "reopens", "urges", "extensions", "repeats",
+    "supervised", "historical", "version",
+})  # fmt: skip
+"""What is read of a ticket that a figure counts and the reader may not see: nothing that the citizen or the unit wrote."""
+
+
+def counted_view(view: Mapping[str, Any]) -> dict[str, Any]:
+    """A ticket as read, for somebody who may see that a figure counts it and no more: the other fields are null."""
+    return {name: value if name in _COUNTED else None for name, value in view.items()} | {"attributes": {}}
 
 
 def event_view(row: TicketEvent, zone: tzinfo) -> dict[str, Any]:

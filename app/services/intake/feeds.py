@@ -12,10 +12,12 @@ from sqlmodel import Session, col
 
 from app.errors import Conflict, Invalid, NotFound
 from app.models import Feed, FeedPull, Source, SweepRun
+from app.security.principal import Principal
 from app.services.core.reference import touch
 from app.services.core.views import moment
 from app.store import feeds as store
 from app.store import reference as reference_store
+from app.store.scope import visible
 
 PULLS_SHOWN, RECONCILIATIONS_SHOWN = 20, 14
 WORKER_SILENT = timedelta(minutes=2)
@@ -64,8 +66,12 @@ def need(session: Session, name: str) -> Feed:
     """The feed called ``name``; raises NotFound."""
     feed = store.by_name(session, name)
     if feed is None:
-        raise NotFound(f"没有名为 {name} 的接入源", f"there is no feed {name!r}")
+        raise _unknown(name)
     return feed
+
+
+def _unknown(name: str) -> NotFound:
+    return NotFound(f"没有名为 {name} 的接入源", f"there is no feed {name!r}")
 
 
 def due(session: Session, now: datetime) -> list[str]:
@@ -110,11 +116,11 @@ class SilentFeed:
     since: datetime
 
 
-def silent(session: Session, now: datetime, lang: str) -> list[SilentFeed]:
-    """The feeds that have been late for long, the longest first."""
+def silent(session: Session, who: Principal, now: datetime, lang: str) -> list[SilentFeed]:
+    """The feeds in the sight of ``who`` that have been late for long, the longest first."""
     found = [
         SilentFeed(feed.name, _title(feed, lang), _whole_at(feed))
-        for feed in store.all_feeds(session)
+        for feed in _seen(session, who)
         if is_late(feed, now) and now - _whole_at(feed) >= SILENT_AFTER
     ]
     return sorted(found, key=lambda one: (one.since, one.name))
@@ -293,14 +299,25 @@ def note_text(detail: Mapping[str, Any] | None, zone: tzinfo, lang: str) -> str 
     )
 
 
-def listed(session: Session, now: datetime, zone: tzinfo, lang: str) -> list[dict[str, Any]]:
-    """Every feed, by name."""
-    return [feed_view(session, feed, now, zone, lang) for feed in store.all_feeds(session)]
+def _seen(session: Session, who: Principal, name: str | None = None) -> list[Feed]:
+    query = visible(select(Feed), who, Feed).order_by(col(Feed.name))
+    return list(session.execute(query if name is None else query.where(col(Feed.name) == name)).scalars())
 
 
-def shown(session: Session, name: str, now: datetime, zone: tzinfo, lang: str) -> dict[str, Any]:
+def _seen_one(session: Session, who: Principal, name: str) -> Feed:
+    for feed in _seen(session, who, name):
+        return feed
+    raise _unknown(name)
+
+
+def listed(session: Session, who: Principal, now: datetime, zone: tzinfo, lang: str) -> list[dict[str, Any]]:
+    """Every feed that ``who`` may see, by name."""
+    return [feed_view(session, feed, now, zone, lang) for feed in _seen(session, who)]
+
+
+def shown(session: Session, who: Principal, name: str, now: datetime, zone: tzinfo, lang: str) -> dict[str, Any]:
     """One feed with its definition, its latest pulls, and its latest reconciliations; raises NotFound."""
-    feed = need(session, name)
+    feed = _seen_one(session, who, name)
     assert feed.id is not None, "it is stored"
     return {
         **feed_view(session, feed, now, zone, lang),
@@ -314,10 +331,10 @@ def shown(session: Session, name: str, now: datetime, zone: tzinfo, lang: str) -
 
 
 def pulls_page(
-    session: Session, name: str, zone: tzinfo, lang: str, *, before: int | None, limit: int
+    session: Session, who: Principal, name: str, zone: tzinfo, lang: str, *, before: int | None, limit: int
 ) -> tuple[list[dict[str, Any]], int | None]:
     """A page of the log of a feed, the newest first, and where the next begins. Raises NotFound."""
-    feed = need(session, name)
+    feed = _seen_one(session, who, name)
     assert feed.id is not None, "it is stored"
     rows = store.last_pulls(session, feed.id, limit + 1, before=before)
     more = rows[limit - 1].id if len(rows) > limit else None

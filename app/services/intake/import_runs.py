@@ -9,6 +9,8 @@ from sqlalchemy import func, select
 from sqlmodel import Session, col
 
 from app.models import ImportRun, Reject
+from app.security.principal import Principal
+from app.store.scope import find, visible
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,23 +21,22 @@ class ImportRunSummary:
     open_rejects: int
 
 
-def recent(session: Session, limit: int) -> list[ImportRunSummary]:
-    """The last runs, the newest first."""
-    return _with_rejects(
-        session, session.execute(select(ImportRun).order_by(col(ImportRun.id).desc()).limit(limit)).scalars()
-    )
+def recent(session: Session, who: Principal, limit: int) -> list[ImportRunSummary]:
+    """The last runs that ``who`` may see, the newest first."""
+    query = visible(select(ImportRun), who, ImportRun).order_by(col(ImportRun.id).desc())
+    return _with_rejects(session, session.execute(query.limit(limit)).scalars())
 
 
-def by_ids(session: Session, ids: Sequence[int]) -> dict[int, ImportRun]:
-    """The runs of these ids."""
-    rows = session.execute(select(ImportRun).where(col(ImportRun.id).in_(ids))).scalars()
+def by_ids(session: Session, who: Principal, ids: Sequence[int]) -> dict[int, ImportRun]:
+    """The runs of these ids that ``who`` may see."""
+    rows = session.execute(visible(select(ImportRun).where(col(ImportRun.id).in_(ids)), who, ImportRun)).scalars()
     return {run.id: run for run in rows if run.id is not None}
 
 
-def one(session: Session, run_id: int) -> ImportRunSummary | None:
-    """One run."""
-    found = _with_rejects(session, session.execute(select(ImportRun).where(col(ImportRun.id) == run_id)).scalars())
-    return found[0] if found else None
+def one(session: Session, who: Principal, run_id: int) -> ImportRunSummary | None:
+    """One run, None where there is none that ``who`` may see."""
+    found = find(session, who, ImportRun, run_id)
+    return _with_rejects(session, [found])[0] if found else None
 
 
 def _with_rejects(session: Session, rows: Iterable[ImportRun]) -> list[ImportRunSummary]:

@@ -22,6 +22,7 @@ from app.security.principal import Principal
 from app.services.core.reference import Reference
 from app.services.core.views import moment
 from app.store import bulk
+from app.store.scope import find, visible
 
 LOOKUP = 500
 STATES = ("open", "retried", "deleted", "superseded")
@@ -148,10 +149,8 @@ def _known(session: Session, place: RejectOrigin, digests: Sequence[str]) -> dic
 # -- reading -----------------------------------------------------------------------------------------------------------
 
 
-def _conditions(who: Principal, chosen: RejectFilter) -> list[Any]:
+def _conditions(chosen: RejectFilter) -> list[Any]:
     found: list[Any] = []
-    if who.role == "integrator":
-        found.append(col(Reject.source_id) == who.source_id)
     for column, wanted in (
         (col(Reject.state), chosen.state),
         (col(Reject.door), chosen.door),
@@ -168,7 +167,7 @@ def list_rejects(
     session: Session, who: Principal, chosen: RejectFilter, *, before: int | None, limit: int
 ) -> list[Reject]:
     """Rejects, the newest first, below the id ``before``; an integrator sees those of its own source."""
-    query = select(Reject).where(*_conditions(who, chosen))
+    query = visible(select(Reject).where(*_conditions(chosen)), who, Reject)
     if before is not None:
         query = query.where(col(Reject.id) < before)
     return list(session.execute(query.order_by(col(Reject.id).desc()).limit(limit)).scalars())
@@ -176,7 +175,7 @@ def list_rejects(
 
 def oldest_ids(session: Session, who: Principal, chosen: RejectFilter, *, after: int, limit: int) -> list[int]:
     """Ids of rejects, the oldest first, beyond the id ``after``: for trying many again, a page at a time."""
-    query = select(col(Reject.id)).where(*_conditions(who, chosen), col(Reject.id) > after)
+    query = visible(select(col(Reject.id)).where(*_conditions(chosen), col(Reject.id) > after), who, Reject)
     return [key for (key,) in session.execute(query.order_by(col(Reject.id)).limit(limit)) if key is not None]
 
 
@@ -185,11 +184,11 @@ def groups(session: Session, who: Principal, chosen: RejectFilter, lang: str) ->
     count, newest = func.count().label("count"), func.max(col(Reject.id)).label("newest")
     query = (
         select(col(Reject.reason), count, newest)
-        .where(*_conditions(who, chosen))
+        .where(*_conditions(chosen))
         .group_by(col(Reject.reason))
         .order_by(count.desc(), col(Reject.reason))
     )
-    rows = session.execute(query).all()
+    rows = session.execute(visible(query, who, Reject)).all()
     examples = {
         reject.id: reject
         for reject in session.execute(select(Reject).where(col(Reject.id).in_([row.newest for row in rows]))).scalars()
@@ -206,9 +205,8 @@ def groups(session: Session, who: Principal, chosen: RejectFilter, lang: str) ->
 
 def get(session: Session, who: Principal, reject_id: int, *, lock: bool = False) -> Reject:
     """One reject; raises NotFound, also where it is of a source that the caller may not see."""
-    query = select(Reject).where(col(Reject.id) == reject_id)
-    found: Reject | None = session.execute(query.with_for_update() if lock else query).scalar_one_or_none()
-    if found is None or (who.role == "integrator" and found.source_id != who.source_id):
+    found = find(session, who, Reject, reject_id, lock=lock)
+    if found is None:
         raise NotFound(f"没有编号为 {reject_id} 的拒收记录", f"no reject has the id {reject_id}")
     return found
 
@@ -283,7 +281,7 @@ def next_open(session: Session, who: Principal, chosen: RejectFilter, *, before:
     return found[0].id if found else None
 
 
-def count_open(session: Session, *, most: int) -> int:
-    """How many rejects wait for somebody, counted no further than ``most``."""
-    some = select(col(Reject.id)).where(col(Reject.state) == "open").limit(most).subquery()
+def count_open(session: Session, who: Principal, *, most: int) -> int:
+    """How many rejects wait that ``who`` may see, counted no further than ``most``."""
+    some = visible(select(col(Reject.id)).where(col(Reject.state) == "open"), who, Reject).limit(most).subquery()
     return int(session.execute(select(func.count()).select_from(some)).scalar_one())

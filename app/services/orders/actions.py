@@ -37,6 +37,7 @@ from app.services.orders.book import (
     under_unit,
 )
 from app.store import supervision as store
+from app.store.scope import find, visible
 
 __all__ = [
     "NO_ORDER_IN",
@@ -68,8 +69,7 @@ def issue(
     require(principal, "orders.issue")
     if trigger_code not in TRIGGER:
         raise Invalid.at("/trigger", f"须为以下之一：{'、'.join(TRIGGER)}", f"must be one of {', '.join(TRIGGER)}")
-    ticket = session.get(Ticket, ticket_id)
-    if ticket is None:
+    if find(session, principal, Ticket, ticket_id) is None:
         raise NotFound(f"没有编号为 {ticket_id} 的工单", f"no ticket {ticket_id}")
     ticket = store.lock_ticket(session, ticket_id)
     if ticket.status in NO_ORDER_IN:
@@ -130,8 +130,8 @@ def refuse_reply(
 
 def visible_order(session: Session, principal: Principal, order_id: int) -> SupervisionOrder:
     """The order, if the caller may see it; raises NotFound else."""
-    order = session.get(SupervisionOrder, order_id)
-    if order is None or not alerts.may_see(session, principal, order.unit_id):
+    order = find(session, principal, SupervisionOrder, order_id)
+    if order is None:
         raise NotFound(f"没有编号为 {order_id} 的督办单", f"no supervision order {order_id}")
     return order
 
@@ -182,8 +182,6 @@ def list_orders(
         conditions.append(col(SupervisionOrder.ticket_id) == ticket_id)
     if unit_id is not None:
         conditions.append(store.unit_subtree(col(SupervisionOrder.unit_id), unit_id))
-    if principal.role == "unit":
-        conditions.append(store.path_subtree(col(SupervisionOrder.unit_id), principal.unit_path))
     if before is not None:
         conditions.append(col(SupervisionOrder.id) < before)
     query = (
@@ -193,7 +191,7 @@ def list_orders(
         .order_by(col(SupervisionOrder.id).desc())
         .limit(limit)
     )
-    return [(order, ticket) for order, ticket in session.execute(query)]
+    return [(order, ticket) for order, ticket in session.execute(visible(query, principal, SupervisionOrder))]
 
 
 def order_view(order: SupervisionOrder, ticket: Ticket, ref: Reference, zone: tzinfo) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from app.domain.tickets.lifecycle import check_return, check_told
 from app.domain.time.due import Limit, due
 from app.errors import Conflict, Forbidden, Invalid, NotFound
 from app.models import Extension, Suspension, Ticket
+from app.security.permissions import holds
 from app.security.principal import SYSTEM, Principal
 from app.services.alerts import book as alerts
 from app.services.core.events import stamp
@@ -283,9 +284,7 @@ def act(
         )
     check_told(action, params)
     change, to = begin(session, ref, who, ticket_id, action, params, at=at, now=now, if_match=if_match)
-    if who.role == "unit" and action != "urge":
-        holder = ref.units.get(change.ticket.unit_id or 0)
-        if who.unit_path is not None and (holder is None or not holder.path.startswith(who.unit_path)):
-            raise Forbidden("该工单现由其他单位承办", "another unit has the ticket now")
+    if action != "urge" and not holds(who, change.ticket, ref):
+        raise Forbidden("该工单现由其他单位承办", "another unit has the ticket now")
     ACTIONS[action](change)
     return finish(change, to)

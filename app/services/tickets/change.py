@@ -21,6 +21,7 @@ from app.services.core.reference import Reference
 from app.services.deadlines import book as deadlines
 from app.services.deadlines.book import DeadlineChange, moves_data
 from app.store import tickets as store
+from app.store.scope import sees
 
 REASON_LENGTH = 2000
 
@@ -109,7 +110,7 @@ def begin(
     Raises NotFound, Stale (412), Forbidden, NotAllowed (409) or Invalid.
     """
     ticket = store.lock_ticket(session, ticket_id)
-    if ticket is None or not may_see(who, ticket, ref):
+    if ticket is None or not sees(who, ticket, ref):
         raise NotFound(f"没有编号为 {ticket_id} 的工单", f"no ticket has the id {ticket_id}")
     if if_match is not None and if_match != ticket.version:
         raise Stale(
@@ -127,16 +128,6 @@ def begin(
 def _skewed(ticket: Ticket, now: datetime) -> bool:
     """Whether the source's clock runs a little ahead of ours: its ticket was received in our near future."""
     return now < ticket.received_at <= now + timedelta(minutes=15)
-
-
-def may_see(who: Principal, ticket: Ticket, ref: Reference) -> bool:
-    """Whether a ticket exists at all for ``who``: a unit sees its subtree, an integrator its source."""
-    if who.role == "unit" and who.unit_path is not None:
-        units = [ref.units.get(key) for key in (ticket.unit_id, ticket.first_unit_id) if key is not None]
-        return any(node is not None and node.path.startswith(who.unit_path) for node in units)
-    if who.role == "integrator" and who.source_id is not None:
-        return ticket.source_id == who.source_id
-    return True
 
 
 def finish(change: Change, to: str | None) -> Ticket:

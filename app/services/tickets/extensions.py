@@ -11,16 +11,14 @@ from sqlmodel import Session
 
 from app.errors import Conflict, Forbidden, NotFound
 from app.models import Extension, Ticket
+from app.security.permissions import require
 from app.security.principal import Principal
 from app.services.alerts import book as alerts
 from app.services.core.reference import Reference
 from app.services.deadlines import book as deadlines
-from app.services.tickets.change import Change, finish, may_see
-from app.services.tickets.query import visible
+from app.services.tickets.change import Change, finish
 from app.store import tickets as store
-from app.store.tickets import TicketFilter, conditions
-
-RULERS = frozenset({"admin", "dispatcher", "supervisor", "leader"})
+from app.store.scope import sees, visible
 
 
 def list_extensions(
@@ -35,10 +33,7 @@ def list_extensions(
 ) -> list[Extension]:
     """Requests on tickets that ``who`` may see, newest first, narrowed by state and ticket."""
     e: Any = Extension
-    query = select(Extension)
-    if who.role in ("unit", "integrator"):
-        seen = select(Ticket.id).where(*conditions(visible(TicketFilter(), who, ref)))  # type: ignore[call-overload]
-        query = query.where(e.ticket_id.in_(seen))
+    query = visible(select(Extension), who, Extension)
     if state is not None:
         query = query.where(e.state == state)
     if ticket_id is not None:
@@ -65,10 +60,9 @@ def rule(
         raise NotFound(f"没有编号为 {extension_id} 的延期申请", f"no extension has the id {extension_id}")
     ticket = store.lock_ticket(session, found.ticket_id)
     session.refresh(found)
-    if ticket is None or not may_see(who, ticket, ref):
+    if ticket is None or not sees(who, ticket, ref):
         raise NotFound(f"没有编号为 {extension_id} 的延期申请", f"no extension has the id {extension_id}")
-    if who.role not in RULERS:
-        raise Forbidden("当前角色不能审批延期", "this role may not rule on extensions")
+    require(who, "extensions.rule")
     if found.asked_by == who.actor:
         raise Forbidden(
             "延期须由申请人以外的人员审批", "another person than the one who asked must rule on an extension"

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import or_
 from sqlmodel import Session
 
 from app.domain.words import CARD, KIND, PRIORITY, STAGE, STATUS, Words
@@ -15,8 +13,8 @@ from app.errors import Invalid, NotFound
 from app.models import Deadline, Ticket
 from app.security.principal import Principal
 from app.services.core.reference import Node, Reference
-from app.services.tickets.change import may_see
 from app.store import tickets as store
+from app.store.scope import sees
 from app.store.tickets import TicketFilter
 
 
@@ -75,24 +73,11 @@ def build_filter(ref: Reference, asked: Mapping[str, Any], now: datetime) -> Tic
     )
 
 
-def visible(f: TicketFilter, who: Principal, ref: Reference) -> TicketFilter:
-    """``f`` narrowed to what ``who`` may see: a unit its subtree's tickets, an integrator its source's."""
-    if who.role == "unit" and who.unit_path is not None:
-        path = who.unit_path
-        mine = [node.id for node in ref.units.values() if node.path.startswith(path)]
-        t: Any = Ticket
-        return replace(f, extra=(*f.extra, or_(t.unit_id.in_(mine), t.first_unit_id.in_(mine))))
-    if who.role == "integrator" and who.source_id is not None:
-        asked = f.source_ids
-        return replace(f, source_ids=frozenset({who.source_id}) if asked is None else asked & {who.source_id})
-    return f
-
-
 def page(
     session: Session, ref: Reference, who: Principal, f: TicketFilter, *, before_id: int | None, limit: int
 ) -> tuple[list[tuple[Ticket, list[Deadline]]], int | None]:
     """One page of the tickets ``who`` may see, newest first, each with its deadlines; and the key to go on from."""
-    rows = store.list_tickets(session, visible(f, who, ref), before_id=before_id, limit=limit + 1)
+    rows = store.list_tickets(session, who, ref, f, before_id=before_id, limit=limit + 1)
     more = rows[limit - 1].id if len(rows) > limit else None
     rows = rows[:limit]
     deadlines = store.deadlines_of(session, [row.id for row in rows])
@@ -102,6 +87,6 @@ def page(
 def get(session: Session, ref: Reference, who: Principal, ticket_id: int) -> Ticket:
     """The ticket, if it is there for ``who``; raises NotFound otherwise."""
     ticket = session.get(Ticket, ticket_id)
-    if ticket is None or not may_see(who, ticket, ref):
+    if ticket is None or not sees(who, ticket, ref):
         raise NotFound(f"没有编号为 {ticket_id} 的工单", f"no ticket has the id {ticket_id}")
     return ticket

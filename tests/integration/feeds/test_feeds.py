@@ -17,7 +17,7 @@ from sqlmodel import Session, col
 from app.errors import Conflict
 from app.models import Reject, TicketEvent
 from app.runtime import Runtime
-from app.security.principal import Principal
+from app.security.principal import SYSTEM, Principal
 from app.services.intake import feeds
 from app.store import feeds as store
 from ingest.connectors.spec import FeedSpec, SpecOverrides, load_spec
@@ -540,8 +540,8 @@ def test_a_span_that_is_never_still_is_left_and_the_log_says_which(feed_runtime:
     assert [row.detail for row in pulls(feed_runtime)] == [{"unsettled": [list(span)]}, None]
     with feed_runtime.database.read() as session:
         zone = feed_runtime.settings.zone
-        shown = feeds.shown(session, "hotline12345", moving.now(), zone, "en")["pulls"]
-        chinese = feeds.shown(session, "hotline12345", moving.now(), zone, "zh")["pulls"]
+        shown = feeds.shown(session, SYSTEM, "hotline12345", moving.now(), zone, "en")["pulls"]
+        chinese = feeds.shown(session, SYSTEM, "hotline12345", moving.now(), zone, "zh")["pulls"]
     assert shown[0]["note"] is None
     assert f"{ends.astimezone(zone):%Y-%m-%d %H:%M}: compare those days" in shown[1]["note"]
     assert "可能有漏" in chinese[1]["note"]

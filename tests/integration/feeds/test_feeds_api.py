@@ -10,6 +10,7 @@ import pytest
 
 from app import clock
 from app.models import FeedPull
+from app.security.principal import SYSTEM
 from app.services.intake import feeds
 from app.workers.feeds import Puller
 from ingest.connectors.spec import template_text
@@ -204,7 +205,7 @@ def test_a_feed_is_late_after_three_intervals_and_pointed_out_after_an_hour(serv
     def judged(seconds: float) -> tuple[bool, list[str]]:
         with service.runtime.database.read() as session:
             later, feed = now + timedelta(seconds=seconds), feeds.need(session, "hotline12345")
-            return feeds.is_late(feed, later), [one.name for one in feeds.silent(session, later, "en")]
+            return feeds.is_late(feed, later), [one.name for one in feeds.silent(session, SYSTEM, later, "en")]
 
     assert 120 < 3 * every < 3600
     assert [judged(3 * every - 5), judged(3 * every + 5)] == [(False, []), (True, [])], "since it was added"

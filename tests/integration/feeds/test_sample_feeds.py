@@ -50,7 +50,7 @@ def rows(runtime: Runtime, table: Any) -> list[Any]:
 def test_the_sample_feeds_have_something_for_every_page(database_url: str, tmp_path: Path) -> None:
     with told(database_url, tmp_path) as runtime:
         with runtime.database.read() as session:
-            shown = {one["name"]: one for one in feeds.listed(session, NOW, runtime.settings.zone, "zh")}
+            shown = {one["name"]: one for one in feeds.listed(session, SYSTEM, NOW, runtime.settings.zone, "zh")}
         assert {name: one["state"] for name, one in shown.items()} == {HOTLINE: "off", STREET: "ok"}
         assert all(one["created"] > 10 and one["rejected"] >= 3 for one in shown.values())
 

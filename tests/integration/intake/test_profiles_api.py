@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import text
 
 from app.api.v1.profiles import PROFILE_EXAMPLE
+from app.security.principal import SYSTEM
 from app.services.intake.rejects import RejectFilter, count_open
 from ingest.files.importer import import_file
 from ingest.profile_wizard.saved import named_profile, toml_of
@@ -190,5 +191,5 @@ def test_a_row_that_the_database_refuses_sinks_no_neighbour_when_many_are_tried_
 def test_what_waits_is_counted_no_further_than_asked(service: Service, tmp_path: Path) -> None:
     bad_letters(service, tmp_path)
     with service.runtime.database.read() as session:
-        assert [count_open(session, most=most) for most in (3, 100)] == [3, 6]
+        assert [count_open(session, SYSTEM, most=most) for most in (3, 100)] == [3, 6]
     assert RejectFilter().state == "open"
