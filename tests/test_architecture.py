@@ -288,6 +288,8 @@ def row_access_is_decided_in_one_place(sources: Sources) -> list[str]:
             arg.arg for arg in ast.walk(tree) if isinstance(arg, ast.arg) and _is_principal(arg.annotation)
         }
         for node in ast.walk(tree):
+            if isinstance(node, ast.ImportFrom) and "in_subtree" in {alias.name for alias in node.names}:
+                found.append(f"{module}:{node.lineno} takes the test of a subtree from {node.module}")
             if isinstance(node, ast.Attribute) and node.attr in BOUNDS and _name_of(node.value) in names:
                 above = parents[node]
                 while isinstance(above, ast.BoolOp | ast.keyword):
@@ -347,6 +349,7 @@ def test_the_rule_can_fail(rule: Rule) -> None:
         (no_error_is_swallowed, {"app.api.x": "try:\n    f()\nexcept OSError:\n    ..."}),
         (public_functions_say_what_they_promise, {"app.api.x": 'async def f():\n    """Does."""'}),
         (row_access_is_decided_in_one_place, {"app.api.x": "path = looking.who.unit_path"}),
+        (row_access_is_decided_in_one_place, {"app.api.x": "from app.security.permissions import in_subtree"}),
         (row_access_is_decided_in_one_place, {"reports.x": "seen = unit.path.startswith(who.unit_path or '/')"}),
         (row_access_is_decided_in_one_place, {"ingest.x": "query.where(source == principal.source_id)"}),
         (row_access_is_decided_in_one_place, {"app.api.x": "def f(me: Principal):\n    return me.role in ROLES"}),

@@ -223,7 +223,7 @@ def build(service: Service) -> World:
         key = service.key("integrator", source=source)
         return int(service.call("POST", "/tickets", key=key, json=body).json()["id"])
 
-    def passed_to(ticket: int, unit: str, **moment: str) -> None:
+    def passed_to(ticket: int, unit: str, **moment: Any) -> None:
         service.act(ticket, "reassign", unit=unit, reason="不属本单位职责", **moment)
 
     ids = {"own": pushed("own", "GA-1"), "other unit": pushed("other unit", "CG"),
