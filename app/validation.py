@@ -12,8 +12,8 @@ from difflib import get_close_matches
 from typing import Annotated, Any, TypeVar
 from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, ValidationError
-from pydantic_core import PydanticCustomError
+from pydantic import AfterValidator, Field, GetPydanticSchema, ValidationError
+from pydantic_core import PydanticCustomError, core_schema
 
 from app.errors import FieldProblem, Invalid
 
@@ -21,6 +21,8 @@ MOST_PROBLEMS = 50
 """Problems reported of one input: enough to correct it, too few to flood a log."""
 NO_NUL = r"^[^\x00]*$"
 """The pattern of text that a database can store; what does not match it has a message of its own."""
+CODE = r"^[a-z0-9][a-z0-9_.-]{0,63}$"
+"""The pattern of the code of a policy or a calendar."""
 
 MESSAGES: Mapping[str, tuple[str, str]] = {
     "missing": ("缺少必填字段", "is required"),
@@ -30,6 +32,7 @@ MESSAGES: Mapping[str, tuple[str, str]] = {
     "string_too_short": ("至少 {min_length} 个字", "needs at least {min_length} characters"),
     "string_too_long": ("最多 {max_length} 个字，现有 {actual} 个", "at most {max_length} characters, not {actual}"),
     "string_nul": ("含有无法保存的空字符 (U+0000)", "contains a NUL character (U+0000), which cannot be stored"),
+    "code_format": ("应为 1–64 个小写字母、数字、- _ .", "must be 1–64 of a–z, 0–9, - _ . in lower case"),
     "string_pattern_mismatch": ("格式应符合 {pattern}", "must match {pattern}"),
     "string_unicode": (
         "含有不成字符的字节（文件损坏或编码不符，或单独的代理码位），无法保存",
@@ -65,6 +68,17 @@ MESSAGES: Mapping[str, tuple[str, str]] = {
         "没有时区 {zone!r}；应形如 Asia/Shanghai",
         "no such time zone {zone!r}; an IANA name such as Asia/Shanghai is needed",
     ),
+    "year_range": ("年份应在 {first}–{last}", "the year must be within {first}–{last}"),
+    "not_in_year": ("不在 {year} 年", "is not in {year}"),
+    "clock": ("时刻应在 00:00–24:00，写作 09:00", "a time of day is 00:00–24:00, written 09:00"),
+    "clock_end": ("24:00 只能作结束；开始请写 00:00", "24:00 is an end only; begin at 00:00"),
+    "span_empty": (
+        '起止相同；全天请写 ["00:00", "24:00"]',
+        'begins and ends at the same time; round the clock is ["00:00", "24:00"]',
+    ),
+    "hours_overlap": ("时段重叠：{first} 与 {second}", "hours overlap: {first} and {second}"),
+    "duplicate": ("{value} 重复", "{value} is a duplicate"),
+    "terms_order": ("截止期不能早于起始期；null 表示不限", "the last term is before the first; null for no last term"),
     "moment_type": (
         '应为 RFC 3339 时间文本，例如 "2026-03-02T09:30:00+08:00"',
         'must be an RFC 3339 time as text, such as "2026-03-02T09:30:00+08:00"',
@@ -118,6 +132,7 @@ MESSAGES: Mapping[str, tuple[str, str]] = {
 }  # fmt: skip
 """Error type → sentence in Chinese and in English; the braces are filled from the error's own context."""
 
+_PATTERNS = {NO_NUL: "string_nul", CODE: "code_format"}
 _UNLISTED = ("内容不符合要求", "is not acceptable")
 _T = TypeVar("_T")
 
@@ -134,17 +149,21 @@ def problem(code: str, path: Iterable[str | int] = (), **context: Any) -> FieldP
 
 def refusal(code: str, at: Sequence[str | int] = (), **context: Any) -> PydanticCustomError:
     """What a validator raises to report ``code``; ``at`` is the path below the field it validates."""
-    return PydanticCustomError(code, "{why}", {"why": code, "at": list(at), **context})
+    shown = {  # pydantic renders the context, and fails on a lone surrogate
+        name: value.encode(errors="replace").decode() if isinstance(value, str) else value
+        for name, value in context.items()
+    }
+    return PydanticCustomError(code, "invalid", {"at": list(at), **shown})
 
 
 def objection(zh: str, en: str) -> PydanticCustomError:
     """What a validator raises to report something that is in no table."""
-    return PydanticCustomError("invalid", "{why}", {"why": en, "problems": [FieldProblem("", zh, en)]})
+    return nested(Invalid.at("", zh, en))
 
 
 def nested(error: Invalid) -> PydanticCustomError:
     """What a validator raises to report the problems of a part, each below the field it validates."""
-    return PydanticCustomError("invalid", "{why}", {"why": error.message.en, "problems": list(error.problems)})
+    return PydanticCustomError("invalid", "invalid", {"problems": list(error.problems)})
 
 
 def validated(validate: Callable[[Any], _T], value: object, known: Iterable[str] = ()) -> _T:
@@ -161,6 +180,21 @@ def problems_of(errors: Iterable[Mapping[str, Any]], known: Iterable[str] = ()) 
     return [found for error in errors for found in _translated(error, names)][:MOST_PROBLEMS]
 
 
+def built(document: Any, build: Callable[[Any], Any]) -> GetPydanticSchema:
+    """Annotates a domain value that is validated as ``document`` (a model or another type) and then made by ``build``,
+    which may raise ``Invalid`` with pointers below the value."""
+
+    def make(valid: Any) -> Any:
+        try:
+            return build(valid)
+        except Invalid as wrong:
+            raise nested(wrong) from wrong
+
+    return GetPydanticSchema(
+        lambda _, handler: core_schema.no_info_after_validator_function(make, handler.generate_schema(document))
+    )
+
+
 def _known_zone(name: str) -> str:
     try:
         ZoneInfo(name)
@@ -171,6 +205,8 @@ def _known_zone(name: str) -> str:
 
 TimeZone = Annotated[str, AfterValidator(_known_zone)]
 """The name of a time zone that this installation knows."""
+Code = Annotated[str, Field(pattern=CODE)]
+"""The code of a policy or a calendar."""
 
 
 def _translated(error: Mapping[str, Any], known: Sequence[str]) -> Iterable[FieldProblem]:
@@ -192,8 +228,8 @@ def _translated(error: Mapping[str, Any], known: Sequence[str]) -> Iterable[Fiel
         context["actual"] = len(error["input"].strip())
     elif code == "string_too_short" and context["min_length"] == 1:
         key = "string_empty"
-    elif code == "string_pattern_mismatch" and context.get("pattern", NO_NUL) == NO_NUL:
-        key = "string_nul"
+    elif code == "string_pattern_mismatch":
+        key = _PATTERNS.get(context.get("pattern", NO_NUL), code)
     elif code == "literal_error":
         context["expected"] = str(context["expected"]).replace(" or ", ", ")
     return [_worded(key, code, path, context)]

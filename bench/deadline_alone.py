@@ -12,6 +12,7 @@ import pytz
 
 from app.domain.time.due import Limit, due
 from app.domain.time.workcalendar import WorkCalendar
+from app.schemas.calendar_document import read_calendar
 from bench.measure import Row, seconds_in_turn
 
 ZONE = ZoneInfo("Asia/Shanghai")
@@ -28,9 +29,7 @@ HOURS = 20
 
 def _calendar() -> WorkCalendar:
     week = dict.fromkeys(("mon", "tue", "wed", "thu", "fri"), SPANS) | {"sat": [], "sun": []}
-    return WorkCalendar.from_spec(
-        {"time_zone": ZONE.key, "week": week, "days": {day.isoformat(): [] for day in HOLIDAYS}}
-    )
+    return read_calendar({"time_zone": ZONE.key, "week": week, "days": {day.isoformat(): [] for day in HOLIDAYS}})
 
 
 def _reference_rules() -> Any:

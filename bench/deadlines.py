@@ -19,6 +19,7 @@ if __name__ == "__main__":
 
 from app.domain.time.due import Limit, due
 from app.domain.time.workcalendar import WorkCalendar
+from app.schemas.calendar_document import read_calendar
 from app.services.deadlines.bulk_due import due_many
 from app.services.rules.china_calendar import china_spec
 from bench import deadline_alone
@@ -46,7 +47,7 @@ def _agree(calendar: WorkCalendar, starts: np.ndarray, limit: Limit, ends: np.nd
 def rows(scale: float) -> list[Row]:
     """A million starts (at scale 1) at random seconds of two years."""
     spec = china_spec()
-    calendar = WorkCalendar.from_spec(spec, code="cn")
+    calendar = read_calendar(spec, code="cn")
     first, last = (int(datetime(year, 1, 1, tzinfo=UTC).timestamp()) for year in (2025, 2026))
     starts = np.random.default_rng(1).integers(first, last + 300 * 86_400, int(MANY * scale))
     off = np.array([day.isoformat() for day, hours in calendar.days.items() if not hours], dtype="datetime64[D]")
@@ -61,7 +62,7 @@ def rows(scale: float) -> list[Row]:
         _agree(calendar, starts, limit, ends, min(2000, starts.size))
 
         def work(limit: Limit = limit, fresh: bool = "first time" in name) -> None:
-            due_many(WorkCalendar.from_spec(spec, code="cn") if fresh else calendar, starts, limit)
+            due_many(read_calendar(spec, code="cn") if fresh else calendar, starts, limit)
 
         fast, slow = seconds_in_turn(work, reference)
         found.append(

@@ -24,6 +24,7 @@ from app.domain.time.due import ENDS, Limit, LimitUnit, due, elapsed
 from app.domain.time.timeline import from_us, to_us
 from app.domain.time.workcalendar import WEEKDAYS, WorkCalendar
 from app.errors import Invalid
+from app.schemas.calendar_document import read_calendar
 from app.services.deadlines.bulk_due import due_many, working_many
 from tests.clerk import Clerk
 
@@ -75,7 +76,7 @@ def calendar(chance: Random) -> WorkCalendar:
     }
     published = chance.choice((None, [2025, 2026, 2027], [2026], []))
     spec: dict[str, Any] = {"time_zone": chance.choice(ZONES), "week": week, "days": dated}
-    return WorkCalendar.from_spec(spec if published is None else {**spec, "published": published})
+    return read_calendar(spec if published is None else {**spec, "published": published})
 
 
 def limit(chance: Random) -> Limit:

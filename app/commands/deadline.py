@@ -13,11 +13,12 @@ from app import clock
 from app.commands.common import JsonFlag, opened, parse_time, print_json, say
 from app.commands.deadlines import replay_file
 from app.config import get_settings
-from app.domain.time.limit import ENDS, Limit
+from app.domain.time.limit import ENDS
 from app.domain.time.receipt import receipt
 from app.domain.time.timeline import FIRST_YEAR, LAST_YEAR
 from app.domain.time.workcalendar import WorkCalendar, spans_to_spec
 from app.errors import Invalid, NotFound
+from app.schemas.limit import read_limit
 from app.security.principal import SYSTEM
 from app.services.core.reference import DEFAULT_CALENDAR
 from app.services.recompute import run as recompute
@@ -171,9 +172,10 @@ def show_deadline(
     unit = ("days" if natural else "working_days") if days is not None else ("hours" if natural else "working_hours")
     spec = {"unit": unit, "amount": days if days is not None else hours, "ends": ends,
             "count_first_day": count_first_day}  # fmt: skip
-    option = {"/start": "--start", "/limit/amount": "--days" if days is not None else "--hours"}
+    amount = "--days" if days is not None else "--hours"
+    option = {"/start": "--start", "/amount": amount, "/limit/amount": amount}
     try:
-        told = receipt(found, moment, Limit.from_spec(spec, pointer="/limit"))
+        told = receipt(found, moment, read_limit(spec))
     except Invalid as wrong:
         raise Invalid(replace(p, pointer=option.get(p.pointer, p.pointer)) for p in wrong.problems) from None
     full = told.to_json()

@@ -20,7 +20,7 @@ _RFC3339 = re.compile(
 )
 
 
-def _moment(value: object) -> datetime:
+def _any_moment(value: object) -> datetime:
     """An aware moment in UTC, from RFC 3339 text or an aware datetime."""
     if isinstance(value, str):
         match = _RFC3339.fullmatch(value.strip())
@@ -37,9 +37,14 @@ def _moment(value: object) -> datetime:
     if value.tzinfo is None:
         raise refusal("moment_naive")
     try:
-        moment = value.astimezone(UTC)
+        return value.astimezone(UTC)
     except OverflowError as error:
         raise refusal("moment_range", first=FIRST_YEAR, last=LAST_YEAR) from error
+
+
+def _moment(value: object) -> datetime:
+    """The same, within ``FIRST_YEAR``..``LAST_YEAR``."""
+    moment = _any_moment(value)
     if not FIRST_YEAR <= moment.year <= LAST_YEAR:
         raise refusal("moment_range", first=FIRST_YEAR, last=LAST_YEAR)
     return moment
@@ -53,5 +58,7 @@ def _shown(value: datetime, info: ValidationInfo) -> datetime:
 
 Moment = Annotated[datetime, PlainValidator(_moment, json_schema_input_type=datetime)]
 """A moment in a request: RFC 3339 text with an offset; in UTC once validated."""
+AnyMoment = Annotated[datetime, PlainValidator(_any_moment, json_schema_input_type=datetime)]
+"""The same of any year, for the ends of a validity, which may be written as far off as 9999."""
 ShownMoment = Annotated[AwareDatetime, AfterValidator(_shown)]
 """A moment in an answer: RFC 3339 text with the offset of the service's time zone."""

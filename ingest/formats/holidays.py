@@ -22,8 +22,10 @@ from typing import Any, Literal
 from icalendar import Component, Event
 
 from app.domain.time.timeline import FIRST_YEAR, LAST_YEAR, Spans
-from app.domain.time.workcalendar import WorkCalendar, date_from_text, pointer_part, spans_from_spec
+from app.domain.time.workcalendar import WorkCalendar
 from app.errors import FieldProblem, Invalid
+from app.schemas.calendar_document import read_spans
+from app.validation import pointer
 
 MOST_BYTES = 4 * 1024 * 1024
 _MOST_PROBLEMS = 50
@@ -155,8 +157,11 @@ def _date(value: object) -> date | None:
     found = re.fullmatch(r"(\d{4})(?:-|/|\.|年)?(\d{1,2})(?:-|/|\.|月)?(\d{1,2})日?", value.strip(), re.ASCII)
     if found is None or (value.strip().isdigit() and len(value.strip()) != 8):
         return None
-    day = date_from_text(f"{found[1]}-{int(found[2]):02d}-{int(found[3]):02d}")
-    return day if day is not None and FIRST_YEAR <= day.year <= LAST_YEAR else None
+    try:
+        day = date(int(found[1]), int(found[2]), int(found[3]))
+    except ValueError:
+        return None
+    return day if FIRST_YEAR <= day.year <= LAST_YEAR else None
 
 
 _NO_DAY_ZH, _NO_DAY_EN = "没有这一天；日期写作 2026-02-17", "no such day; a date is written 2026-02-17"
@@ -193,7 +198,7 @@ def _once(reading: _Reading, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     for key, value in pairs:
         if key in found:
             name = key[:40]
-            reading.wrong(f"/{pointer_part(key)}", f"{name!r} 在同一对象中重复", f"{name!r} stands twice in one object")
+            reading.wrong(pointer([key[:80]]), f"{name!r} 在同一对象中重复", f"{name!r} stands twice in one object")
         found[key] = value
     return found
 
@@ -295,7 +300,7 @@ def _csv_hours(text: str, line: int, reading: _Reading) -> Spans | None:
         )
         return None
     try:
-        return spans_from_spec(pairs)
+        return read_spans(pairs)
     except Invalid as error:
         reading.wrong_line(line, error.problems[0].zh, error.problems[0].en)
         return None

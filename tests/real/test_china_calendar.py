@@ -10,6 +10,7 @@ import pytest
 
 from app.domain.time.due import Limit, due
 from app.domain.time.workcalendar import WorkCalendar
+from app.schemas.calendar_document import read_calendar
 from app.services.rules.china_calendar import china_spec
 from ingest.formats.holidays import apply_edit, read_calendar_file
 
@@ -21,7 +22,7 @@ YEARS = range(2018, 2027)
 @pytest.fixture(scope="module")
 def from_files(real_data: Path) -> WorkCalendar:
     """The calendar that loading all files makes, the empty one of 2027 too."""
-    calendar = WorkCalendar.from_spec({**china_spec([]), "published": []}, code="cn")
+    calendar = read_calendar({**china_spec([]), "published": []}, code="cn")
     for path in sorted((real_data / "holidays").glob("*.json")):
         calendar = apply_edit(calendar, read_calendar_file(path.read_bytes(), path.name))
     return calendar
@@ -33,7 +34,7 @@ def days_of(years: range) -> list[date]:
 
 
 def test_both_sources_say_the_same_of_every_day(from_files: WorkCalendar) -> None:
-    package = WorkCalendar.from_spec(china_spec(YEARS), code="cn")
+    package = read_calendar(china_spec(YEARS), code="cn")
     days = days_of(YEARS)
     assert len(days) == 3287
     differing = [day for day in days if from_files.hours(day) != package.hours(day)]
@@ -52,7 +53,7 @@ def test_days_that_only_the_next_years_file_names_are_laid_on(from_files: WorkCa
 
 
 def test_loading_the_files_in_any_order_makes_the_same_calendar(real_data: Path, from_files: WorkCalendar) -> None:
-    calendar = WorkCalendar.from_spec({**china_spec([]), "published": []}, code="cn")
+    calendar = read_calendar({**china_spec([]), "published": []}, code="cn")
     for path in sorted((real_data / "holidays").glob("*.json"), reverse=True):
         calendar = apply_edit(calendar, read_calendar_file(path.read_bytes(), path.name))
     assert calendar.to_spec() == from_files.to_spec()

@@ -15,6 +15,7 @@ from app.domain.time.timeline import FIRST_YEAR, LAST_YEAR
 from app.domain.time.workcalendar import WorkCalendar
 from app.errors import Invalid
 from app.runtime import Runtime
+from app.schemas.calendar_document import read_calendar
 from app.security.permissions import require
 from app.security.principal import Principal
 from app.services.recompute import run as recompute
@@ -71,7 +72,7 @@ def put_calendar(
         old = held.to_spec() if held is not None else {}
         kept = {key: old[key] for key in _KEPT if key in old and key not in spec}
         version = 1 if held is None else held.version + 1
-        return WorkCalendar.from_spec({**kept, **spec}, code=code, version=version)
+        return read_calendar({**kept, **spec}, code=code, version=version)
 
     now = clock.now()
     with run.database.write() as session:

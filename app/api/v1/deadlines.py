@@ -12,10 +12,12 @@ from pydantic import ConfigDict, Field
 from app import clock
 from app.api.body import JsonBody
 from app.api.deps import Run, Who
-from app.domain.time.due import Limit, elapsed
+from app.domain.time.due import elapsed
 from app.domain.time.receipt import receipt
 from app.domain.time.workcalendar import WorkCalendar
 from app.errors import Invalid
+from app.schemas.calendar_document import read_calendar
+from app.schemas.limit import AnyLimit
 from app.schemas.moment import Moment
 from app.services.core.reference import Reference
 from app.services.deadlines import explain as explained
@@ -52,9 +54,9 @@ class PreviewIn(JsonBody):
     )  # fmt: skip
     calendar: Any = CALENDAR
     start: Moment
-    limit: dict[str, Any] = Field(description="unit, amount, ends, count_first_day; a negative amount counts back")
+    limit: AnyLimit = Field(description="unit, amount, ends, count_first_day; a negative amount counts back")
     suspensions: list[tuple[Moment, Moment | None]] = Field(default=[], max_length=MOST_SUSPENSIONS)
-    extensions: list[dict[str, Any]] = Field(default=[], max_length=20, description="limits, laid on first")
+    extensions: list[AnyLimit] = Field(default=[], max_length=20, description="limits, laid on first")
 
 
 class ElapsedIn(JsonBody):
@@ -84,7 +86,7 @@ def named_calendar(ref: Reference, given: Any) -> WorkCalendar:
     if not isinstance(given, dict):
         raise Invalid.at("/calendar", "应为日历编码或日历对象", "the code of a calendar, or a calendar as an object")
     try:
-        return WorkCalendar.from_spec(given)
+        return read_calendar(given)
     except Invalid as wrong:
         raise wrong.under("/calendar") from None
 
@@ -94,13 +96,13 @@ def preview(run: Run, who: Who, body: PreviewIn) -> dict[str, Any]:
     """When a limit is due, and why, a line for each day. Nothing is stored."""
     with run.reading() as (_, ref):
         calendar = named_calendar(ref, body.calendar)
-    limit = Limit.from_spec(body.limit, pointer="/limit")
-    extensions = [Limit.from_spec(more, pointer=f"/extensions/{n}") for n, more in enumerate(body.extensions)]
-    told = receipt(calendar, body.start, limit, suspensions=body.suspensions, extensions=extensions, as_of=None)
-    full = told.to_json()
+    found = receipt(
+        calendar, body.start, body.limit, suspensions=body.suspensions, extensions=body.extensions, as_of=None
+    )
+    full = found.to_json()
     return {
         "due_at": full["due_at"],
-        "provisional": told.provisional,
+        "provisional": found.provisional,
         "receipt": full.pop("lines"),
         "explanation": full,
     }

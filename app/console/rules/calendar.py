@@ -22,6 +22,7 @@ from app.domain.time.workcalendar import WEEKDAYS, WorkCalendar, spans_to_spec
 from app.errors import DubanError, FieldProblem, Invalid, NotFound
 from app.models import Unit
 from app.runtime import Runtime
+from app.schemas.calendar_document import read_calendar
 from app.security.permissions import require
 from app.services.access import accounts
 from app.services.core import catalogue
@@ -146,7 +147,7 @@ def edit_week(request: Request, run: Run, looking: Looking, fields: Checked, cod
         if problems:
             raise Invalid(problems)
         spec = {**held.to_spec(), "time_zone": fields.get("time_zone", "").strip(), "week": week}
-        return WorkCalendar.from_spec(spec, code=code, version=held.version + 1)
+        return read_calendar(spec, code=code, version=held.version + 1)
 
     outcome = _save(run, looking, code, fields.get("note", ""), language(request), change)
     return _show(request, run, looking, code, None, outcome=outcome, typed=fields if outcome.refused else None)
@@ -166,7 +167,7 @@ def make_calendar(request: Request, run: Run, looking: Looking, fields: Checked)
                 raise NotFound(f"没有日历 {pattern!r}", f"no calendar {pattern!r}")
             spec = ref.calendars[pattern][1].to_spec()
             calendars.save(
-                session, looking.who, code, lambda _: WorkCalendar.from_spec(spec, code=code), now=now,
+                session, looking.who, code, lambda _: read_calendar(spec, code=code), now=now,
                 name=fields.get("name", "").strip()[:200] or None,
             )  # fmt: skip
     except Invalid as wrong:

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from datetime import date
 
 from app.domain.time.timeline import Spans
-from app.domain.time.workcalendar import WorkCalendar, clock_text, spans_from_spec
+from app.domain.time.workcalendar import WorkCalendar, clock_text
 from app.errors import Invalid
+from app.schemas.calendar_document import read_spans
 
 _SPAN = re.compile(r"(\d{1,2}:\d{2})\s*(?:-|–|—|~|至)\s*(\d{1,2}:\d{2})")
 _BETWEEN = " \t,;，；、"
@@ -67,8 +68,8 @@ def hours_text(spans: Spans) -> str:
 
 
 def read_hours(text: str) -> Spans:
-    """Hours as typed, ``9:00-12:00 13:30-17:30``. Raises Invalid at ``/hours``."""
+    """Hours as typed, ``9:00-12:00 13:30-17:30``. Raises Invalid."""
     pairs = [[one.rjust(5, "0") for one in pair] for pair in _SPAN.findall(text)]
     if not pairs or _SPAN.sub("", text).strip(_BETWEEN):
         raise Invalid.at("/hours", "工时写作 09:00-12:00 13:30-17:30", "hours are written 09:00-12:00 13:30-17:30")
-    return spans_from_spec(pairs, "/hours")
+    return read_spans(pairs)

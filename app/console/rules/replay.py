@@ -23,6 +23,7 @@ from app.console.rules.replay_view import calendar_text, last_quarter, pairs
 from app.domain.tickets.policies import TARGETS, Policy
 from app.errors import DubanError, Invalid, NotFound
 from app.runtime import Runtime
+from app.schemas.policy import read_policy
 from app.security.permissions import require
 from app.services.core.reference import DEFAULT_CALENDAR, Reference
 from app.services.recompute.policy_replay import RuleProposal, proposal_in, replay
@@ -98,7 +99,7 @@ def try_policy(request: Request, run: Run, looking: Looking, fields: Checked, co
     spec = {key: value for key, value in spec_of(fields, run.settings.zone).items() if value is not None}
     named = fields.get("code", "").strip() if code == NEW else code
     try:
-        proposed = Policy.from_spec({**spec, "code": named})
+        proposed = read_policy({**spec, "code": named})
     except DubanError as wrong:
         return show_form(
             request, run, looking, code, outcome=refusal(wrong, language(request)), typed=fields

@@ -5,14 +5,10 @@ What a ladder does stands in ``app.domain.supervision.ladder``.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from app.domain.tickets.lifecycle import STAGES
 from app.domain.time.due import Limit
-from app.domain.words import ROLE
-from app.errors import FieldProblem, Invalid
 
 TARGETS: Final = ("accept", "contact", "complete", "callback", "supervise")
 CARDS: Final = ("yellow", "red")
@@ -61,13 +57,8 @@ class Ladder:
         return next((rung for rung in self.rungs if rung.code == code), None)
 
     def to_spec(self) -> dict[str, Any]:
-        """The ladder as a JSON document, from which ``from_spec`` gives an equal one."""
+        """The ladder as a JSON document, which ``app.schemas.ladder`` reads."""
         return {"code": self.code, "version": self.version, "rungs": [_rung_spec(rung) for rung in self.rungs]}
-
-    @classmethod
-    def from_spec(cls, spec: Mapping[str, Any]) -> Ladder:
-        """The ladder of a JSON document. Raises Invalid with a pointer to each thing that is wrong."""
-        return _read_ladder(spec)
 
 
 def _rung_spec(rung: Rung) -> dict[str, Any]:
@@ -84,112 +75,6 @@ def _rung_spec(rung: Rung) -> dict[str, Any]:
         "name_en": rung.name_en,
         "terms": [rung.first_term, rung.last_term],
     }
-
-
-def _read_ladder(spec: Mapping[str, Any]) -> Ladder:
-    problems: list[FieldProblem] = []
-    version = spec.get("version", 1)
-    if type(version) is not int or version < 1:
-        problems.append(FieldProblem("/version", "须为正整数", "must be a positive whole number"))
-        version = 1
-    code = spec.get("code")
-    if not isinstance(code, str) or not 1 <= len(code) <= 64:
-        problems.append(FieldProblem("/code", "须为 1–64 个字符的代码", "must be a code of 1 to 64 characters"))
-    rows = spec.get("rungs")
-    if not isinstance(rows, list) or not rows or len(rows) > 100:
-        problems.append(FieldProblem("/rungs", "须为 1–100 个级别的列表", "must be a list of 1 to 100 rungs"))
-        rows = []
-    rungs: list[Rung] = []
-    seen: set[str] = set()
-    for n, row in enumerate(rows):
-        rung = _read_rung(row, f"/rungs/{n}", problems)
-        if rung is None:
-            continue
-        if rung.code in seen:
-            problems.append(
-                FieldProblem(f"/rungs/{n}/code", f"级别代码 {rung.code} 重复", f"the rung {rung.code} is there twice")
-            )
-        seen.add(rung.code)
-        rungs.append(rung)
-    if problems:
-        raise Invalid(problems)
-    return Ladder(str(code), version, tuple(rungs))
-
-
-def _one_of(value: Any, choices: Sequence[str], pointer: str, problems: list[FieldProblem]) -> bool:
-    if isinstance(value, str) and value in choices:
-        return True
-    problems.append(
-        FieldProblem(pointer, f"须为以下之一：{'、'.join(choices)}", f"must be one of {', '.join(choices)}")
-    )
-    return False
-
-
-def _read_rung(row: Any, at: str, problems: list[FieldProblem]) -> Rung | None:
-    if not isinstance(row, Mapping):
-        problems.append(FieldProblem(at, "须为对象", "must be an object"))
-        return None
-    before = len(problems)
-    code = row.get("code")
-    if not isinstance(code, str) or not 1 <= len(code) <= 32:
-        problems.append(FieldProblem(f"{at}/code", "须为 1–32 个字符的代码", "must be a code of 1 to 32 characters"))
-    _one_of(row.get("target"), TARGETS, f"{at}/target", problems)
-    card, stage = row.get("card"), row.get("stage")
-    if card is not None:
-        _one_of(card, CARDS, f"{at}/card", problems)
-    if stage is not None:
-        _one_of(stage, STAGES, f"{at}/stage", problems)
-    notify = row.get("notify", [])
-    if not isinstance(notify, list):
-        problems.append(FieldProblem(f"{at}/notify", "须为角色列表", "must be a list of roles"))
-        notify = []
-    for n, role in enumerate(notify):
-        _one_of(role, tuple(ROLE), f"{at}/notify/{n}", problems)
-    order = row.get("order", False)
-    if not isinstance(order, bool):
-        problems.append(FieldProblem(f"{at}/order", "须为 true 或 false", "must be true or false"))
-    offset = _read_offset(row.get("offset"), f"{at}/offset", problems)
-    first, last = _read_terms(row.get("terms", [1, None]), f"{at}/terms", problems)
-    if len(problems) > before:
-        return None
-    return Rung(
-        code=str(code), target=str(row["target"]), offset=offset, card=card, stage=stage, notify=tuple(notify),
-        order=order, name_zh=str(row.get("name") or "")[:200], name_en=str(row.get("name_en") or "")[:200],
-        first_term=first, last_term=last,
-    )  # fmt: skip
-
-
-def _read_offset(value: Any, at: str, problems: list[FieldProblem]) -> Limit | None:
-    if value is None:
-        return None
-    if not isinstance(value, Mapping):
-        problems.append(FieldProblem(at, "须为对象或 null", "must be an object or null"))
-        return None
-    try:
-        offset = Limit.from_spec({"ends": "same_time", **value}, pointer=at)
-    except Invalid as error:
-        problems.extend(error.problems)
-        return None
-    return offset if offset.amount else None
-
-
-def _read_terms(value: Any, at: str, problems: list[FieldProblem]) -> tuple[int, int | None]:
-    if (
-        isinstance(value, list)
-        and len(value) == 2
-        and type(value[0]) is int
-        and value[0] >= 1
-        and (value[1] is None or (type(value[1]) is int and value[1] >= value[0]))
-    ):
-        return value[0], value[1]
-    problems.append(
-        FieldProblem(
-            at,
-            "须为 [起始期, 截止期]，截止期为 null 表示不限",
-            "must be [first term, last term], null for no last term",
-        )
-    )
-    return 1, None
 
 
 def _days(n: int) -> Limit:

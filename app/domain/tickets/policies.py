@@ -16,36 +16,26 @@ the rules of Bengbu, Suining, Shanghai, Guangdong, Shandong and Beijing that the
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from types import MappingProxyType
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from app.domain.time.limit import Limit
-from app.domain.words import KIND, PRIORITY, SEVERITY, TARGET, Words, say
-from app.errors import FieldProblem, Invalid, NotFound
+from app.domain.words import KIND, PRIORITY, SEVERITY, Words, say
+from app.errors import NotFound
 
 TARGETS: Final = ("accept", "contact", "complete", "callback", "supervise")
 CRITERIA: Final = ("unit", "category", "severity", "kind", "source", "priority")
 """What a policy may ask about; in the order that breaks a tie."""
 RAISED: Final = ("urgent", "emergency")
 
-_COUNTS: Final = {
-    "extension_days": (0, 365),
-    "extensions": (0, 20),
-    "return_days": (0, 365),
-    "max_returns": (0, 20),
-}
+_COUNTS: Final = ("extension_days", "extensions", "return_days", "max_returns")
 _CRITERION_ZH: Final = {
     "unit": "责任单位", "category": "分类", "severity": "严重程度", "kind": "类型", "source": "来源", "priority": "紧急程度",
 }  # fmt: skip
 _WORDS: Final[Mapping[str, Words]] = {"kind": KIND, "priority": PRIORITY, "severity": SEVERITY}
-_CODE = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}", re.ASCII)
-_KEYS = frozenset(
-    {"code", "version", "name_zh", "name_en", "match", "limits", "calendar", "valid_from", "valid_to", *_COUNTS}
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,11 +86,6 @@ class Policy:
         if at is None:
             return True
         return (self.valid_from is None or self.valid_from <= at) and (self.valid_to is None or at < self.valid_to)
-
-    @classmethod
-    def from_spec(cls, spec: Mapping[str, Any]) -> Policy:
-        """A policy from its object (as ``to_spec`` writes it, and TOML holds it). Raises ``Invalid`` with pointers."""
-        return _read(spec)
 
     def to_spec(self) -> dict[str, Any]:
         """The policy as an object of JSON and TOML values; what is empty is left out."""
@@ -230,119 +215,6 @@ def _in_chinese(criterion: str, codes: Sequence[str]) -> list[str]:
     """What codes are called; those of a tree or a source, whose names are not known here, as they are."""
     words = _WORDS.get(criterion, {})
     return [say(words, code) for code in codes]
-
-
-# -- reading -----------------------------------------------------------------------------------------------------------
-
-
-def _read(spec: Any) -> Policy:
-    if not isinstance(spec, Mapping):
-        raise Invalid.at("", "政策应为对象", "a policy is an object with code, match and limits")
-    problems: list[FieldProblem] = [
-        FieldProblem(f"/{key}", "没有这个字段", f"no such field; there are {', '.join(sorted(_KEYS))}")
-        for key in sorted(str(k) for k in spec if k not in _KEYS)
-    ]
-    code, version = spec.get("code"), spec.get("version", 1)
-    if not isinstance(code, str) or not _CODE.fullmatch(code):
-        problems.append(
-            FieldProblem("/code", "应为 1–64 个小写字母、数字、- _ .", "must be 1–64 of a–z, 0–9, - _ . in lower case")
-        )
-    if not isinstance(version, int) or isinstance(version, bool) or version < 1:
-        problems.append(FieldProblem("/version", "应为不小于 1 的整数", "must be a whole number from 1"))
-    names = {}
-    for key in ("name_zh", "name_en"):
-        names[key] = spec.get(key, spec.get("name_zh", code))
-        if not isinstance(names[key], str) or not 0 < len(names[key]) <= 200:
-            problems.append(FieldProblem(f"/{key}", "应为 1–200 个字", "must be 1–200 characters"))
-    counts = {key: _count(spec.get(key, getattr(Policy, key)), key, problems) for key in _COUNTS}
-    match = _match(spec.get("match", {}), problems)
-    limits = _limits(spec.get("limits", {}), problems)
-    calendar = spec.get("calendar")
-    if calendar is not None and (not isinstance(calendar, str) or not 0 < len(calendar) <= 64):
-        problems.append(FieldProblem("/calendar", "应为日历编码", "must be the code of a calendar"))
-    since, until = (_moment(spec.get(key), f"/{key}", problems) for key in ("valid_from", "valid_to"))
-    if since is not None and until is not None and until <= since:
-        problems.append(FieldProblem("/valid_to", "应晚于 valid_from", "must be after valid_from"))
-    if problems:
-        raise Invalid(problems)
-    return Policy(cast(str, code), cast(int, version), names["name_zh"], names["name_en"], match, limits,
-                  **counts, calendar=calendar, valid_from=since, valid_to=until)  # fmt: skip
-
-
-def _count(value: Any, key: str, problems: list[FieldProblem]) -> int:
-    low, high = _COUNTS[key]
-    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-        problems.append(
-            FieldProblem(f"/{key}", f"应为 {low}–{high} 的整数", f"must be a whole number from {low} to {high}")
-        )
-        return low
-    return value
-
-
-def _match(value: Any, problems: list[FieldProblem]) -> dict[str, tuple[str, ...]]:
-    if not isinstance(value, Mapping):
-        problems.append(FieldProblem("/match", "应为对象", 'must be an object, {"kind": ["consult"]}'))
-        return {}
-    found = {}
-    for key, wanted in value.items():
-        values = (wanted,) if isinstance(wanted, str) else wanted
-        if key not in CRITERIA:
-            problems.append(
-                FieldProblem(
-                    f"/match/{key}", f"应为 {'、'.join(CRITERIA)} 之一", f"must be one of {', '.join(CRITERIA)}"
-                )
-            )
-        elif (
-            not isinstance(values, list | tuple)
-            or not 0 < len(values) <= 200
-            or not all(isinstance(one, str) and one for one in values)
-        ):
-            problems.append(FieldProblem(f"/match/{key}", "应为编码或编码列表", "must be a code or a list of codes"))
-        else:
-            found[key] = tuple(values)
-    return found
-
-
-def _limits(value: Any, problems: list[FieldProblem]) -> dict[str, Limit]:
-    if not isinstance(value, Mapping):
-        problems.append(FieldProblem("/limits", "应为对象", "must be an object of targets and limits"))
-        return {}
-    found = {}
-    for target, spec in value.items():
-        if target not in TARGETS:
-            problems.append(
-                FieldProblem(
-                    f"/limits/{target}",
-                    f"应为 {'、'.join(f'{t}（{TARGET[t][0]}）' for t in TARGETS)} 之一",
-                    f"must be one of {', '.join(TARGETS)}",
-                )
-            )
-            continue
-        try:
-            found[target] = Limit.from_spec(spec, pointer=f"/limits/{target}", positive=True)
-        except Invalid as wrong:
-            problems.extend(wrong.problems)
-    return found
-
-
-def _moment(value: Any, pointer: str, problems: list[FieldProblem]) -> datetime | None:
-    """A moment as RFC 3339 text, or as TOML's own date-time."""
-    try:
-        moment = datetime.fromisoformat(value) if isinstance(value, str) else value
-    except ValueError:
-        moment = False
-    if moment is None:
-        return None
-    if not isinstance(moment, datetime) or moment.utcoffset() is None:
-        problems.append(
-            FieldProblem(
-                pointer,
-                "应为带时区的时间，如 2026-03-02T00:00:00+08:00",
-                "must be a time with its offset, such as 2026-03-02T00:00:00+08:00",
-            )
-        )
-        return None
-    return moment.astimezone(UTC)
 
 
 # -- what a new office begins with -------------------------------------------------------------------------------------

@@ -15,6 +15,9 @@ from app.domain.tickets.policies import Policy, Subject
 from app.domain.time.workcalendar import WorkCalendar
 from app.errors import Invalid
 from app.models import CalendarVersion, Category, Grid, LadderVersion, PolicyVersion, Source, Ticket, Unit
+from app.schemas.calendar_document import read_calendar
+from app.schemas.ladder import read_ladder
+from app.schemas.policy import read_policy
 from app.store import reference as store
 from app.store.ids import take
 
@@ -205,14 +208,14 @@ def read_reference(session: Session) -> Reference:
     grids = _nodes(store.all_rows(session, Grid))
     categories = _nodes(store.all_rows(session, Category))
     calendars = {
-        row.code: (row.id, WorkCalendar.from_spec(row.spec, code=row.code, version=row.version))
+        row.code: (row.id, read_calendar(row.spec, code=row.code, version=row.version))
         for row in store.latest_versions(session, CalendarVersion)
         if row.id is not None
     }
     history = tuple(
         PolicyEntry(
             row.id,
-            Policy.from_spec({**row.spec, "code": row.code, "version": row.version}),
+            read_policy({**row.spec, "code": row.code, "version": row.version}),
             row.created_at,
             row.retired_at,
         )
@@ -223,7 +226,7 @@ def read_reference(session: Session) -> Reference:
     ladders = store.latest_versions(session, LadderVersion)
     ladder = DEFAULT_LADDER
     if ladders:
-        ladder = Ladder.from_spec({**ladders[0].spec, "code": ladders[0].code, "version": ladders[0].version})
+        ladder = read_ladder({**ladders[0].spec, "code": ladders[0].code, "version": ladders[0].version})
     return Reference(
         version=version,
         sources=sources,

@@ -17,6 +17,8 @@ from app.domain.tickets.policies import Policy, choose
 from app.domain.time.due import Due, Limit, due
 from app.domain.time.workcalendar import WorkCalendar
 from app.models import CalendarVersion, Deadline, Suspension, Ticket
+from app.schemas.calendar_document import read_calendar
+from app.schemas.limit import read_limit
 from app.services.core.events import stamp
 from app.services.core.reference import Reference
 
@@ -122,7 +124,7 @@ def calendar_version(session: Session, ref: Reference, version_id: int | None) -
     row = session.get(CalendarVersion, version_id) if version_id is not None else None
     if row is None:
         return ref.calendar_for(None)[1]
-    return WorkCalendar.from_spec(row.spec, code=row.code, version=row.version)
+    return read_calendar(row.spec, code=row.code, version=row.version)
 
 
 def compute(
@@ -135,7 +137,7 @@ def compute(
     by = calendar or calendar_of(ref, row, unit_id)[1]
     extension = [Limit("working_days", row.extended_days)] if row.extended_days else []
     held = spans_for(row, spans)
-    return due(by, row.started_at, Limit.from_spec(row.limit), suspensions=held, extensions=extension)
+    return due(by, row.started_at, read_limit(row.limit), suspensions=held, extensions=extension)
 
 
 def open_target(

@@ -20,6 +20,8 @@ from app.domain.tickets.rebuild import RebuiltDeadline, RebuiltDeadlines
 from app.domain.time.due import Due, Limit
 from app.domain.time.workcalendar import WorkCalendar
 from app.models import CalendarVersion, Deadline, PolicyVersion, SupervisionOrder, Suspension, TicketEvent
+from app.schemas.calendar_document import read_calendar
+from app.schemas.policy import read_policy
 from app.services.core.events import stamp
 from app.services.deadlines.book import SUPERVISE_LIMIT
 from app.store import supervision
@@ -75,10 +77,10 @@ class Versions:
         for policy in session.execute(select(PolicyVersion)).scalars():
             if policy.id is not None and policy.id not in self.policies:
                 spec = {**policy.spec, "code": policy.code, "version": policy.version}
-                self.policies[policy.id] = Policy.from_spec(spec)
+                self.policies[policy.id] = read_policy(spec)
         for calendar in session.execute(select(CalendarVersion)).scalars():
             if calendar.id is not None and calendar.id not in self.calendars:
-                made = WorkCalendar.from_spec(calendar.spec, code=calendar.code, version=calendar.version)
+                made = read_calendar(calendar.spec, code=calendar.code, version=calendar.version)
                 self.calendars[calendar.id] = made
 
     def limit(self, policy_id: int, target: str) -> Limit | None:

@@ -19,6 +19,7 @@ from app.domain.time.receipt import Receipt, receipt
 from app.domain.words import TARGET
 from app.errors import NotFound
 from app.models import Deadline, Extension, Suspension, Ticket
+from app.schemas.limit import read_limit
 from app.services.core.reference import Reference
 from app.services.core.views import moment
 from app.services.deadlines import book as deadlines
@@ -118,7 +119,7 @@ def explain(
     told = receipt(
         deadlines.calendar_version(session, ref, row.calendar_id),
         row.started_at,
-        Limit.from_spec(row.limit),
+        read_limit(row.limit),
         suspensions=_counting(row, spans),
         extensions=[Limit("working_days", row.extended_days)] if row.extended_days else [],
         policy=policy.code if policy else None,

@@ -26,6 +26,9 @@ from app.domain.time.workcalendar import WorkCalendar
 from app.errors import FieldProblem, Invalid, NotFound
 from app.models import Deadline, Suspension, Ticket
 from app.models.types import from_micros, to_micros
+from app.schemas.calendar_document import read_calendar
+from app.schemas.limit import read_limit
+from app.schemas.policy import read_policy
 from app.services.core.reference import DEFAULT_CALENDAR, Reference
 from app.services.deadlines.book import UNIT_CLOCK
 from app.services.deadlines.bulk_due import due_many
@@ -63,18 +66,18 @@ class RuleProposal:
         problems: list[FieldProblem] = []
         for n, spec in enumerate(policies):
             try:
-                read.append(replace(Policy.from_spec(spec), valid_from=None, valid_to=None))
+                read.append(replace(read_policy(spec), valid_from=None, valid_to=None))
             except Invalid as wrong:
-                problems += [FieldProblem(f"/policies/{n}{p.pointer}", p.zh, p.en) for p in wrong.problems]
+                problems += wrong.under(f"/policies/{n}").problems
         if calendar is not None and calendar_code not in ref.calendars:
             problems.append(
                 FieldProblem("/calendar_code", f"没有日历 {calendar_code}", f"no calendar {calendar_code!r}")
             )
         made: WorkCalendar | None = None
         try:
-            made = None if calendar is None else WorkCalendar.from_spec(calendar, code=calendar_code)
+            made = None if calendar is None else read_calendar(calendar, code=calendar_code)
         except Invalid as wrong:
-            problems += [FieldProblem(f"/calendar{p.pointer}", p.zh, p.en) for p in wrong.problems]
+            problems += wrong.under("/calendar").problems
         known = {*ref.calendars}
         problems += [
             FieldProblem(f"/policies/{n}/calendar", f"没有日历 {policy.calendar}", f"no calendar {policy.calendar!r}")
@@ -270,7 +273,7 @@ class _Judge:
         proposed = self.proposal.calendar if code == self.proposal.calendar_code else None
         if not touched and proposed is None:
             return None
-        limit = policy.limits.get(self.target) if touched and policy is not None else Limit.from_spec(row.limit)
+        limit = policy.limits.get(self.target) if touched and policy is not None else read_limit(row.limit)
         return limit, proposed or ref.calendars[code][1]
 
     def _policy(self, row: Any) -> Policy | None:

@@ -22,6 +22,7 @@ from app.domain.supervision.ladder import decide, higher_card, rung_moment
 from app.domain.time.calendar_diff import CalendarChanges, changes_between
 from app.domain.time.workcalendar import WorkCalendar
 from app.models import Alert, CalendarVersion, Deadline, SupervisionOrder, Suspension, Ticket, TicketEvent
+from app.schemas.calendar_document import read_calendar
 from app.services.alerts import book as alerts
 from app.services.core import events as log
 from app.services.core.reference import Reference, ReferenceCache
@@ -92,14 +93,13 @@ def after_calendar(
         current_id, current = ref.calendars[code]
         rows = reference.every_version(session, CalendarVersion, code)
         older = {
-            row.id: changes_between(WorkCalendar.from_spec(row.spec, code=code, version=row.version), current)
+            row.id: changes_between(read_calendar(row.spec, code=code, version=row.version), current)
             for row in rows
             if row.id is not None and row.id != current_id
         }
         note = next((row.note for row in rows if row.id == current_id), "")
-    why = RecomputeCause(
-        "calendar", actor, {"calendar": code, "calendar_version": current.version, "note": note or None}
-    )
+    details = {"calendar": code, "calendar_version": current.version, "note": note or None}
+    why = RecomputeCause("calendar", actor, details)
     total = RecomputeResult()
     for version_id, changes in older.items():
         if not changes.none:

@@ -9,14 +9,15 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import date, datetime, tzinfo
+from datetime import datetime, tzinfo
 from typing import Any, Final
 
 from sqlmodel import Session
 
-from app.domain.time.workcalendar import WorkCalendar, date_from_text, pointer_part, spans_from_spec
-from app.errors import FieldProblem, Invalid, NotFound
+from app.domain.time.workcalendar import WorkCalendar
+from app.errors import Invalid, NotFound
 from app.models import CalendarVersion
+from app.schemas.calendar_document import YearDocument, read_calendar
 from app.security.permissions import require
 from app.security.principal import Principal
 from app.services.core.reference import DEFAULT_CALENDAR, Reference, read_reference, touch
@@ -24,8 +25,8 @@ from app.services.core.views import moment
 from app.services.recompute.run import RecomputeResult
 from app.services.rules import reach as reaches
 from app.store import reference as store
+from app.validation import CODE, problem, validated
 
-CODE: Final = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}", re.ASCII)
 NOTICE_MONTH: Final = 12
 """From this month on, a next year that is not published is warned of."""
 MOST_TOLD: Final = 10_000
@@ -87,7 +88,7 @@ def versions(session: Session, code: str) -> list[CalendarVersion]:
 
 def view(row: CalendarVersion, now: datetime, zone: tzinfo) -> dict[str, Any]:
     """A calendar as read: the contract's object, with its code, version, who, when, note, and the warning."""
-    calendar = WorkCalendar.from_spec(row.spec, code=row.code, version=row.version)
+    calendar = read_calendar(row.spec, code=row.code, version=row.version)
     next_year = calendar.local(now).year + 1
     missing = _missing_year(calendar, now)
     return {
@@ -133,14 +134,14 @@ def save(
     Raises Forbidden, Invalid, and what ``change`` raises.
     """
     require(who, "deadlines.edit")
-    if not CODE.fullmatch(code):
-        raise Invalid.at("/code", "应为 1–64 个小写字母、数字、- _ .", "must be 1–64 of a–z, 0–9, - _ . in lower case")
+    if not re.fullmatch(CODE, code):
+        raise Invalid([problem("code_format", ["code"])])
     touch(session)  # also the lock: the counter's row is held until the end of the transaction
     rows = store.every_version(session, CalendarVersion, code)
     before = max(rows, key=lambda row: row.version, default=None)
     held = None
     if before is not None:
-        held = WorkCalendar.from_spec(before.spec, code=code, version=before.version)
+        held = read_calendar(before.spec, code=code, version=before.version)
     calendar = change(held)
     if not any(calendar.to_spec()["week"].values()):  # dated days alone come to an end, and every limit with them
         raise Invalid.at(
@@ -180,41 +181,11 @@ def with_year(calendar: WorkCalendar, year: int, days: Mapping[str, Any], names:
 
     ``days``: the contract's map; None: as the week has it. Raises Invalid with pointers under ``/days`` and ``/names``.
     """
-    problems: list[FieldProblem] = []
-    laid: dict[date, Any] = {day: None for day in calendar.days if day.year == year}
-    said: dict[date, str] = {day: "" for day in calendar.day_names if day.year == year}
-    for key, hours in days.items():
-        day = _day_of(key, year, "/days", problems)
-        if day is None:
-            continue
-        try:
-            laid[day] = None if hours is None else spans_from_spec(hours, f"/days/{day.isoformat()}")
-        except Invalid as wrong:
-            problems.extend(wrong.problems)
-    for key, name in names.items():
-        day = _day_of(key, year, "/names", problems)
-        if not isinstance(name, str) or len(name) > 100:
-            problems.append(
-                FieldProblem(f"/names/{pointer_part(key)}", "应为至多 100 个字的文本", "text of at most 100")
-            )
-        elif day is not None:
-            said[day] = name
-    if problems:
-        raise Invalid(problems)
-    return calendar.with_days(laid, names=said, publish=[year])
-
-
-def _day_of(key: object, year: int, pointer: str, problems: list[FieldProblem]) -> date | None:
-    day = date_from_text(key)
-    place = f"{pointer}/{pointer_part(key)}"
-    if day is None:
-        problems.append(
-            FieldProblem(place, "没有这一天；日期写作 2026-02-17", "no such day; a date is written 2026-02-17")
-        )
-    elif day.year != year:
-        problems.append(FieldProblem(place, f"不在 {year} 年", f"is not in {year}"))
-        return None
-    return day
+    given = validated(YearDocument.model_validate, {"days": days, "names": names})
+    given.check_year(year)
+    laid = {**{day: None for day in calendar.days if day.year == year}, **given.days}
+    named = {**{day: "" for day in calendar.day_names if day.year == year}, **given.names}
+    return calendar.with_days(laid, names=named, publish=[year])
 
 
 def moves_view(tally: RecomputeResult, zone: tzinfo) -> dict[str, Any]:

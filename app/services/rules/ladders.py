@@ -8,9 +8,9 @@ from typing import Any
 
 from sqlmodel import Session
 
-from app.domain.supervision.ladder import Ladder
 from app.errors import Conflict, Invalid, NotFound
 from app.models import LadderVersion
+from app.schemas.ladder import read_ladder
 from app.security.permissions import require
 from app.security.principal import Principal
 from app.services.core.reference import read_reference, touch
@@ -48,7 +48,7 @@ def write(session: Session, who: Principal, spec: Mapping[str, Any], *, now: dat
         raise NotFound(f"没有督办阶梯 {code!r}", f"no ladder has the code {code!r}")
     held = {} if latest is None else latest.spec
     version = 1 if latest is None else latest.version + 1
-    ladder = Ladder.from_spec({**held, **spec, "version": version})
+    ladder = read_ladder({**held, **spec, "version": version})
     if latest is not None and {**ladder.to_spec(), "version": 0} == {**latest.spec, "version": 0}:
         return latest
     problems = reaches.of_ladder(read_reference(session), ladder)

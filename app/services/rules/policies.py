@@ -20,6 +20,7 @@ from app.domain.tickets.policies import Policy, PolicyChoice, Subject, explain_c
 from app.domain.words import KIND, PRIORITY, SEVERITY
 from app.errors import Conflict, FieldProblem, Invalid, NotFound
 from app.models import PolicyVersion
+from app.schemas.policy import read_policy
 from app.security.permissions import require
 from app.security.principal import Principal
 from app.services.core.reference import Node, Reference, read_reference, touch
@@ -82,7 +83,7 @@ def in_force_now(session: Session, now: datetime) -> set[int | None]:
 
 def as_policy(row: PolicyVersion) -> Policy:
     """The policy that a version says."""
-    return Policy.from_spec({**row.spec, "code": row.code, "version": row.version})
+    return read_policy({**row.spec, "code": row.code, "version": row.version})
 
 
 def create(session: Session, who: Principal, spec: Mapping[str, Any], now: datetime) -> PolicyVersion:
@@ -167,14 +168,8 @@ def _checked(ref: Reference, spec: Mapping[str, Any]) -> Policy:
     every limit must end, for one that does not would have each ticket refused."""
     if isinstance(spec, dict):
         spec = {key: value for key, value in spec.items() if key != "version"}
+    policy = read_policy(spec)
     problems: list[FieldProblem] = []
-    policy: Policy | None = None
-    try:
-        policy = Policy.from_spec(spec)
-    except Invalid as wrong:
-        problems += wrong.problems
-    if policy is None:
-        raise Invalid(problems)
     finders = {"unit": ref.unit_by_code, "category": ref.category_by_code, "source": ref.source_by_code}
     for key, values in policy.match.items():
         for n, value in enumerate(values):

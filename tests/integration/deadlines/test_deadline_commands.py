@@ -57,8 +57,11 @@ def test_a_deadline_with_its_receipt(run: Run) -> None:
             "duban: --start: the year must be within 1900–2999, not 9999\n",
         ),
         (["--start", "2026-02-29T10:00", "--days", "5"], "duban: --start: '2026-02-29T10:00' is not a time; "),
-        (["--start", "2026-02-13T16:00", "--days", "1000000000"], "duban: --days: must be within ±20,000, not 1e+09\n"),
-        (["--start", "2026-02-13T16:00", "--hours", "nan"], "duban: --hours: must be a number\n"),
+        (["--start", "2026-02-13T16:00", "--days", "1000000000"], "duban: --days: must be within ±20,000\n"),
+        (
+            ["--start", "2026-02-13T16:00", "--hours", "nan"],
+            "duban: --hours: must be a finite number, not NaN or infinity\n",
+        ),
         (["--start", "2026-02-13T16:00", "--days", "5", "--code", "nope"], "duban: no calendar 'nope'\n"),
     ],
 )
@@ -135,7 +138,7 @@ def test_policies_go_out_as_toml_come_back_and_are_tried_before(run: Run, tmp_pa
     assert unchanged.items() <= json.loads(run("policy", "import", str(path), "--json")[1]).items()
     path.write_text(path.read_text("utf-8").replace("amount = 15", "amount = -1"), "utf-8")
     code, _, err = run("policy", "import", str(path))
-    assert (code, err) == (1, "duban: /policy/0/limits/complete/amount: must be above 0, not -1\n")
+    assert (code, err) == (1, "duban: /policy/0/limits/complete/amount: must be above 0\n")
     path.write_text(path.read_text("utf-8").replace("amount = -1", "amount = 12"), "utf-8")
     answer = run("policy", "replay", str(path), "--from", "2026-01-01", "--to", "2026-04-01")
     assert answer[:2] == (0, "unit\ttickets\toverdue before\toverdue after\ntotal\t0\t0\t0\n")

@@ -12,6 +12,7 @@ from app.domain.time.receipt import Receipt
 from app.domain.time.workcalendar import WorkCalendar
 from app.errors import Invalid
 from app.models import CalendarVersion, Deadline, PolicyVersion, TicketEvent, Unit
+from app.schemas.calendar_document import read_calendar
 from app.security.principal import SYSTEM
 from app.services.audit.seals import verify
 from app.services.core import catalogue
@@ -273,7 +274,7 @@ def test_a_unit_under_another_calendar_moves_its_subtree(office: Office) -> None
     week = {day: [["08:00", "20:00"]] for day in ("mon", "tue", "wed", "thu", "fri", "sat", "sun")}
     with office.database.write() as session:
         calendars.save(
-            session, SYSTEM, "every-day", lambda _: WorkCalendar.from_spec({"week": week}, code="every-day"), now=NOON
+            session, SYSTEM, "every-day", lambda _: read_calendar({"week": week}, code="every-day"), now=NOON
         )
     with office.database.write() as session:
         catalogue.change_node(session, Unit, "GA", {"calendar_code": "every-day"})
@@ -287,7 +288,7 @@ def test_a_unit_under_another_calendar_moves_its_subtree(office: Office) -> None
 
 def test_a_policy_may_name_its_calendar(office: Office) -> None:
     with office.database.write() as session:
-        calendars.save(session, SYSTEM, "night", lambda _: WorkCalendar.from_spec({"week": {d: [["22:00", "06:00"]] for d in
+        calendars.save(session, SYSTEM, "night", lambda _: read_calendar({"week": {d: [["22:00", "06:00"]] for d in
                        ("mon", "tue", "wed", "thu", "fri")}}, code="night"), now=START)  # fmt: skip
     change_policy(office, "default", {"calendar": "night"}, START)
     ticket = office.ticket(start=START + timedelta(minutes=5))
@@ -302,7 +303,7 @@ EVERY_DAY = {day: [["08:00", "20:00"]] for day in ("mon", "tue", "wed", "thu", "
 def every_day(office: Office, unit: str | None = None) -> None:
     """A calendar without days off, perhaps given to a unit."""
     with office.database.write() as session:
-        made = WorkCalendar.from_spec({"week": EVERY_DAY}, code="every-day")
+        made = read_calendar({"week": EVERY_DAY}, code="every-day")
         calendars.save(session, SYSTEM, "every-day", lambda _: made, now=START)
     if unit is not None:
         with office.database.write() as session:

@@ -16,10 +16,10 @@ from app.demo.people import FIRST_DIGITS
 from app.demo.places import STRAINED, TOWNSHIPS, Location, grids, units
 from app.demo.story import CAST, SOURCES, quarter
 from app.domain.tickets.policies import DEFAULT_POLICIES
-from app.domain.time.workcalendar import WorkCalendar
+from app.schemas.calendar_document import read_calendar
 from app.services.rules.china_calendar import china_spec
 
-CALENDAR = WorkCalendar.from_spec(china_spec())
+CALENDAR = read_calendar(china_spec())
 TUESDAY = "2026-11-24 11:20"
 UNIT_CODES = {fields["code"] for fields in units()}
 

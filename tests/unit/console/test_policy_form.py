@@ -13,8 +13,9 @@ from app.console.rules.policy_form import fields_of, spec_of
 from app.console.rules.replay_view import calendar_text, last_quarter, pairs
 from app.domain.tickets.policies import DEFAULT_POLICIES, Policy
 from app.domain.time.limit import Limit
-from app.domain.time.workcalendar import WorkCalendar
 from app.errors import Invalid
+from app.schemas.calendar_document import read_calendar
+from app.schemas.policy import read_policy
 from app.services.rules.china_calendar import china_spec
 
 ZONE = ZoneInfo("Asia/Shanghai")
@@ -29,7 +30,7 @@ RICH = replace(
 def test_a_policy_comes_back_from_its_form_as_it_went_in(policy: Policy) -> None:
     fields = fields_of(policy.to_spec(), ZONE)
     said = {key: value for key, value in spec_of(fields, ZONE).items() if value is not None}
-    assert Policy.from_spec({**said, "code": policy.code}).to_spec() == policy.to_spec()
+    assert read_policy({**said, "code": policy.code}).to_spec() == policy.to_spec()
 
 
 def test_a_moment_is_entered_on_the_offices_clock() -> None:
@@ -51,7 +52,7 @@ def test_a_moment_is_entered_on_the_offices_clock() -> None:
 def test_what_is_typed_wrong_is_refused_at_the_field_that_is_called_so(field: str, value: str, pointer: str) -> None:
     fields = {**fields_of(DEFAULT_POLICIES[0].to_spec(), ZONE), field: value}
     with pytest.raises(Invalid) as refused:
-        Policy.from_spec({**{k: v for k, v in spec_of(fields, ZONE).items() if v is not None}, "code": "x"})
+        read_policy({**{k: v for k, v in spec_of(fields, ZONE).items() if v is not None}, "code": "x"})
     assert [problem.pointer for problem in refused.value.problems] == [pointer]
     assert pointer[1:].replace("/", ".") == field
 
@@ -87,7 +88,7 @@ def test_bars_are_drawn_to_one_scale_and_units_without_any_are_left_out() -> Non
 
 
 def test_a_calendar_to_be_proposed_reads_back_as_it_is_from_that_year_on() -> None:
-    found = WorkCalendar.from_spec(china_spec(), code="cn")
-    again = WorkCalendar.from_spec(json.loads(calendar_text(found, 2025))["calendar"], code="cn")
+    found = read_calendar(china_spec(), code="cn")
+    again = read_calendar(json.loads(calendar_text(found, 2025))["calendar"], code="cn")
     assert (again.week, again.published) == (found.week, found.published)
     assert again.days == {day: spans for day, spans in found.days.items() if day.year >= 2025}

@@ -13,22 +13,23 @@ from app.domain.time.due import Limit, due
 from app.domain.time.timeline import to_us
 from app.domain.time.workcalendar import WEEKDAYS, WorkCalendar
 from app.errors import Invalid
+from app.schemas.calendar_document import read_calendar
 from app.services.deadlines.bulk_due import due_many
 from app.services.rules.china_calendar import china_spec
 
 FIVE = WEEKDAYS[:5]
 CALENDARS = {
-    "cn": WorkCalendar.from_spec(china_spec(), code="cn"),
-    "new_york": WorkCalendar.from_spec(
+    "cn": read_calendar(china_spec(), code="cn"),
+    "new_york": read_calendar(
         {"time_zone": "America/New_York", "week": {key: [["09:00", "17:00"]] for key in FIVE}, "published": [2026]}
     ),
-    "round_the_clock": WorkCalendar.from_spec(
+    "round_the_clock": read_calendar(
         {"time_zone": "Australia/Lord_Howe", "week": {key: [["00:00", "24:00"]] for key in WEEKDAYS}}
     ),
-    "nights": WorkCalendar.from_spec(
+    "nights": read_calendar(
         {"time_zone": "America/New_York", "week": {key: [["07:00", "08:15"], ["21:45", "05:30"]] for key in FIVE}}
     ),
-    "uneven": WorkCalendar.from_spec({"week": {"tue": [["09:00:07", "12:00"]], "sat": [["10:00", "11:11"]]}}),
+    "uneven": read_calendar({"week": {"tue": [["09:00:07", "12:00"]], "sat": [["10:00", "11:11"]]}}),
 }
 LIMITS = [
     Limit("working_hours", 8),

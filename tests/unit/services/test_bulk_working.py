@@ -8,14 +8,14 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 
 from app.domain.time.due import elapsed
-from app.domain.time.workcalendar import WorkCalendar
 from app.models.types import to_micros
+from app.schemas.calendar_document import read_calendar
 from app.services.deadlines.bulk_due import working_many
 from app.services.rules.china_calendar import china_spec
 
 
 def test_working_time_of_many_pairs_is_that_of_each_pair() -> None:
-    calendar = WorkCalendar.from_spec(china_spec())
+    calendar = read_calendar(china_spec())
     dice = random.Random(7)
     first = datetime(2023, 12, 20, tzinfo=UTC)
     pairs = [

@@ -12,7 +12,7 @@ import pytest
 from app.domain.supervision.ladder import DEFAULT_LADDER
 from app.domain.tickets.policies import DEFAULT_POLICIES, Policy
 from app.domain.time.due import Limit
-from app.domain.time.workcalendar import WorkCalendar
+from app.schemas.calendar_document import read_calendar
 from app.services.core.reference import Reference, SourceInfo
 from app.services.intake.opening import DeadlinePlanner
 from app.services.rules.china_calendar import china_spec
@@ -38,7 +38,7 @@ LIMITS = (
 
 
 def reference(spec: Mapping[str, Any], *policies: Policy) -> Reference:
-    calendar = WorkCalendar.from_spec(spec)
+    calendar = read_calendar(spec)
     return Reference(1, {1: SOURCE}, {}, {}, {}, {"cn": (1, calendar)}, tuple(enumerate(policies, 1)), DEFAULT_LADDER,
                      {"source": {}, "unit": {}, "grid": {}, "category": {}})  # fmt: skip
 

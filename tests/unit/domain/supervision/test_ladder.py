@@ -20,12 +20,13 @@ from app.domain.supervision.ladder import (
     higher_card,
 )
 from app.domain.time.due import Limit
-from app.domain.time.workcalendar import WorkCalendar
 from app.errors import Invalid
+from app.schemas.calendar_document import read_calendar
+from app.schemas.ladder import read_ladder
 
 ZONE = ZoneInfo("Asia/Shanghai")
 HOURS = [["09:00", "12:00"], ["13:30", "17:30"]]
-CALENDAR = WorkCalendar.from_spec(
+CALENDAR = read_calendar(
     {
         "time_zone": "Asia/Shanghai",
         "week": dict.fromkeys(("mon", "tue", "wed", "thu", "fri"), HOURS) | {"sat": [], "sun": []},
@@ -249,7 +250,7 @@ def test_the_graver_card_stands(one: str | None, other: str | None, graver: str 
 
 
 def test_a_ladder_survives_its_document() -> None:
-    assert Ladder.from_spec(DEFAULT_LADDER.to_spec()) == DEFAULT_LADDER
+    assert read_ladder(DEFAULT_LADDER.to_spec()) == DEFAULT_LADDER
 
 
 BROKEN = [
@@ -275,5 +276,5 @@ BROKEN = [
 @pytest.mark.parametrize(("spec", "pointer"), [b[1:] for b in BROKEN], ids=[b[0] for b in BROKEN])
 def test_a_ladder_that_makes_no_sense_is_refused_at_its_place(spec: dict[str, object], pointer: str) -> None:
     with pytest.raises(Invalid) as refused:
-        Ladder.from_spec(spec)
+        read_ladder(spec)
     assert [p.pointer for p in refused.value.problems] == [pointer]

@@ -10,10 +10,11 @@ import pytest
 from app.domain.tickets.clocks import citizen_clock, clocks, hold_times, unit_clock
 from app.domain.tickets.life import TicketLife
 from app.domain.time.workcalendar import WorkCalendar
+from app.schemas.calendar_document import read_calendar
 
 WEEK = {day: [["09:00", "12:00"], ["13:30", "17:30"]] for day in ("mon", "tue", "wed", "thu", "fri")}
-CN = WorkCalendar.from_spec({"time_zone": "Asia/Shanghai", "week": WEEK})
-ROUND = WorkCalendar.from_spec(
+CN = read_calendar({"time_zone": "Asia/Shanghai", "week": WEEK})
+ROUND = read_calendar(
     {"time_zone": "Asia/Shanghai", "week": {day: [["00:00", "24:00"]] for day in (*WEEK, "sat", "sun")}}
 )
 HOUR, DAY = 3600, 86_400

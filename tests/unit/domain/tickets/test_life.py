@@ -10,12 +10,12 @@ import pytest
 from app.domain.tickets.life import TicketLife, as_known, life_until
 from app.domain.tickets.rebuild import RebuiltDeadline, RebuiltDeadlines
 from app.domain.time.due import Limit
-from app.domain.time.workcalendar import WorkCalendar
+from app.schemas.calendar_document import read_calendar
 
 WEEK = {day: [["09:00", "12:00"], ["13:30", "17:30"]] for day in ("mon", "tue", "wed", "thu", "fri")}
 CALENDARS = {
-    1: WorkCalendar.from_spec({"time_zone": "Asia/Shanghai", "week": WEEK}),
-    2: WorkCalendar.from_spec({"time_zone": "Asia/Shanghai", "week": WEEK, "days": {"2026-03-04": []}}),
+    1: read_calendar({"time_zone": "Asia/Shanghai", "week": WEEK}),
+    2: read_calendar({"time_zone": "Asia/Shanghai", "week": WEEK, "days": {"2026-03-04": []}}),
 }
 LIMITS = {
     (1, "accept"): Limit("working_days", 1),

@@ -12,6 +12,7 @@ import pytest
 from app.domain.tickets.policies import DEFAULT_POLICIES, TARGETS, Policy, Subject, choose, explain_choice
 from app.domain.time.limit import Limit
 from app.errors import Invalid, NotFound
+from app.schemas.policy import read_policy
 
 AT = datetime(2026, 3, 2, tzinfo=UTC)
 
@@ -167,17 +168,17 @@ FULL: dict[str, Any] = {
 
 
 def test_a_policy_is_written_as_it_is_read() -> None:
-    read = Policy.from_spec(FULL)
+    read = read_policy(FULL)
     assert read.to_spec() == FULL
-    assert Policy.from_spec(read.to_spec()) == read
-    assert hash(Policy.from_spec(read.to_spec())) == hash(read)
+    assert read_policy(read.to_spec()) == read
+    assert hash(read_policy(read.to_spec())) == hash(read)
     for one in DEFAULT_POLICIES:
-        assert Policy.from_spec(one.to_spec()) == one
+        assert read_policy(one.to_spec()) == one
     assert (read.name("zh"), read.name("en")) == ("夜间噪音", "Noise at night")
 
 
 def test_a_policy_may_leave_out_what_has_a_default() -> None:
-    read = Policy.from_spec({"code": "short", "match": {"kind": "consult"}})
+    read = read_policy({"code": "short", "match": {"kind": "consult"}})
     assert (read.version, read.name_zh, read.match["kind"], read.extension_days) == (1, "short", ("consult",), 10)
 
 
@@ -197,7 +198,7 @@ def test_a_policy_may_leave_out_what_has_a_default() -> None:
         ({"limits": 5}, ["/limits"]),
         ({"match": {"colour": "red"}}, ["/match/colour"]),
         ({"match": {"kind": []}}, ["/match/kind"]),
-        ({"match": {"kind": [5]}}, ["/match/kind"]),
+        ({"match": {"kind": [5]}}, ["/match/kind/0"]),
         ({"match": "kind"}, ["/match"]),
         ({"extension_days": -1}, ["/extension_days"]),
         ({"extensions": 1.5}, ["/extensions"]),
@@ -211,10 +212,10 @@ def test_a_policy_may_leave_out_what_has_a_default() -> None:
 )
 def test_a_policy_that_makes_no_sense_is_refused_with_its_place(change: dict[str, Any], pointers: list[str]) -> None:
     with pytest.raises(Invalid) as refused:
-        Policy.from_spec({**FULL, **change})
+        read_policy({**FULL, **change})
     assert [problem.pointer for problem in refused.value.problems] == pointers
 
 
 def test_a_policy_is_an_object() -> None:
     with pytest.raises(Invalid):
-        Policy.from_spec([])  # type: ignore[arg-type]
+        read_policy([])

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from app.domain.time.due import Elapsed, Limit, due, elapsed
 from app.domain.time.receipt import receipt
-from app.domain.time.workcalendar import WEEKDAYS, WorkCalendar
+from app.domain.time.workcalendar import WEEKDAYS
+from app.schemas.calendar_document import read_calendar
 from tests.clerk import Clerk, merged
 from tests.unit.domain.time.test_due_properties import (
     DAY_SHAPES,
@@ -144,7 +145,7 @@ def test_what_is_not_provisional_hangs_on_no_day_of_an_unpublished_year(
     spec = {"time_zone": zone, "week": dict.fromkeys(WEEKDAYS[:5], DAY_SHAPES[0]), "published": [known]}
     told = {day: hours for day, hours in days.items() if day.year == known}
     first, second = (
-        WorkCalendar.from_spec({**spec, "days": {day.isoformat(): hours for day, hours in {**laid, **told}.items()}})
+        read_calendar({**spec, "days": {day.isoformat(): hours for day, hours in {**laid, **told}.items()}})
         for laid in (
             {day: hours for day, hours in days.items() if day.year != known},
             {day: hours for day, hours in others.items() if day.year != known},

@@ -13,6 +13,9 @@ import pytest
 from app.domain.time.due import Due, Elapsed, Limit, due, elapsed, shift
 from app.domain.time.workcalendar import WorkCalendar
 from app.errors import Invalid
+from app.schemas.calendar_document import read_calendar
+from app.schemas.limit import read_limit
+from app.schemas.policy import read_policy
 
 OFFICE = [["09:00", "12:00"], ["13:30", "17:30"]]
 FIVE = ("mon", "tue", "wed", "thu", "fri")
@@ -23,7 +26,7 @@ def week(hours: list[list[str]], days: tuple[str, ...] = FIVE) -> dict[str, Any]
 
 
 # The Spring Festival of 2026: Sunday 15 to Monday 23 February off, Saturdays 14 and 28 February worked.
-CN = WorkCalendar.from_spec(
+CN = read_calendar(
     {
         "week": week(OFFICE),
         "days": {
@@ -38,17 +41,13 @@ CN = WorkCalendar.from_spec(
     },
     code="cn",
 )
-PLAIN = WorkCalendar.from_spec({"week": week(OFFICE)})
-AROUND_THE_CLOCK = WorkCalendar.from_spec({"week": week([["00:00", "24:00"]])})
-NIGHTS = WorkCalendar.from_spec({"week": week([["22:00", "06:00"]])})
-HALF_DAYS = WorkCalendar.from_spec({"week": week(OFFICE), "days": {"2026-03-07": [["09:00", "12:00"]]}})
-NEW_YORK = WorkCalendar.from_spec(
-    {"time_zone": "America/New_York", "week": week([["00:00", "24:00"]], (*FIVE, "sat", "sun"))}
-)
-NY_NIGHTS = WorkCalendar.from_spec(
-    {"time_zone": "America/New_York", "week": week([["22:00", "06:00"]], (*FIVE, "sat", "sun"))}
-)
-LORD_HOWE = WorkCalendar.from_spec(
+PLAIN = read_calendar({"week": week(OFFICE)})
+AROUND_THE_CLOCK = read_calendar({"week": week([["00:00", "24:00"]])})
+NIGHTS = read_calendar({"week": week([["22:00", "06:00"]])})
+HALF_DAYS = read_calendar({"week": week(OFFICE), "days": {"2026-03-07": [["09:00", "12:00"]]}})
+NEW_YORK = read_calendar({"time_zone": "America/New_York", "week": week([["00:00", "24:00"]], (*FIVE, "sat", "sun"))})
+NY_NIGHTS = read_calendar({"time_zone": "America/New_York", "week": week([["22:00", "06:00"]], (*FIVE, "sat", "sun"))})
+LORD_HOWE = read_calendar(
     {"time_zone": "Australia/Lord_Howe", "week": week([["01:00", "04:00"]], (*FIVE, "sat", "sun"))}
 )
 
@@ -286,7 +285,7 @@ def test_a_repeated_clock_reading_means_its_first_showing() -> None:
 
 
 def test_hours_that_begin_inside_a_gap_begin_with_the_change() -> None:
-    calendar = WorkCalendar.from_spec(
+    calendar = read_calendar(
         {"time_zone": "America/New_York", "week": {"sun": [["02:15", "02:45"], ["02:45", "04:00"]]}}
     )
     assert ends(calendar, "Sun 2026-03-08 00:00:00", hours(1)) == "Sun 2026-03-08 04:00:00"
@@ -465,7 +464,7 @@ def test_a_deadline_is_provisional_exactly_where_an_unpublished_year_was_looked_
     start: str, limit: Limit, provisional: bool
 ) -> None:
     assert due(CN, on(CN, start), limit).provisional is provisional
-    everything = WorkCalendar.from_spec({**CN.to_spec(), "published": None})
+    everything = read_calendar({**CN.to_spec(), "published": None})
     assert due(everything, on(CN, start), limit).provisional is False
 
 
@@ -555,26 +554,26 @@ def test_a_rung_stands_whole_working_days_from_its_deadline(
 )
 def test_a_limit_that_makes_no_sense_is_refused_with_its_place(spec: dict[str, Any], pointers: list[str]) -> None:
     with pytest.raises(Invalid) as refused:
-        Limit.from_spec(spec)
+        read_limit(spec)
     assert [problem.pointer for problem in refused.value.problems] == pointers
 
 
 def test_a_policy_takes_no_limit_of_zero_or_less() -> None:
     spec = {"unit": "working_days", "amount": -1}
-    assert Limit.from_spec(spec).amount == -1
+    assert read_limit(spec).amount == -1
     for amount in (-1, 0):
         with pytest.raises(Invalid, match="/limits/complete/amount"):
-            Limit.from_spec({**spec, "amount": amount}, pointer="/limits/complete", positive=True)
+            read_policy({"code": "x", "limits": {"complete": {**spec, "amount": amount}}})
 
 
 def test_a_limit_is_written_as_it_is_read() -> None:
     for limit in (days(5), days(-2, "same_time", True), hours(0.5), Limit("hours", 2), Limit("days", 3, "midnight")):
-        assert Limit.from_spec(limit.to_spec()) == limit
+        assert read_limit(limit.to_spec()) == limit
     assert Limit("working_days", 2.0) == days(2)
 
 
-ONCE = WorkCalendar.from_spec({"days": {"2026-03-03": [["09:00", "10:00"]]}})
-A_MINUTE_A_WEEK = WorkCalendar.from_spec({"week": {"mon": [["09:00", "09:01"]]}})
+ONCE = read_calendar({"days": {"2026-03-03": [["09:00", "10:00"]]}})
+A_MINUTE_A_WEEK = read_calendar({"week": {"mon": [["09:00", "09:01"]]}})
 NAIVE = datetime.fromisoformat("2026-03-02")
 LONG = datetime(2026, 3, 2, tzinfo=UTC)
 

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from app.domain.time.due import Ends, Limit, due, elapsed, shift
 from app.domain.time.receipt import receipt
 from app.domain.time.workcalendar import WEEKDAYS, WorkCalendar
+from app.schemas.calendar_document import read_calendar
 
 
 def examples(n: int) -> settings:
@@ -42,12 +43,12 @@ def calendars(draw: st.DrawFn, shapes: list[list[list[str]]] | None = None) -> W
     week[draw(st.sampled_from(WEEKDAYS))] = family[0]
     dated = draw(st.dictionaries(st.dates(date(2026, 1, 25), date(2026, 5, 20)), st.sampled_from(family), max_size=12))
     zone = draw(st.sampled_from(["Asia/Shanghai", "America/New_York", "Australia/Lord_Howe", "UTC"]))
-    return WorkCalendar.from_spec(
+    return read_calendar(
         {"time_zone": zone, "week": week, "days": {day.isoformat(): hours for day, hours in dated.items()}}
     )
 
 
-OFFICE = WorkCalendar.from_spec(
+OFFICE = read_calendar(
     {
         "week": dict.fromkeys(WEEKDAYS[:5], DAY_SHAPES[0]),
         "days": {f"2026-02-{day}": [] for day in range(15, 24)}

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from app.domain.time.due import Limit, LimitUnit, due
 from app.domain.time.reach import YEARS, Reach, reach
 from app.domain.time.workcalendar import WorkCalendar
+from app.schemas.calendar_document import read_calendar
 from tests.unit.domain.time.test_due_properties import calendars, examples, starts
 
 HOUR = [["09:00", "10:00"]]
@@ -36,7 +37,7 @@ def closed(first: date, days: int) -> dict[str, Any]:
     ],
 )
 def test_what_a_calendar_is_sure_of(spec: dict[str, Any], days: int, hours: int) -> None:
-    assert reach(WorkCalendar.from_spec(spec)) == Reach(days, hours)
+    assert reach(read_calendar(spec)) == Reach(days, hours)
 
 
 def test_natural_time_ends_by_its_bounds_and_a_limit_counted_back_by_its_length() -> None:

@@ -11,10 +11,10 @@ import pytest
 
 from app.domain.time.due import Limit
 from app.domain.time.receipt import duration, limit_words, receipt
-from app.domain.time.workcalendar import WorkCalendar
+from app.schemas.calendar_document import read_calendar
 
 OFFICE = [["09:00", "12:00"], ["13:30", "17:30"]]
-CN = WorkCalendar.from_spec(
+CN = read_calendar(
     {
         "week": dict.fromkeys(("mon", "tue", "wed", "thu", "fri"), OFFICE),
         "days": {**{f"2026-02-{day}": [] for day in range(15, 24)}, "2026-02-14": OFFICE},
@@ -24,7 +24,7 @@ CN = WorkCalendar.from_spec(
     code="cn",
     version=7,
 )
-NIGHTS = WorkCalendar.from_spec({"week": {"mon": [["22:00", "06:00"]], "tue": [["22:00", "06:00"]]}})
+NIGHTS = read_calendar({"week": {"mon": [["22:00", "06:00"]], "tue": [["22:00", "06:00"]]}})
 
 
 def at(text: str) -> datetime:
@@ -122,8 +122,8 @@ def test_the_json_carries_the_hash_of_the_rest() -> None:
         {"start": FRIDAY + timedelta(seconds=1)},
         {"limit": Limit("working_days", 2)},
         {"policy_version": 4},
-        {"calendar": WorkCalendar.from_spec(CN.to_spec(), code="cn", version=8)},
-        {"calendar": WorkCalendar.from_spec({**CN.to_spec(), "names": {}}, code="cn", version=7)},
+        {"calendar": read_calendar(CN.to_spec(), code="cn", version=8)},
+        {"calendar": read_calendar({**CN.to_spec(), "names": {}}, code="cn", version=7)},
     ],
 )
 def test_a_receipt_that_says_something_else_has_another_hash(other: dict[str, Any]) -> None:

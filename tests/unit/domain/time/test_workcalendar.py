@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from app.domain.time.workcalendar import WorkCalendar
 from app.errors import Invalid
+from app.schemas.calendar_document import read_calendar
 
 HOURS = [["09:00", "12:00"], ["13:30", "17:30"]]
 SPEC: dict[str, Any] = {
@@ -18,26 +18,26 @@ SPEC: dict[str, Any] = {
     "published": [2025, 2026],
     "names": {"2026-02-14": "春节", "2026-02-15": "春节", "2026-02-16": "春节"},
 }  # fmt: skip
-CALENDAR = WorkCalendar.from_spec(SPEC, code="cn", version=3)
+CALENDAR = read_calendar(SPEC, code="cn", version=3)
 
 
 def test_a_calendar_is_written_as_it_is_read() -> None:
     assert CALENDAR.to_spec() == SPEC
-    again = WorkCalendar.from_spec(CALENDAR.to_spec(), code="cn", version=3)
+    again = read_calendar(CALENDAR.to_spec(), code="cn", version=3)
     assert again == CALENDAR
     assert hash(again) == hash(CALENDAR)
     assert again.fingerprint == CALENDAR.fingerprint
-    assert again != WorkCalendar.from_spec(SPEC, code="cn", version=4)
+    assert again != read_calendar(SPEC, code="cn", version=4)
     assert CALENDAR != "cn"
 
 
 def test_two_calendars_have_one_fingerprint_only_where_they_say_the_same() -> None:
-    other = WorkCalendar.from_spec({**SPEC, "days": {}}, code="cn", version=3)
+    other = read_calendar({**SPEC, "days": {}}, code="cn", version=3)
     assert other.fingerprint != CALENDAR.fingerprint
 
 
 def test_a_calendar_may_leave_out_all_but_its_hours() -> None:
-    calendar = WorkCalendar.from_spec({"week": {"mon": [["22:00", "06:00:30"]]}})
+    calendar = read_calendar({"week": {"mon": [["22:00", "06:00:30"]]}})
     assert calendar.time_zone == "Asia/Shanghai"
     assert calendar.week[0] == ((79_200, 108_030),)
     assert calendar.to_spec()["week"]["mon"] == [["22:00", "06:00:30"]]
@@ -45,7 +45,7 @@ def test_a_calendar_may_leave_out_all_but_its_hours() -> None:
 
 
 def test_spans_are_put_in_order() -> None:
-    calendar = WorkCalendar.from_spec({"week": {"mon": [["13:30", "17:30"], ["09:00", "12:00"]]}})
+    calendar = read_calendar({"week": {"mon": [["13:30", "17:30"], ["09:00", "12:00"]]}})
     assert calendar.to_spec()["week"]["mon"] == HOURS
 
 
@@ -123,7 +123,7 @@ def day(hours: Any) -> dict[str, Any]:
 )
 def test_a_calendar_that_makes_no_sense_is_refused_with_its_place(spec: Any, pointers: list[str]) -> None:
     with pytest.raises(Invalid) as refused:
-        WorkCalendar.from_spec(spec)
+        read_calendar(spec)
     assert [problem.pointer for problem in refused.value.problems] == pointers
     assert all(problem.zh and problem.en for problem in refused.value.problems)
 
@@ -131,12 +131,12 @@ def test_a_calendar_that_makes_no_sense_is_refused_with_its_place(spec: Any, poi
 def test_every_problem_is_told_at_once() -> None:
     spec = {"time_zone": "Mars", "week": {"mon": [["08:00", "08:00"]], "tue": 5}, "days": {"2027-02-29": []}}
     with pytest.raises(Invalid) as refused:
-        WorkCalendar.from_spec(spec)
+        read_calendar(spec)
     assert len(refused.value.problems) == 4
 
 
 def test_touching_hours_are_no_overlap() -> None:
-    calendar = WorkCalendar.from_spec(
+    calendar = read_calendar(
         {"week": {"mon": [["08:00", "12:00"], ["12:00", "16:00"], ["22:00", "06:00"]], "tue": [["06:00", "07:00"]]}}
     )
     assert len(calendar.week[0]) == 3
@@ -154,7 +154,7 @@ class Unread(dict[str, Any]):
 def test_a_vast_calendar_is_refused_before_it_is_read() -> None:
     days = Unread({(date(1901, 1, 1) + timedelta(days=n)).isoformat(): [] for n in range(40_001)})
     with pytest.raises(Invalid, match="/days"):
-        WorkCalendar.from_spec({**day(HOURS), "days": days})
+        read_calendar({**day(HOURS), "days": days})
 
 
 def test_the_next_version_lays_days_over_the_last() -> None:
@@ -173,7 +173,7 @@ def test_the_next_version_lays_days_over_the_last() -> None:
 
 
 def test_the_next_version_is_refused_where_its_hours_overlap() -> None:
-    nights = WorkCalendar.from_spec(day([["22:00", "06:00"]]))
+    nights = read_calendar(day([["22:00", "06:00"]]))
     with pytest.raises(Invalid, match="/days/2026-03-03"):
         nights.with_days({date(2026, 3, 3): ((5 * 3600, 8 * 3600),)})
 
@@ -195,7 +195,7 @@ def test_the_next_version_is_refused_where_its_hours_overlap() -> None:
 )
 def test_a_day_lasts_from_midnight_to_midnight_whatever_the_clock_does(zone: str, day: str, hours: float) -> None:
     at = date.fromisoformat(day)
-    calendar = WorkCalendar.from_spec({"time_zone": zone, "days": {day: [["00:00", "24:00"]]}})
+    calendar = read_calendar({"time_zone": zone, "days": {day: [["00:00", "24:00"]]}})
     line = calendar.timeline(at.year, at.year)
     assert line.total == hours * 3600 * 1_000_000
     assert calendar.local(datetime.fromtimestamp(line.opens[0] / 1e6, UTC)).date() == at

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from app.domain.time.workcalendar import WorkCalendar
 from app.errors import Invalid
+from app.schemas.calendar_document import read_calendar
 from ingest.formats.holidays import CalendarEdit, DayEdit, apply_edit, own_years, read_calendar_file
 
 HOURS = [["09:00", "12:00"], ["13:30", "17:30"]]
-BASE = WorkCalendar.from_spec(
+BASE = read_calendar(
     {"week": dict.fromkeys(("mon", "tue", "wed", "thu", "fri"), HOURS), "published": [2025]}, code="cn", version=1
 )
 

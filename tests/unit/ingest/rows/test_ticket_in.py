@@ -11,7 +11,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.errors import BadRequest, DubanError, Invalid
-from app.validation import MESSAGES, pointer
 from ingest.rows.ticket_in import (
     ATTRIBUTES_BYTES,
     CLOCK_TOLERANCE,
@@ -257,16 +256,6 @@ def test_history_knows_a_verdict_from_times_before_it_asks_the_source() -> None:
     assert late.verdict() == "late"
     assert HistoricalTicket.model_validate(past).verdict() == "late"
     assert HistoricalTicket.model_validate({**past, "status": "accepted"}).verdict() is None
-
-
-def test_every_message_is_in_both_languages() -> None:
-    for code, (zh, en) in MESSAGES.items():
-        assert any("\u4e00" <= letter <= "\u9fff" for letter in zh), code
-        assert en.isascii() or "…" in en, code
-
-
-def test_a_pointer_escapes_what_it_must() -> None:
-    assert pointer(["a/b", 0, "m~n"]) == "/a~1b/0/m~0n"
 
 
 names = st.sampled_from([*TicketIn.model_fields, "x"]) | st.text(max_size=3)
