@@ -68,11 +68,11 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,  # an address has one spelling
     )
-    app.state.duban = Runtime.open(settings, clock.now())
+    runtime = app.state.duban = Runtime.open(settings, clock.now())
     problems.install(app, console.missing_page)
     app.add_middleware(BodyLimit)
     app.add_middleware(HeadAsGet)
-    app.add_middleware(RequestContext)
+    app.add_middleware(RequestContext, metrics=runtime.metrics)
     _take_in(app, health.router)
     _take_in(app, v1)
     docs.install(app)

@@ -12,8 +12,10 @@ from sqlmodel import Session
 
 from app.config import Settings
 from app.db import Database, migrate
+from app.metrics import Metrics
 from app.services.core.reference import Reference, ReferenceCache
 from app.services.rules.defaults import ensure_defaults
+from app.store.gauges import DatabaseCollector
 from app.store.ids import IdBlocks
 
 
@@ -24,11 +26,13 @@ class Runtime:
     settings: Settings
     database: Database = field(init=False)
     reference: ReferenceCache = field(default_factory=ReferenceCache)
+    metrics: Metrics = field(default_factory=Metrics)
     ids: IdBlocks = field(init=False)
 
     def __post_init__(self) -> None:
         settings = self.settings
         self.database = Database(settings.url, pool_size=settings.pool_size, behind_pooler=settings.behind_pooler)
+        self.metrics.registry.register(DatabaseCollector(self.database))
         self.ids = IdBlocks(self.database)
 
     @classmethod

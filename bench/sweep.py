@@ -63,7 +63,7 @@ def fill(runtime: Runtime, n_open: int, n_due: int) -> None:
 def probe(runtime: Runtime, now: datetime) -> None:
     """The bare index probe."""
     with runtime.database.read() as session:
-        supervision.is_due(session, now)
+        supervision.oldest_due(session, now)
 
 
 def repeat(work: Callable[..., object], *given: object) -> None:

@@ -79,10 +79,10 @@ def produce(
     it gives a running report. Raises Forbidden, Invalid (``/kind``, ``/period``, ``/scope``, ``/as_of``), BalanceBroken.
     """
     require(who, "reports.make")
-    with snapshot(runtime) as (session, ref):
-        asked = _period(kind, period, runtime, now, as_of)
+    asked = _period(kind, period, runtime, now, as_of)
+    with runtime.metrics.report_seconds.labels(asked.kind).time(), snapshot(runtime) as (session, ref):
         root = _unit(ref, unit)
-        if kind == "clear-out":
+        if asked.kind == "clear-out":
             return _clear_out_list(runtime, session, ref, asked, root, now, as_of, who)
         draft = make(session, ref, asked, as_of or now, unit=root, relapse_days=runtime.settings.relapse_days)
     with runtime.database.write() as session:

@@ -25,7 +25,7 @@ LAYERS = (
     {"app.domain", "app.clock", "app.turns", "app.validation"},
     {"app.config", "app.models", "app.schemas"},  # app.schemas knows errors, validation and domain only
     {"app.db", "app.security"},
-    {"app.store", "app.logging"},
+    {"app.store", "app.logging", "app.metrics"},
     {"app.services"},
     {"app.runtime"},  # settings, database and reference data, as every door and surface holds them
     {"app.demo"},  # sample data, told to the services

@@ -13,11 +13,14 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.api.problems import internal_error
 from app.logging import context, get_logger
+from app.metrics import Metrics
 
 log = get_logger("duban.http")
 HEADER: Final = "x-request-id"
 UNMATCHED: Final = "(none)"
 """The route of a request that no route matches."""
+METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+"""Methods that are shown by name; a client may send any word."""
 _ACCEPTED = re.compile(r"[A-Za-z0-9._:-]{1,64}")
 
 
@@ -40,8 +43,9 @@ class RequestContext:
     template, status, milliseconds, request id, actor and ticket; turns an unexpected error into a problem document.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
         self.app = app
+        self._metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -72,7 +76,9 @@ class RequestContext:
                 self._served(scope, status, time.perf_counter() - begun)
 
     def _served(self, scope: Scope, status: int | None, seconds: float) -> None:
-        fields: dict[str, Any] = {"method": scope["method"], "route": route_template(scope), "status": status}
+        method = scope["method"] if scope["method"] in METHODS else "other"
+        fields: dict[str, Any] = {"method": method, "route": route_template(scope), "status": status}
+        self._metrics.served(**fields, seconds=seconds)
         ticket = scope.get("path_params", {}).get("ticket_id")
         if ticket is not None:
             fields["ticket"] = ticket

@@ -27,10 +27,11 @@ def _is_postgresql(session: Session) -> bool:
     return session.get_bind().dialect.name == "postgresql"
 
 
-def is_due(session: Session, now: datetime) -> bool:
-    """Whether any ticket's next check has come: one probe of a partial index."""
-    query = select(col(Ticket.id)).where(col(Ticket.next_check_at).is_not(None), col(Ticket.next_check_at) <= now)
-    return session.execute(query.limit(1)).first() is not None
+def oldest_due(session: Session, now: datetime) -> datetime | None:
+    """The earliest next check that has come, or None: one probe of a partial index."""
+    due = col(Ticket.next_check_at)
+    query = select(due).where(due.is_not(None), due <= now).order_by(due).limit(1)
+    return session.execute(query).scalar_one_or_none()
 
 
 def claim_due(session: Session, now: datetime, limit: int, ids: Sequence[int] | None = None) -> list[Ticket]:

@@ -41,6 +41,7 @@ class Background:
         holder = holder_name()
         self.sweeper = Sweeper(runtime, holder)
         self.leadership = Leadership(runtime.database, holder)
+        runtime.metrics.leader.set_function(lambda: float(self.leadership.epoch is not None))
         self.scheduler = Scheduler(runtime, self.leadership)
         self.puller = feeds.Puller(runtime)
         ours = (seal.SEAL_JOB, recompute.JOB, *feeds.FEED_JOBS, *reports.REPORT_JOBS.values())

@@ -5,6 +5,7 @@ It needs no leader: see ``app.services.supervision.sweep``.
 
 from __future__ import annotations
 
+import time
 from datetime import datetime, timedelta
 from threading import Event, Thread
 
@@ -12,6 +13,7 @@ from app import clock
 from app.logging import get_logger
 from app.runtime import Runtime
 from app.services.supervision.sweep import SweepResult, record_run, sweep
+from app.store.supervision import oldest_due
 
 logger = get_logger("duban.sweeper")
 RECORD_EVERY = timedelta(seconds=15)
@@ -45,10 +47,16 @@ class Sweeper:
 
     def once(self, now: datetime) -> SweepResult:
         """One look, noted for ``/readyz``."""
-        runtime = self._runtime
+        runtime, begun = self._runtime, time.monotonic()
+        with runtime.database.read() as session:
+            oldest = oldest_due(session, now)
         result = sweep(
             runtime.database, runtime.reference, now, batch=runtime.settings.sweep_batch, stop=self._stop.is_set
         )
+        if oldest is not None:
+            runtime.metrics.sweep_delay_seconds.observe((now - oldest).total_seconds())
+            runtime.metrics.sweep_seconds.observe(time.monotonic() - begun)
+            runtime.metrics.alerts_raised.inc(result.alerts)
         if result.checked or self._recorded_at is None or now - self._recorded_at >= RECORD_EVERY:
             with runtime.database.write() as session:
                 record_run(session, self._holder, now, result)
@@ -63,5 +71,6 @@ class Sweeper:
                 if result.checked:
                     logger.info("sweep done", **result.to_json())
             except Exception:  # the database may be away for a while; the next look tries again
+                self._runtime.metrics.sweep_failures.inc()
                 logger.exception("sweep failed; retrying", delay=pause)
             self._stop.wait(pause)

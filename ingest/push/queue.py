@@ -19,6 +19,7 @@ import asyncio
 import os
 import sys
 import threading
+from collections import Counter
 from collections.abc import Sequence
 from queue import Empty, SimpleQueue
 from time import monotonic
@@ -26,7 +27,7 @@ from types import TracebackType
 from typing import Self
 
 from app import clock
-from app.errors import Busy
+from app.errors import Busy, DubanError
 from app.logging import get_logger
 from app.runtime import Runtime
 from app.security.principal import Principal
@@ -70,6 +71,7 @@ class PushQueue:
         self._cleaned = float("-inf")
         self._second = _CommitProcess(runtime, self._count)
         self.keys = KeyCache(self._authenticate)
+        runtime.metrics.push_queue.set_function(self._queue.qsize)
 
     def _authenticate(self, token: str) -> Principal:
         try:
@@ -128,17 +130,27 @@ class PushQueue:
         line = CommitConnection(self._runtime.database)
         while (group := self._next_group()) is not None:
             pushes = [push for push, _ in group]
+            begun = monotonic()
             try:
                 outcomes = self._second.commit(lane, pushes, line)
             except Exception as error:
                 log.exception("group commit failed", size=len(group))
                 outcomes = [error] * len(group)
             self._tell(group, outcomes)
+            if group:
+                self._count_group(outcomes, monotonic() - begun)
             if group and all(isinstance(outcome, Busy) for outcome in outcomes):
                 self._shed()
             elif any(push.key is not None for push in pushes):
                 self._forget_answers()
         line.drop()
+
+    def _count_group(self, outcomes: Sequence[Outcome], seconds: float) -> None:
+        metrics = self._runtime.metrics
+        metrics.group_size.observe(len(outcomes))
+        metrics.commit_seconds.observe(seconds)
+        for outcome, count in Counter(map(_outcome_name, outcomes)).items():
+            metrics.pushes.labels(outcome).inc(count)
 
     def _next_group(self) -> list[Waiting] | None:
         """What waits, or the first that comes; None at the end. Whoever gave up meanwhile need not be served."""
@@ -191,6 +203,12 @@ class PushQueue:
                 idempotency.forget(session, clock.now())
         except Exception:
             log.exception("idempotency clean-up failed")
+
+
+def _outcome_name(outcome: Outcome) -> str:
+    if isinstance(outcome, Answer):
+        return "replayed" if outcome.replayed else outcome.status
+    return outcome.code if isinstance(outcome, DubanError) else "failed"
 
 
 def _answer(group: Sequence[Waiting], outcomes: Sequence[Outcome]) -> None:

@@ -126,7 +126,7 @@ def sweep(
     total = SweepResult()
     while not stop():
         with database.read() as session:  # the common case, nothing due, takes no lock at all
-            if not store.is_due(session, now):
+            if store.oldest_due(session, now) is None:
                 break
         done = _one_batch(database, references, now, batch)
         total += done

@@ -63,7 +63,7 @@ def test_an_unexpected_error_is_answered_and_logged(service: Service, monkeypatc
     def broken(*_: object, **__: object) -> None:
         raise RuntimeError("a bug")
 
-    monkeypatch.setattr("app.api.health.feed_store.all_feeds", broken)
+    monkeypatch.setattr("app.api.health.generate_latest", broken)
     with capture_logs() as events:
         answer = service.client.get("/metrics", headers={"X-Request-ID": "r-2"})
     assert answer.status_code == 500

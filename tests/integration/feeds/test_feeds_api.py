@@ -175,11 +175,11 @@ def test_the_gauges_tell_how_each_feed_does(service: Service) -> None:
         feed = feeds.need(session, "hotline12345")
         feed.failures, feed.last_done_at = 2, clock.now() - timedelta(hours=1)
     lines = service.client.get("/metrics").text.splitlines()
-    assert 'duban_feed_failures{feed="hotline12345"} 2' in lines
-    assert 'duban_feed_rejects{feed="hotline12345"} 0' in lines
+    assert 'duban_feed_failures{feed="hotline12345"} 2.0' in lines
+    assert 'duban_feed_rejects{feed="hotline12345"} 0.0' in lines
     lag = next(line for line in lines if line.startswith('duban_feed_lag_seconds{feed="hotline12345"}'))
     assert float(lag.split()[1]) == pytest.approx(3600, abs=60)
-    assert not any("off" in line for line in lines)
+    assert not any('feed="off"' in line for line in lines)
 
 
 def test_a_span_that_the_upstream_never_held_still_for_stands_in_the_log_and_on_the_page(service: Service) -> None:
