@@ -49,7 +49,7 @@ class Pushed:
 
 @dataclass(frozen=True, slots=True)
 class StoryStep:
-    """One thing that happens to a ticket: an action of ``services.lifecycle``, or one of those that ``tell`` knows
+    """One thing that happens to a ticket: an action of ``app.services.tickets.actions``, or one of those that ``tell`` knows
     besides (callback, rule, ack, order, reply, accept_reply, refuse_reply). ``by``: the role of who does it."""
 
     at: datetime

@@ -60,7 +60,7 @@ class DeadlineChange:
 
 def moves_data(moves: Iterable[DeadlineChange]) -> dict[str, Any] | None:
     """The moves as they stand in an event: ``{"complete": {"from": …, "to": …, "policy": 1, "calendar": 1}}``; none
-    where nothing moved. The ids of the versions are what lets ``domain.retold`` compute it again from the log."""
+    where nothing moved. The ids of the versions are what lets ``app.domain.tickets.rebuild`` compute it again from the log."""
     found: dict[str, Any] = {}
     for move in moves:
         entry: dict[str, Any] = {}

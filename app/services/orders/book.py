@@ -218,7 +218,7 @@ def next_term(
 
 
 def _by(limit: Mapping[str, Any]) -> dict[str, int]:
-    """The versions a new limit was computed by, as its event names them (``domain.retold`` computes it again)."""
+    """The versions a new limit was computed by, as its event names them (``app.domain.tickets.rebuild`` computes it again)."""
     return {"policy": limit["policy_id"], "calendar": limit["calendar_id"]}
 
 

@@ -1,5 +1,8 @@
-"""The actions on a ticket: each checks the table of ``domain.lifecycle``, changes the ticket and its deadlines, writes
-its event, and lets the ladder look again. One function an action, all called through ``act``."""
+"""The actions on a ticket, one function each, all called through ``act``.
+
+Each checks ``app.domain.tickets.lifecycle.TABLE``, changes the ticket and its deadlines, writes its event, and sets the
+next moment at which the ladder is evaluated.
+"""
 
 from __future__ import annotations
 
