@@ -7,7 +7,7 @@ fail half-way because a reader wanted to become a writer. On PostgreSQL it is an
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,6 @@ MIGRATIONS = next(p for p in (_HERE / "migrations", _HERE.parent / "alembic") if
 PATIENCE = 30.0
 """Seconds for which a writer waits for SQLite to be free."""
 _WRITE = "duban_write"
-_AT_END = "duban_at_end"
 
 
 def _dumps(value: Any) -> str:
@@ -81,13 +80,6 @@ def make_engine(url: str, *, pool_size: int = 10, behind_pooler: bool = False) -
     return create_engine(url, pool_size=pool_size, max_overflow=pool_size, pool_pre_ping=True, **options)
 
 
-def at_end(session: Session, finish: Callable[[Session], object]) -> None:
-    """Have ``finish(session)`` called once, just before ``Database.write`` commits: for a lock that must be taken last.
-
-    Said again for the same function in the same transaction, it is still called once."""
-    session.info.setdefault(_AT_END, {})[finish] = None
-
-
 class Database:
     """The engine of one process, with a session for reading and one for writing."""
 
@@ -109,8 +101,8 @@ class Database:
             yield session
 
     @contextmanager
-    def write(self, connection: Connection | None = None) -> Iterator[Session]:
-        """A session whose work is committed if the block ends well, and undone whole if it does not.
+    def transaction(self, connection: Connection | None = None) -> Iterator[Session]:
+        """A writing session that is rolled back unless the caller commits it (``UnitOfWork.complete`` does).
 
         ``connection``: one of ``writer`` that the caller keeps, in place of one from the pool."""
         with (
@@ -118,8 +110,13 @@ class Database:
             Session(connection if connection is not None else self.writer, expire_on_commit=False) as session,
         ):
             yield session
-            for finish in session.info.pop(_AT_END, ()):
-                finish(session)
+
+    @contextmanager
+    def write(self) -> Iterator[Session]:
+        """A writing session that is committed if the block ends well, and rolled back if it does not: for rows that no
+        alert depends on. A use case takes a ``UnitOfWork``."""
+        with self.transaction() as session:
+            yield session
             session.commit()
 
     @contextmanager

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from sqlalchemy import Connection
 from sqlmodel import Session
 
+from app import clock
 from app.config import Settings
 from app.db import Database, migrate
 from app.metrics import Metrics
 from app.services.core.reference import Reference, ReferenceCache
+from app.services.core.unit_of_work import UnitOfWork, unit_of_work
 from app.services.rules.defaults import ensure_defaults
 from app.store.gauges import DatabaseCollector
 from app.store.ids import IdBlocks
@@ -50,12 +52,12 @@ class Runtime:
         with self.database.read() as session:
             yield session, self.reference.get(session)
 
-    @contextmanager
-    def writing(self, connection: Connection | None = None) -> Iterator[tuple[Session, Reference]]:
-        """A writing session, committed if the block ends well, with the reference data in force (``connection``: see
-        ``Database.write``)."""
-        with self.database.write(connection) as session:
-            yield session, self.reference.get(session)
+    def writing(
+        self, now: datetime | None = None, connection: Connection | None = None
+    ) -> AbstractContextManager[UnitOfWork]:
+        """A unit of work at ``now`` (None: the present moment), completed if the block ends well (``connection``: see
+        ``Database.transaction``)."""
+        return unit_of_work(self.database, self.reference, clock.now if now is None else now, connection)
 
     def close(self) -> None:
         """Close every connection."""

@@ -44,7 +44,8 @@ from app.runtime import Runtime
 from app.security.principal import Principal
 from app.services.audit import seals
 from app.services.core import catalogue
-from app.services.core.reference import Reference, touch
+from app.services.core.reference import touch
+from app.services.core.unit_of_work import UnitOfWork
 from app.services.deadlines import book as deadlines
 from app.services.deadlines import verify
 from app.services.intake import create as intake
@@ -147,7 +148,8 @@ class World:
 
     def change_reference(self, n: int, now: datetime) -> None:
         """Publish another version of a calendar and of a policy."""
-        with self.runtime.writing() as (session, ref):
+        with self.runtime.writing(now) as uow:
+            session, ref = uow.session, uow.ref
             _, cn = ref.calendars["cn"]
             spec = cn.to_spec()
             spec["days"] = {**spec["days"], f"2026-03-{9 + n:02d}": [], f"2026-04-{12 + n:02d}": [["09:00", "11:00"]]}
@@ -182,11 +184,11 @@ def tell(world: World, n: int, seed: int) -> list[int]:
     lives = _begin(world, n, seed)
     for number, end in enumerate(PHASES):
         for start in range(0, n, 100):
-            with world.runtime.writing() as (session, ref):
+            with world.runtime.writing(end) as uow:
                 for life in (one for one in lives[start : start + 100] if not one.over):
-                    _live_until(world, session, ref, life, end)
-                    session.flush()
-                    session.expunge_all()
+                    _live_until(world, uow, life, end)
+                    uow.session.flush()
+                    uow.session.expunge_all()
         sweep(world.runtime.database, world.runtime.reference, end)
         if number < len(PHASES) - 1:
             world.change_reference(number, end)
@@ -200,7 +202,8 @@ def tell(world: World, n: int, seed: int) -> list[int]:
 def _begin(world: World, n: int, seed: int) -> list[One]:
     lives: list[One] = []
     ids = world.runtime.ids.take(n)
-    with world.runtime.writing() as (session, ref):
+    with world.runtime.writing(BEGIN) as uow:
+        session, ref = uow.session, uow.ref
         prepared = []
         for ticket_id in ids:
             chance = Random(f"{seed}:{world.serial}")
@@ -239,7 +242,8 @@ def _later(chance: Random, moment: datetime) -> datetime:
     return later
 
 
-def _live_until(world: World, session: Session, ref: Reference, life: One, end: datetime) -> None:
+def _live_until(world: World, uow: UnitOfWork, life: One, end: datetime) -> None:
+    session = uow.session
     while not life.over:
         ticket = session.get_one(Ticket, life.ticket_id)
         life.now = max(life.now, change.latest_step(session, ticket))  # a sweep since then may have ended a suspension
@@ -253,7 +257,7 @@ def _live_until(world: World, session: Session, ref: Reference, life: One, end: 
         name = life.chance.choice(_choices(life, ticket))
         at = _told_late(session, life, ticket, name) if life.chance.random() < 0.3 else None
         try:
-            _take(session, ref, life, ticket, name, at)
+            _take(uow.at(life.now), life, ticket, name, at)
             world.steps[name] += 1
         except DubanError as error:
             world.refused[f"{name}: {type(error).__name__}"] += 1
@@ -261,15 +265,15 @@ def _live_until(world: World, session: Session, ref: Reference, life: One, end: 
         life.over = life.left == 0 or ticket.status == "void"
 
 
-def _take(session: Session, ref: Reference, life: One, ticket: Ticket, name: str, at: datetime | None) -> None:
+def _take(uow: UnitOfWork, life: One, ticket: Ticket, name: str, at: datetime | None) -> None:
     """One step. What may be refused half-way is undone by a savepoint, as a request is by its transaction; of the rest a
     refusal must have changed nothing, which the verification would tell."""
     move = _MOVES.get(name, _act)
     if name in ("correct", "approve"):
-        with session.begin_nested():
-            move(session, ref, life, ticket, name, at)
+        with uow.savepoint():
+            move(uow, life, ticket, name, at)
     else:
-        move(session, ref, life, ticket, name, at)
+        move(uow, life, ticket, name, at)
     if name in ("extend", "approve", "refuse", "complete", "void"):
         life.asked = name == "extend"
 
@@ -301,31 +305,31 @@ def _pending(session: Session, ticket: Ticket) -> Extension | None:
     return session.execute(select(e).where(e.ticket_id == ticket.id, e.state == "pending")).scalar_one_or_none()
 
 
-def _act(session: Session, ref: Reference, life: One, ticket: Ticket, name: str, at: datetime | None) -> None:
+def _act(uow: UnitOfWork, life: One, ticket: Ticket, name: str, at: datetime | None) -> None:
     chance = life.chance
     words = {"reason": "理由", "note": "备注", "result": "已处理"}
     params: dict[str, Any] = {key: word for key, word in words.items() if key in TAKES[name]}
     if name in ("dispatch", "reassign"):
         params["unit"] = chance.choice(UNITS)
         if ticket.status == "returned" and chance.random() < 0.4 and ticket.unit_id is not None:
-            params["unit"] = ref.units[ticket.unit_id].code
+            params["unit"] = uow.ref.units[ticket.unit_id].code
     if name == "extend":
         params["days"] = chance.randint(1, 10)
     if name == "suspend" and chance.random() < 0.5:
         params["until"] = life.now + timedelta(days=1)
-    lifecycle.act(session, ref, OFFICE, life.ticket_id, name, params, at=at, now=life.now)
+    lifecycle.act(uow, OFFICE, life.ticket_id, name, params, at=at)
 
 
-def _call_back(session: Session, ref: Reference, life: One, ticket: Ticket, name: str, at: datetime | None) -> None:
+def _call_back(uow: UnitOfWork, life: One, ticket: Ticket, name: str, at: datetime | None) -> None:
     outcome = life.chance.choice(("reached", "reached", "no_answer", "refused"))
     answers: dict[str, Any] = {"outcome": outcome}
     if outcome == "reached":
         answers |= {"satisfaction": life.chance.choice(("satisfied", "dissatisfied", None)),
                     "resolved": life.chance.choice((True, False, None)), "speed": life.chance.choice((None, 1, 5))}  # fmt: skip
-    callbacks.record(session, ref, OFFICE, life.ticket_id, answers, at=at, now=life.now)
+    callbacks.record(uow, OFFICE, life.ticket_id, answers, at=at)
 
 
-def _correct(session: Session, ref: Reference, life: One, ticket: Ticket, name: str, at: datetime | None) -> None:
+def _correct(uow: UnitOfWork, life: One, ticket: Ticket, name: str, at: datetime | None) -> None:
     chance = life.chance
     choices: tuple[tuple[str, Callable[[], Any]], ...] = (
         ("priority", lambda: chance.choice(("normal", "urgent", "emergency"))),
@@ -336,32 +340,32 @@ def _correct(session: Session, ref: Reference, life: One, ticket: Ticket, name: 
         ("unit", lambda: chance.choice(UNITS)),
     )
     patch = {key: make() for key, make in choices if chance.random() < 0.3}
-    correct(session, ref, OFFICE, life.source, life.external_id, patch, now=life.now)
+    correct(uow, OFFICE, life.source, life.external_id, patch)
 
 
-def _rule(session: Session, ref: Reference, life: One, ticket: Ticket, name: str, at: datetime | None) -> None:
-    pending = _pending(session, ticket)
+def _rule(uow: UnitOfWork, life: One, ticket: Ticket, name: str, at: datetime | None) -> None:
+    pending = _pending(uow.session, ticket)
     if pending is None or pending.id is None:  # withdrawn: another unit has the ticket
         return
-    extensions.rule(session, ref, RULER, pending.id, approve=name == "approve", params={}, now=life.now)
+    extensions.rule(uow, RULER, pending.id, approve=name == "approve", params={})
 
 
-def _order(session: Session, ref: Reference, life: One, ticket: Ticket, name: str, at: datetime | None) -> None:
+def _order(uow: UnitOfWork, life: One, ticket: Ticket, name: str, at: datetime | None) -> None:
     if name == "order":
-        orders.issue(session, ref, OFFICE, ticket.id, trigger_code="leader", demand=None, signatory=None, now=life.now)
+        orders.issue(uow, OFFICE, ticket.id, trigger_code="leader", demand=None, signatory=None)
         return
-    live = orders.find_live(session, ticket.id)
+    live = orders.find_live(uow.session, ticket.id)
     if live is None or live.id is None:
         return
     if name == "reply":
-        orders.reply(session, ref, OFFICE, live.id, "已办", now=life.now)
+        orders.reply(uow, OFFICE, live.id, "已办")
     elif name == "accept_reply":
-        orders.accept_reply(session, ref, OFFICE, live.id, None, now=life.now)
+        orders.accept_reply(uow, OFFICE, live.id, None)
     else:
-        orders.refuse_reply(session, ref, OFFICE, live.id, "不符", now=life.now)
+        orders.refuse_reply(uow, OFFICE, live.id, "不符")
 
 
-_MOVES: dict[str, Callable[[Session, Reference, One, Ticket, str, datetime | None], None]] = {
+_MOVES: dict[str, Callable[[UnitOfWork, One, Ticket, str, datetime | None], None]] = {
     "callback": _call_back, "correct": _correct, "approve": _rule, "refuse": _rule,
     "order": _order, "reply": _order, "accept_reply": _order, "refuse_reply": _order,
 }  # fmt: skip

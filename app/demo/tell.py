@@ -22,6 +22,7 @@ from app.models import Alert, Ticket
 from app.security.principal import Principal, RoleName
 from app.services.alerts import book as alerts
 from app.services.core.reference import Reference, ReferenceCache
+from app.services.core.unit_of_work import UnitOfWork, unit_of_work
 from app.services.intake import create as intake
 from app.services.orders import actions as orders
 from app.services.supervision.sweep import sweep
@@ -120,16 +121,15 @@ class Teller:
 
     def _stretch(self) -> None:
         """One transaction: what happens until the next sweep has something to do."""
-        with self.host.database.write() as session:
-            ref = self.host.reference.get(session)
+        with unit_of_work(self.host.database, self.host.reference, self.now) as uow:
             horizon = self._next_at() + AHEAD
             horizon = min(horizon, self.watch.first() or horizon)
-            self._receive(session, ref, horizon)
+            self._receive(uow.session, uow.ref, horizon)
             while self.told < len(self.steps):
                 at, n, step = self.steps[self.told]
                 if at >= min(self.watch.first() or horizon, horizon):
                     break
-                self._play(session, ref, n, step)
+                self._play(uow.at(step.at), n, step)
                 self.told += 1
         if self.progress is not None:
             self.progress(self.told, len(self.steps))
@@ -163,24 +163,24 @@ class Teller:
             for ticket_id, moment in session.execute(query):
                 self.watch.put(ticket_id, moment)
 
-    def _play(self, session: Session, ref: Reference, n: int, step: StoryStep) -> None:
+    def _play(self, uow: UnitOfWork, n: int, step: StoryStep) -> None:
         """One step, through the service that takes it."""
-        ticket_id, at, params = self.ids[n], step.at, dict(step.params)
-        who = self._who(ref, ticket_id, step.by)
+        ticket_id, params = self.ids[n], dict(step.params)
+        who = self._who(uow.ref, ticket_id, step.by)
         if step.action == "ack":
-            _acknowledge(session, who, ticket_id, at)
+            _acknowledge(uow, who, ticket_id)
             return
         if step.action == "callback":
-            ticket = callbacks.record(session, ref, who, ticket_id, params, at=None, now=at)
+            ticket = callbacks.record(uow, who, ticket_id, params, at=None)
         elif step.action == "rule":
-            pending = [e for e in store.extensions_of(session, ticket_id) if e.state == "pending"]
+            pending = [e for e in store.extensions_of(uow.session, ticket_id) if e.state == "pending"]
             assert pending[0].id is not None, "it was asked for before"
             approve = params.pop("approve")
-            _, ticket = extensions.rule(session, ref, who, pending[0].id, approve=approve, params=params, now=at)
+            _, ticket = extensions.rule(uow, who, pending[0].id, approve=approve, params=params)
         elif step.action in ("order", "reply", "accept_reply", "refuse_reply"):
-            ticket = _order(session, ref, who, ticket_id, step.action, params, at)
+            ticket = _order(uow, who, ticket_id, step.action, params)
         else:
-            ticket = lifecycle.act(session, ref, who, ticket_id, step.action, params, at=None, now=at)
+            ticket = lifecycle.act(uow, who, ticket_id, step.action, params, at=None)
         self.watch.put(ticket_id, ticket.next_check_at)
         if ticket.unit_id is not None:
             self.holder[ticket_id] = ticket.unit_id
@@ -195,31 +195,29 @@ class Teller:
         return Principal(f"user:{name}", name, code)
 
 
-def _acknowledge(session: Session, who: Principal, ticket_id: int, at: datetime) -> None:
-    """Take notice of what stands open on a ticket."""
+def _acknowledge(uow: UnitOfWork, who: Principal, ticket_id: int) -> None:
+    """Acknowledge the open alerts of a ticket."""
     query = select(col(Alert.id)).where(col(Alert.ticket_id) == ticket_id, col(Alert.state) == "open")
-    for alert_id in session.execute(query).scalars().all():
-        alerts.acknowledge(session, who, alert_id, at)
+    for alert_id in uow.session.execute(query).scalars().all():
+        alerts.acknowledge(uow, who, alert_id)
 
 
-def _order(
-    session: Session, ref: Reference, who: Principal, ticket_id: int, action: str, params: dict[str, Any], at: datetime
-) -> Ticket:
+def _order(uow: UnitOfWork, who: Principal, ticket_id: int, action: str, params: dict[str, Any]) -> Ticket:
     """Issue, answer or rule on the supervision order of a ticket."""
     if action == "order":
-        orders.issue(session, ref, who, ticket_id, trigger_code=params["trigger"], demand=params["demand"],
-                     signatory=params["signatory"], now=at)  # fmt: skip
+        orders.issue(uow, who, ticket_id, trigger_code=params["trigger"], demand=params["demand"],
+                     signatory=params["signatory"])  # fmt: skip
     else:
-        live = orders.find_live(session, ticket_id)
+        live = orders.find_live(uow.session, ticket_id)
         assert live is not None, f"ticket {ticket_id} has a live order"
         assert live.id is not None, "it was written before"
         if action == "reply":
-            orders.reply(session, ref, who, live.id, params["text"], now=at)
+            orders.reply(uow, who, live.id, params["text"])
         elif action == "accept_reply":
-            orders.accept_reply(session, ref, who, live.id, params["ruling"], now=at)
+            orders.accept_reply(uow, who, live.id, params["ruling"])
         else:
-            orders.refuse_reply(session, ref, who, live.id, params["ruling"], now=at)
-    ticket = session.get(Ticket, ticket_id)
+            orders.refuse_reply(uow, who, live.id, params["ruling"])
+    ticket = uow.session.get(Ticket, ticket_id)
     assert ticket is not None, "it was there before"
     return ticket
 

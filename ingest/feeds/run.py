@@ -20,6 +20,7 @@ from sqlmodel import Session
 from app.errors import Conflict, DubanError, NotFound
 from app.models import Feed, FeedPull, FeedRecord, Reject
 from app.runtime import Runtime
+from app.services.core.unit_of_work import UnitOfWork
 from app.services.intake import feeds
 from app.services.intake.rejects import RejectOrigin, reason_of
 from app.store import feeds as store
@@ -196,22 +197,22 @@ class PullSession:
             ]
             return [*found, *again] if not lines or part[-1] is lines[-1] else found
 
-        def at_end(session: Session, part: Sequence[InputRow], fates: Sequence[RowOutcome]) -> None:
+        def record(uow: UnitOfWork, part: Sequence[InputRow], fates: Sequence[RowOutcome]) -> None:
             last = not lines or part[-1] is lines[-1]
             taken = [(by_number[line.number], fate) for line, fate in zip(part, fates, strict=True)]
-            self._remember(session, taken, now)
-            self.advance(session, position if last else None, counted(part, fates))
+            self._remember(uow.session, taken, now)
+            self.advance(uow.session, position if last else None, counted(part, fates))
 
         if not lines:
-            with self.runtime.database.write() as session:
-                at_end(session, (), ())
+            with self.runtime.writing(now) as uow:
+                record(uow, (), ())
             self.done.tally = self.done.tally.count(again)
             return
         place = RejectOrigin("feed", self.source_id, None, self.actor)
         door = IngestContext(
             place, self.spec.source.code, self.actor, history=True, live=True, follow=following(self.actor)
         )
-        for part, fates in commit_rows(self.runtime, ready(self.runtime, door, lines, now), at_end):
+        for part, fates in commit_rows(self.runtime, ready(self.runtime, door, lines, now), record):
             self.done.tally = self.done.tally.count(counted(part, fates))
 
     def note_unsettled(self, since: datetime, until: datetime) -> None:

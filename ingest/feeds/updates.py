@@ -21,6 +21,7 @@ from app.models import Feed, Ticket, TicketEvent
 from app.runtime import Runtime
 from app.security.principal import Principal
 from app.services.core.reference import Reference
+from app.services.core.unit_of_work import UnitOfWork
 from app.services.intake import history
 from app.services.tickets import corrections
 from app.services.tickets.actions import ACTIONS
@@ -54,31 +55,22 @@ def feed_profile(runtime: Runtime, name: str) -> Profile:
 def following(actor: str) -> Follow:
     """``follow`` for the feed whose actor this is."""
 
-    def follow_one(session: Session, ref: Reference, ticket_id: int, said: TicketIn, now: datetime) -> RowOutcome:
+    def follow_one(uow: UnitOfWork, ticket_id: int, said: TicketIn) -> RowOutcome:
         assert isinstance(said, HistoricalTicket), "a feed maps records to tickets with their life"
-        return follow(session, ref, ticket_id, said, actor, now)
+        return follow(uow, ticket_id, said, actor)
 
     return follow_one
 
 
-def follow(
-    session: Session, ref: Reference, ticket_id: int, said: HistoricalTicket, actor: str, now: datetime
-) -> RowOutcome:
+def follow(uow: UnitOfWork, ticket_id: int, said: HistoricalTicket, actor: str) -> RowOutcome:
     """Bring the ticket to what its source says of it now: ``corrected``, ``unchanged``, or ``rejected`` with the
     reasons; in the last case nothing of it is changed."""
-    session.flush()
-    savepoint = session.begin_nested()
     try:
-        changed = _follow(session, ref, ticket_id, said, actor, now)
-        session.flush()
+        with uow.savepoint():
+            changed = _follow(uow, ticket_id, said, actor)
     except DubanError as error:
-        savepoint.rollback()
         problems = error.problems if isinstance(error, Invalid) else (_problem(error),)
         return RowOutcome("rejected", ticket_id, problems)
-    except BaseException:
-        savepoint.rollback()
-        raise
-    savepoint.commit()
     return RowOutcome("corrected" if changed else "unchanged", ticket_id)
 
 
@@ -88,9 +80,8 @@ def _problem(error: DubanError) -> FieldProblem:
     return FieldProblem(pointer, *error.message, "update_refused")
 
 
-def _follow(
-    session: Session, ref: Reference, ticket_id: int, said: HistoricalTicket, actor: str, now: datetime
-) -> bool:
+def _follow(uow: UnitOfWork, ticket_id: int, said: HistoricalTicket, actor: str) -> bool:
+    session, ref = uow.session, uow.ref
     ticket = store.lock_ticket(session, ticket_id)
     assert ticket is not None, "it has just been found by its key"
     after = _with_own_codes(ref, said)
@@ -112,10 +103,10 @@ def _follow(
         )
     who = Principal(actor, actor, "integrator", source_id=ticket.source_id)
     if differences:
-        change = corrections.begin(session, ref, who, ticket_id, now=now, if_match=None)
+        change = corrections.begin(uow, who, ticket_id, if_match=None)
         corrections.apply(change, after, fingerprint(after), differences)
         session.flush()
-    return _follow_life(session, ref, who, ticket, after, now) or bool(differences)
+    return _follow_life(uow, who, ticket, after) or bool(differences)
 
 
 def _with_own_codes(ref: Reference, said: HistoricalTicket) -> HistoricalTicket:
@@ -127,14 +118,12 @@ def _with_own_codes(ref: Reference, said: HistoricalTicket) -> HistoricalTicket:
     return said.model_copy(update=codes)
 
 
-def _follow_life(
-    session: Session, ref: Reference, who: Principal, ticket: Ticket, said: HistoricalTicket, now: datetime
-) -> bool:
+def _follow_life(uow: UnitOfWork, who: Principal, ticket: Ticket, said: HistoricalTicket) -> bool:
     if said.status == "accepted" and ticket.status in ("dispatched", "reopened"):
-        _step(session, ref, who, ticket, "accept", "accepted", said.accepted_at, now, {})
+        _step(uow, who, ticket, "accept", "accepted", said.accepted_at, {})
         return True
     if said.status not in _ENDED:
-        if ticket.status in _ENDED and _ended_by_feed(session, ticket.id):
+        if ticket.status in _ENDED and _ended_by_feed(uow.session, ticket.id):
             raise Conflict(
                 "上游曾办结该工单，现又改为未办结，请核实后重办",
                 "the upstream had ended the ticket and calls it open again: look at it, and reopen it here",
@@ -142,49 +131,45 @@ def _follow_life(
             )
         return False
     if ticket.status == "suspended":
-        _step(session, ref, who, ticket, "resume", "accepted", None, now, {})
+        _step(uow, who, ticket, "resume", "accepted", None, {})
     result = said.result or "上游已办结 / ended by the upstream"
     if said.status == "void":
         if ticket.status in ("void", "closed"):
             return False
-        _step(session, ref, who, ticket, "void", "void", said.voided_at, now, {"reason": result[:2000]})
+        _step(uow, who, ticket, "void", "void", said.voided_at, {"reason": result[:2000]})
         return True
     moved = False
     if ticket.status in OPEN:
         moment = said.completed_at or said.closed_at
-        _step(session, ref, who, ticket, "complete", "completed", moment, now, {"result": result})
+        _step(uow, who, ticket, "complete", "completed", moment, {"result": result})
         moved = True
     if said.status == "closed" and ticket.status == "completed":
-        _close(session, ref, who, ticket, said, now)
+        _close(uow, who, ticket, said)
         moved = True
     return moved
 
 
-def _begin(
-    session: Session, ref: Reference, who: Principal, ticket: Ticket, moment: datetime | None, now: datetime
-) -> Change:
+def _begin(uow: UnitOfWork, who: Principal, ticket: Ticket, moment: datetime | None) -> Change:
     """A change of this ticket, at the moment the upstream tells of: not after now, not before the latest step."""
-    change = corrections.begin(session, ref, who, ticket.id, now=now, if_match=None)
-    earliest = latest_step(session, change.ticket)
-    change.at = max(min(moment or now, now), earliest)
+    change = corrections.begin(uow, who, ticket.id, if_match=None)
+    earliest = latest_step(uow.session, change.ticket)
+    change.at = max(min(moment or uow.now, uow.now), earliest)
     return change
 
 
 def _step(
-    session: Session, ref: Reference, who: Principal, ticket: Ticket, action: str, to: str, moment: datetime | None,
-    now: datetime, params: dict[str, Any],
+    uow: UnitOfWork, who: Principal, ticket: Ticket, action: str, to: str, moment: datetime | None,
+    params: dict[str, Any],
 ) -> None:  # fmt: skip
-    change = _begin(session, ref, who, ticket, moment, now)
+    change = _begin(uow, who, ticket, moment)
     change.params = params
     ACTIONS[action](change)
     finish(change, to)
-    session.flush()
+    uow.session.flush()
 
 
-def _close(
-    session: Session, ref: Reference, who: Principal, ticket: Ticket, said: HistoricalTicket, now: datetime
-) -> None:
-    change = _begin(session, ref, who, ticket, said.closed_at or said.completed_at, now)
+def _close(uow: UnitOfWork, who: Principal, ticket: Ticket, said: HistoricalTicket) -> None:
+    change = _begin(uow, who, ticket, said.closed_at or said.completed_at)
     change.cancel("callback")
     change.resolve(["callback"], "closed")
     ticket.closed_at = change.at
@@ -192,7 +177,7 @@ def _close(
         ticket.satisfaction = said.satisfaction
     change.log("closed", because="source")
     finish(change, "closed")
-    session.flush()
+    uow.session.flush()
 
 
 def _ended_by_feed(session: Session, ticket_id: int) -> bool:

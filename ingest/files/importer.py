@@ -23,6 +23,7 @@ from app.logging import get_logger
 from app.models import ImportRun, Reject, Source
 from app.runtime import Runtime
 from app.services.core.reference import touch
+from app.services.core.unit_of_work import UnitOfWork
 from app.services.intake import rejects
 from app.store import reference as reference_store
 from ingest.child_process import ProcessDied
@@ -135,10 +136,10 @@ class _State:
         self.position = position
         self.tally = tally
 
-    def advance(self, session: Session, lines: Sequence[InputRow], fates: Sequence[RowOutcome]) -> None:
+    def advance(self, uow: UnitOfWork, lines: Sequence[InputRow], fates: Sequence[RowOutcome]) -> None:
         """Write where these lines lead to. Whoever finds another position than its own is not alone with the file."""
         tally = self.tally.count(fates)
-        done = session.execute(
+        done = uow.session.execute(
             update(ImportRun)
             .where(col(ImportRun.id) == self.run_id, col(ImportRun.position) == self.position)
             .values(

@@ -172,12 +172,12 @@ class _Group:
     def commit(self, line: CommitConnection) -> list[Outcome]:
         """Do it. Raises what the database raises; then nothing was stored, as far as is known."""
         keyed = {n: _request_of(push, self.prints[n]) for n, push in enumerate(self.pushes) if push.key is not None}
-        with self.runtime.writing(line.connection()) as (session, ref):
-            fresh = self._replay(session, keyed) if keyed else {}
+        with self.runtime.writing(self.now, line.connection()) as uow:
+            fresh = self._replay(uow.session, keyed) if keyed else {}
             waiting = [n for n in range(len(self.pushes)) if self.found[n] is None and n not in fresh]
-            self._write(session, ref, waiting)
+            self._write(uow.session, uow.ref, waiting)
             if keyed:
-                self._keep_answers(session, keyed, fresh)
+                self._keep_answers(uow.session, keyed, fresh)
         assert all(outcome is not None for outcome in self.found)
         return cast("list[Outcome]", self.found)
 

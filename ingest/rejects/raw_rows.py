@@ -85,7 +85,7 @@ def see(run: Runtime, who: Principal, rows: Sequence[Reject], now: datetime) -> 
         return masked_rows(run, rows)
     looked = {row.id: found.held for row, found in zip(rows, _all(run, rows), strict=True) if row.id and found.held}
     if looked:
-        with run.writing() as (session, _):
+        with run.database.write() as session:
             record_raw_looks(session, who, looked, now)
     return [row.raw for row in rows]
 

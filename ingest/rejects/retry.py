@@ -9,13 +9,13 @@ from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.exc import DBAPIError
-from sqlmodel import Session, col
+from sqlmodel import col
 
 from app.errors import BadRequest, Conflict, FieldProblem, Invalid, NotFound
 from app.models import ImportRun, Reject
 from app.runtime import Runtime
 from app.security.principal import Principal
-from app.services.core.reference import Reference
+from app.services.core.unit_of_work import UnitOfWork
 from app.services.intake import rejects
 from app.store import db_errors
 from ingest.feeds.updates import FEED, feed_profile, following
@@ -54,16 +54,16 @@ def retry(
     one that is settled already.
     """
     ids = runtime.ids.take(1)
-    with runtime.writing() as (session, ref):
-        reject = rejects.get(session, who, reject_id, lock=True)
+    with runtime.writing(now) as uow:
+        reject = rejects.get(uow.session, who, reject_id, lock=True)
         if reject.state != "open":
             raise Conflict(f"该拒收记录已处理（{reject.state}）", f"this reject is settled already ({reject.state})")
         profile = None if reject.profile is None else profile_of_reject(runtime, reject.profile)
         line = _line(reject, reject.raw if corrected is None else corrected, profile, now)
-        (fate,) = _write(runtime, session, [reject], [line], ref, who, ids, now)
+        (fate,) = _write(runtime, uow, [reject], [line], who, ids)
         if fate.ticket_id is None or fate.status == "rejected":
             raise Invalid(fate.errors)
-        rejects.settle(session, reject, "retried", who, now, fate.ticket_id)
+        rejects.settle(uow.session, reject, "retried", who, now, fate.ticket_id)
         return fate.ticket_id
 
 
@@ -128,13 +128,14 @@ def _retry_together(
 ) -> int:
     new_ids = runtime.ids.take(len(ids))
     taken = 0
-    with runtime.writing() as (session, ref):
+    with runtime.writing(now) as uow:
+        session = uow.session
         query = select(Reject).where(col(Reject.id).in_(ids), col(Reject.state) == "open").order_by(col(Reject.id))
         waiting = list(session.execute(query.with_for_update()).scalars())
         lines = [_line_or_reasons(reject, profile, now) for reject in waiting]
         if not waiting:
             return 0
-        for reject, fate in zip(waiting, _write(runtime, session, waiting, lines, ref, who, new_ids, now), strict=True):
+        for reject, fate in zip(waiting, _write(runtime, uow, waiting, lines, who, new_ids), strict=True):
             if fate.ticket_id is not None and fate.status != "rejected":
                 rejects.settle(session, reject, "retried", who, now, fate.ticket_id)
                 taken += 1
@@ -202,20 +203,18 @@ def map_again(profile: Profile, content: Mapping[str, Any] | str) -> HistoricalT
 
 def _write(
     runtime: Runtime,
-    session: Session,
+    uow: UnitOfWork,
     some: Sequence[Reject],
     lines: Sequence[InputRow],
-    ref: Reference,
     who: Principal,
     ids: Iterable[int],
-    now: datetime,
 ) -> Sequence[RowOutcome]:
     """Write the lines of rejects that came in together."""
     first = some[0]
-    source = ref.sources.get(first.source_id) if first.source_id is not None else None
+    source = uow.ref.sources.get(first.source_id) if first.source_id is not None else None
     if source is None:
         raise Invalid.at("/source", "该行没有来源，无法接收", "the row has no source to be taken in from")
-    run = session.get(ImportRun, first.run_id) if first.run_id is not None else None
+    run = uow.session.get(ImportRun, first.run_id) if first.run_id is not None else None
     profile = first.profile
     of_feed = profile is not None and profile.startswith(FEED)
     actor = who.actor if profile is None else profile if of_feed else f"import:{profile}"
@@ -224,4 +223,4 @@ def _write(
     door = IngestContext(
         place, source.code, actor, history=profile is not None, live=live, follow=following(actor) if of_feed else None
     )
-    return write_lines(runtime, session, door, lines, list(ids), now)
+    return write_lines(runtime, uow, door, lines, list(ids))

@@ -19,6 +19,7 @@ from app.models import Ticket, TicketEvent
 from app.security.permissions import may_write_source
 from app.security.principal import Principal
 from app.services.core.reference import Reference
+from app.services.core.unit_of_work import UnitOfWork
 from app.services.tickets import corrections
 from app.store import tickets as store
 from app.store.scope import sees
@@ -135,14 +136,12 @@ def _merge(target: Any, patch: Any) -> Any:
 
 
 def correct(
-    session: Session,
-    ref: Reference,
+    uow: UnitOfWork,
     who: Principal,
     source_code: str,
     external_id: str,
     patch: Mapping[str, Any],
     *,
-    now: datetime,
     if_match: int | None = None,
 ) -> Ticket:
     """Lay an upstream's correction over its ticket, and return the ticket as it then stands.
@@ -150,6 +149,7 @@ def correct(
     What changes nothing writes nothing. Raises Forbidden (another source's ticket), NotFound, Stale, NotAllowed (closed
     or void), Conflict (the unit is the office's by now), Invalid.
     """
+    session, ref = uow.session, uow.ref
     source = ref.source_by_code(source_code)
     if not may_write_source(who, source.id if source else None):
         raise Forbidden("此密钥只能更正其自身来源的工单", "this key may correct tickets of its own source only")
@@ -159,9 +159,9 @@ def correct(
             f"来源 {source_code!r} 没有外部编号为 {external_id!r} 的工单",
             f"the source {source_code!r} has no ticket {external_id!r}",
         )
-    change = corrections.begin(session, ref, who, ticket.id, now=now, if_match=if_match)
+    change = corrections.begin(uow, who, ticket.id, if_match=if_match)
     before = pushed_content(session, ref, change.ticket)
-    after = merged(before, patch, now=now)
+    after = merged(before, patch, now=uow.now)
     old, new = canonical(before), canonical(after)
     differences = {name: (old.get(name), new.get(name)) for name in differing_fields(old, new)}
     return corrections.apply(change, after, fingerprint(after), differences)

@@ -7,7 +7,7 @@ rows name units, categories or grids that are still to be made.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal, NamedTuple
 
@@ -18,6 +18,7 @@ from app.errors import FieldProblem, Invalid
 from app.models import Ticket
 from app.runtime import Runtime
 from app.services.core.reference import Reference, SourceInfo, read_reference
+from app.services.core.unit_of_work import UnitOfWork
 from app.services.intake import create as intake
 from app.services.intake import history, rejects
 from ingest.rows import compare
@@ -36,8 +37,8 @@ class RowOutcome(NamedTuple):
     errors: Sequence[FieldProblem] = ()
 
 
-Follow = Callable[[Session, Reference, int, TicketIn, datetime], RowOutcome]
-"""Brings a stored ticket to what its source says now; the ticket's id, what it says, and the moment."""
+Follow = Callable[[UnitOfWork, int, TicketIn], RowOutcome]
+"""Updates a stored ticket (by id) to what its source says now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,11 +85,13 @@ class PreparedChunk:
             return
         self._prepare(ref)
 
-    def write(self, session: Session, ref: Reference) -> Sequence[RowOutcome]:
-        """Write the tickets; what became of each line. ``ref`` is the picture in force for ``session``."""
+    def write(self, uow: UnitOfWork) -> Sequence[RowOutcome]:
+        """Write the tickets; the outcome of each row."""
+        session, ref = uow.session, uow.ref
         if self._picture is not ref:
             ref = self._with_places(session, ref)
             self._prepare(ref)
+            uow = replace(uow, ref=ref)
         self._picture = None  # rows change as they are written: for a second try they are prepared anew
         found: list[RowOutcome | None] = [
             None if line.ticket is not None else RowOutcome("rejected", errors=line.errors) for line in self.lines
@@ -103,7 +106,7 @@ class PreparedChunk:
             else:
                 found[n] = RowOutcome(outcome.status, outcome.ticket_id)
         if differing:
-            for n, fate in self._fates_of_differing(session, ref, differing):
+            for n, fate in self._fates_of_differing(uow, differing):
                 found[n] = fate
         return [fate for fate in found if fate is not None]
 
@@ -158,12 +161,13 @@ class PreparedChunk:
         )  # fmt: skip
 
     def _fates_of_differing(
-        self, session: Session, ref: Reference, differing: Sequence[tuple[int, int]]
+        self, uow: UnitOfWork, differing: Sequence[tuple[int, int]]
     ) -> Iterator[tuple[int, RowOutcome]]:
-        """What becomes of tickets that are there and read otherwise."""
+        """The outcomes of rows whose ticket is stored with other content."""
+        session, ref = uow.session, uow.ref
         if self.door.follow is not None:
             for n, ticket_id in differing:
-                yield n, self.door.follow(session, ref, ticket_id, self._said(n), self.now)
+                yield n, self.door.follow(uow, ticket_id, self._said(n))
             return
         there: dict[int, Ticket] = {}
         for start in range(0, len(differing), _PARAMETERS):

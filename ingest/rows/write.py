@@ -13,11 +13,11 @@ from datetime import datetime
 
 import psycopg
 from sqlalchemy.exc import DBAPIError
-from sqlmodel import Session
 
 from app.errors import FieldProblem
 from app.logging import get_logger
 from app.runtime import Runtime
+from app.services.core.unit_of_work import UnitOfWork
 from app.services.intake import rejects
 from app.store import db_errors
 from ingest.rows.prepare import IngestContext, PreparedChunk, RowOutcome
@@ -46,8 +46,8 @@ class RowCounts:
         )
 
 
-AtEnd = Callable[[Session, Sequence[InputRow], Sequence[RowOutcome]], None]
-"""What else belongs into the transaction of these lines: the position of an import."""
+RecordProgress = Callable[[UnitOfWork, Sequence[InputRow], Sequence[RowOutcome]], None]
+"""Writes what belongs into the same transaction as these rows: the position of an import or of a feed."""
 
 
 def made_ready(
@@ -68,60 +68,55 @@ def ready(runtime: Runtime, door: IngestContext, lines: Sequence[InputRow], now:
 
 
 def commit_rows(
-    runtime: Runtime, part: PreparedChunk, at_end: AtEnd | None = None
+    runtime: Runtime, part: PreparedChunk, record: RecordProgress | None = None
 ) -> Iterator[tuple[Sequence[InputRow], Sequence[RowOutcome]]]:
     """Take the lines of ``part`` in; gives those of each transaction with their fates once that is committed: all at
     once, unless the database refuses something. Raises what the database raises when it is away; what was given before
     then is stored."""
     lines = part.lines
     try:
-        fates = _commit(runtime, part, at_end)
+        fates = _commit(runtime, part, record)
     except DBAPIError as error:
         if not db_errors.is_of_a_row(error):
             raise
         if len(lines) > 1:
             for half in (lines[: len(lines) // 2], lines[len(lines) // 2 :]):
-                yield from commit_rows(runtime, PreparedChunk(runtime, part.door, half, part.now), at_end)
+                yield from commit_rows(runtime, PreparedChunk(runtime, part.door, half, part.now), record)
             return
         log.warning("database refused a row", error=type(error.orig).__name__, row=lines[0].number)
         lines = [lines[0]._replace(ticket=None, errors=(_unstorable(),))]
-        fates = _commit(runtime, PreparedChunk(runtime, part.door, lines, part.now), at_end)
+        fates = _commit(runtime, PreparedChunk(runtime, part.door, lines, part.now), record)
     yield lines, fates
 
 
-def _commit(runtime: Runtime, part: PreparedChunk, at_end: AtEnd | None) -> Sequence[RowOutcome]:
+def _commit(runtime: Runtime, part: PreparedChunk, record: RecordProgress | None) -> Sequence[RowOutcome]:
     try:
-        return _transaction(runtime, part, at_end)
+        return _transaction(runtime, part, record)
     except DBAPIError as error:
         if not isinstance(error.orig, psycopg.errors.DeadlockDetected):
             raise
-        return _transaction(runtime, part, at_end)  # undone whole, so that it can be done again
+        return _transaction(runtime, part, record)  # rolled back whole, so that it can be done again
 
 
-def _transaction(runtime: Runtime, part: PreparedChunk, at_end: AtEnd | None) -> Sequence[RowOutcome]:
-    with runtime.writing() as (session, ref):
-        fates = part.write(session, ref)
+def _transaction(runtime: Runtime, part: PreparedChunk, record: RecordProgress | None) -> Sequence[RowOutcome]:
+    with runtime.writing(part.now) as uow:
+        fates = part.write(uow)
         kept = [
             rejects.RefusedRow(line.number, fate.errors, line.raw(), line.external_id)
             for line, fate in zip(part.lines, fates, strict=True)
             if fate.status == "rejected"
         ]
-        rejects.keep(session, kept, part.door.place, part.now)
-        if at_end is not None:
-            at_end(session, part.lines, fates)
+        rejects.keep(uow.session, kept, part.door.place, part.now)
+        if record is not None:
+            record(uow, part.lines, fates)
     return fates
 
 
 def write_lines(
-    runtime: Runtime,
-    session: Session,
-    door: IngestContext,
-    lines: Sequence[InputRow],
-    ids: Sequence[int],
-    now: datetime,
+    runtime: Runtime, uow: UnitOfWork, door: IngestContext, lines: Sequence[InputRow], ids: Sequence[int]
 ) -> Sequence[RowOutcome]:
-    """Write the tickets of ``lines`` in the transaction of ``session``; nothing is kept of those that are refused."""
-    return PreparedChunk(runtime, door, lines, now, ids).write(session, runtime.reference.get(session))
+    """Write the tickets of ``lines`` in a unit of work; nothing is kept of those that are refused."""
+    return PreparedChunk(runtime, door, lines, uow.now, ids).write(uow)
 
 
 def _unstorable() -> FieldProblem:

@@ -83,10 +83,6 @@ class Site:
         """One sweep."""
         sweep(self.runtime.database, self.runtime.reference, now or clock.now())
 
-    def write(self) -> Any:
-        """A writing session with the reference data."""
-        return self.runtime.writing()
-
 
 def _fill(session: Session, now: datetime) -> tuple[str, str]:
     for table, rows in ((Unit, UNITS), (Category, CATEGORIES)):

@@ -199,7 +199,7 @@ def test_without_a_script_the_board_shows_and_acknowledges_the_same(signed_in: S
 
 def test_a_feed_that_brings_nothing_is_named_until_it_is_whole_again(signed_in: SignIn, site: Site) -> None:
     def whole(**ago: float) -> None:
-        with site.write() as (session, _):
+        with site.runtime.database.write() as session:
             feed = feeds.need(session, "hotline12345")
             feed.last_done_at = clock.now() - timedelta(**ago)
             session.add(feed)

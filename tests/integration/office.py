@@ -70,10 +70,10 @@ class Office:
     def tickets(self, n: int, *, unit: str = "GA", start: datetime = START) -> list[int]:
         """``n`` tickets dispatched at ``start``."""
         ids = self.runtime.ids.take(n)
-        with self.runtime.writing() as (session, ref):
+        with self.runtime.writing(start) as uow:
             for ticket_id in ids:
-                self._receive(session, ticket_id, start)
-                lifecycle.act(session, ref, SYSTEM, ticket_id, "dispatch", {"unit": unit}, at=start, now=start)
+                self._receive(uow.session, ticket_id, start)
+                lifecycle.act(uow, SYSTEM, ticket_id, "dispatch", {"unit": unit}, at=start)
         return ids
 
     def ticket(self, *, unit: str = "GA", start: datetime = START, accepted: bool = True) -> int:
@@ -97,14 +97,14 @@ class Office:
 
     def act(self, ticket_id: int, action: str, now: datetime, *, who: Principal = SYSTEM, **params: Any) -> None:
         """Take an action at ``now``."""
-        with self.runtime.writing() as (session, ref):
-            lifecycle.act(session, ref, who, ticket_id, action, params, at=None, now=now)
+        with self.runtime.writing(now) as uow:
+            lifecycle.act(uow, who, ticket_id, action, params, at=None)
 
     def call_back(self, ticket_id: int, now: datetime, satisfaction: str) -> None:
         """A callback that reached the citizen."""
-        with self.runtime.writing() as (session, ref):
+        with self.runtime.writing(now) as uow:
             answers = {"outcome": "reached", "satisfaction": satisfaction}
-            callbacks.record(session, ref, SYSTEM, ticket_id, answers, at=None, now=now)
+            callbacks.record(uow, SYSTEM, ticket_id, answers, at=None)
 
     def sweep(self, now: datetime, batch: int = 500) -> SweepResult:
         """One sweep."""

@@ -62,7 +62,7 @@ def list_keys(run: Run, who: Who, limit: Limit = 100, cursor: Cursor = None) -> 
 def create_key(run: Run, who: Who, body: KeyIn) -> dict[str, Any]:
     """Make a key. Its secret is in this answer and nowhere else."""
     require(who, "accounts.manage")
-    with run.writing() as (session, _):
+    with run.database.write() as session:
         key, secret = accounts.create_key(
             session, body.name or body.role, body.role, body.source, body.unit, actor=who.actor, now=clock.now()
         )
@@ -73,7 +73,7 @@ def create_key(run: Run, who: Who, body: KeyIn) -> dict[str, Any]:
 def change_key(run: Run, who: Who, key_id: Id, body: KeyChange) -> dict[str, Any]:
     """Revoke a key."""
     require(who, "accounts.manage")
-    with run.writing() as (session, _):
+    with run.database.write() as session:
         accounts.revoke_key(session, key_id, clock.now())
     return {"id": key_id, "revoked": body.revoked}
 
@@ -92,7 +92,7 @@ def list_users(run: Run, who: Who, limit: Limit = 100, cursor: Cursor = None) ->
 def create_user(run: Run, who: Who, body: UserIn) -> dict[str, Any]:
     """Make an account. Its one-time password is in this answer and nowhere else."""
     require(who, "accounts.manage")
-    with run.writing() as (session, _):
+    with run.database.write() as session:
         user, password = accounts.create_user(
             session, body.name, body.role, None, body.unit, body.display_name or body.name, now=clock.now()
         )
@@ -103,7 +103,7 @@ def create_user(run: Run, who: Who, body: UserIn) -> dict[str, Any]:
 def change_user(run: Run, who: Who, user_id: Id, body: UserChange) -> dict[str, Any]:
     """Stop or allow an account, or give it a new one-time password."""
     require(who, "accounts.manage")
-    with run.writing() as (session, _):
+    with run.database.write() as session:
         password = accounts.change_user(
             session, user_id, active=body.active, reset_password=body.reset_password, now=clock.now()
         )

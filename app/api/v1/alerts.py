@@ -6,7 +6,6 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query
 
-from app import clock
 from app.api.deps import Cursor, Id, Limit, Run, TicketQuery, Who, decode_cursor, encode_cursor
 from app.models import Ticket
 from app.services.alerts import book as alerts
@@ -44,7 +43,7 @@ def list_alerts(
 def acknowledge(run: Run, who: Who, alert_id: Id) -> dict[str, Any]:
     """Take notice of an alert, by name. Again by the same person: the same answer; 409 once another has, or it is
     resolved."""
-    with run.writing() as (session, ref):
-        alert = alerts.acknowledge(session, who, alert_id, clock.now())
-        ticket = session.get_one(Ticket, alert.ticket_id)
-        return alerts.alert_view(alert, ticket, ref, run.settings.zone)
+    with run.writing() as uow:
+        alert = alerts.acknowledge(uow, who, alert_id)
+        ticket = uow.session.get_one(Ticket, alert.ticket_id)
+        return alerts.alert_view(alert, ticket, uow.ref, run.settings.zone)

@@ -108,8 +108,8 @@ def _write(
     run: Any, who: Any, work: Callable[[Any, Any], Any], view: Callable[[Any, int], dict[str, Any]]
 ) -> dict[str, Any]:
     require(who, "reference.edit")
-    with run.writing() as (session, ref):
-        key = work(session, ref).id
+    with run.writing() as uow:
+        key = work(uow.session, uow.ref).id
     with run.reading() as (_, ref):
         return view(ref, key)
 

@@ -54,9 +54,9 @@ def patch_clear_out(
 ) -> dict[str, Any]:
     """Set leader, measures or condition of a row. `If-Match` with the row's version: 412 if it has moved on."""
     now = clock.now()
-    with run.writing() as (session, ref):
+    with run.writing() as uow:
         fields = body.model_dump(exclude_unset=True)
-        row = ledger.amend(session, ref, who, month, ticket_id, fields, if_match=version)
+        row = ledger.amend(uow.session, uow.ref, who, month, ticket_id, fields, if_match=version)
         response.headers["ETag"] = f'"{row.version}"'
     with run.reading() as (session, ref):
         found = service.clear_out(session, ref, who, month, now=now, zone=run.settings.zone)

@@ -133,7 +133,7 @@ def add_feed(request: Request, run: Run, who: Who, response: Response, body: New
     the name is taken."""
     require(who, "feeds.edit")
     spec = body.spec(run)
-    with run.writing() as (session, _):
+    with run.database.write() as session:
         feed_book.keep(session, spec, actor=who.actor, now=clock.now())
     response.headers["Location"] = f"/api/v1/feeds/{spec.name}"
     return _shown(request, run, who, spec.name)
@@ -151,7 +151,7 @@ def change_feed(request: Request, run: Run, who: Who, name: FeedName, body: Feed
     """Switch a feed on or off, move it to another address, give it a new definition, or have it begin again."""
     require(who, "feeds.edit")
     now = clock.now()
-    with run.writing() as (session, _):
+    with run.database.write() as session:
         feed = feeds.need(session, name)
         if body.toml is not None or body.definition is not None or body.base_url is not None:
             spec = _changed(body, feed.spec)
@@ -193,7 +193,7 @@ def pull_now(request: Request, run: Run, who: Who, name: FeedName) -> dict[str, 
     """Have the feed pulled at once, also while its breaker is open; `pull_asked` says that it has not begun yet. 409 for
     one that is switched off."""
     require(who, "feeds.run")
-    with run.writing() as (session, _):
+    with run.database.write() as session:
         feeds.ask_pull(session, name, who.actor)
     return _shown(request, run, who, name)
 
@@ -205,7 +205,7 @@ def reconcile_now(request: Request, run: Run, who: Who, name: FeedName, body: Da
     """Have a day held against the upstream's own list: what is missing here is pulled, what is extra is shown in the
     log. The day before is compared by itself, every day."""
     require(who, "feeds.run")
-    with run.writing() as (session, _):
+    with run.database.write() as session:
         feed = feeds.need(session, name)
         zone = ZoneInfo(feed.spec.get("mapping", {}).get("time_zone") or run.settings.time_zone)
         day = body.day if body is not None and body.day is not None else None

@@ -190,9 +190,8 @@ async def correct_ticket(
 def _correct(
     run: Runtime, who: Principal, source: str, external_id: str, patch: dict[str, Any], version: int | None
 ) -> Response:
-    now = clock.now()
-    with run.writing() as (session, ref):
-        ticket = compare.correct(session, ref, who, source, external_id, patch, now=now, if_match=version)
-        rows = store.deadlines_of(session, [ticket.id])[ticket.id]
-        view = ticket_view(ticket, rows, ref, now, run.settings.zone)
+    with run.writing() as uow:
+        ticket = compare.correct(uow, who, source, external_id, patch, if_match=version)
+        rows = store.deadlines_of(uow.session, [ticket.id])[ticket.id]
+        view = ticket_view(ticket, rows, uow.ref, uow.now, run.settings.zone)
     return Response(orjson.dumps(view), 200, {"ETag": f'"{view["version"]}"'}, JSON)

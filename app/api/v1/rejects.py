@@ -135,10 +135,10 @@ def delete_reject(request: Request, run: Run, who: Who, reject_id: RejectId) -> 
     """Take a reject off the list. It is marked as deleted, by whom and when, and kept; again: the same answer."""
     _allowed(who)
     now = clock.now()
-    with run.writing() as (session, ref):
-        found = rejects.get(session, who, reject_id, lock=True)
+    with run.writing(now) as uow:
+        found = rejects.get(uow.session, who, reject_id, lock=True)
         if found.state == "open":
-            rejects.settle(session, found, "deleted", who, now)
-        session.expunge_all()
+            rejects.settle(uow.session, found, "deleted", who, now)
+        uow.session.expunge_all()
     (raw,) = raw_rows.masked_rows(run, [found])
-    return rejects.reject_view(found, raw, ref, language(request), run.settings.zone)
+    return rejects.reject_view(found, raw, uow.ref, language(request), run.settings.zone)

@@ -7,14 +7,12 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query
 from pydantic import ConfigDict, Field
-from sqlmodel import Session
 
-from app import clock
 from app.api.body import JsonBody
 from app.api.deps import Cursor, Id, Limit, Run, TicketQuery, Who, decode_cursor, encode_cursor
 from app.models import SupervisionOrder, Ticket
 from app.runtime import Runtime
-from app.services.core.reference import Reference
+from app.services.core.unit_of_work import UnitOfWork
 from app.services.orders import actions as orders
 
 router = APIRouter(tags=["supervision"])
@@ -82,11 +80,11 @@ def get_order(run: Run, who: Who, order_id: Id) -> dict[str, Any]:
         return orders.order_view(order, session.get_one(Ticket, order.ticket_id), ref, run.settings.zone)
 
 
-def _change(run: Runtime, work: Callable[[Session, Reference], SupervisionOrder]) -> dict[str, Any]:
-    with run.writing() as (session, ref):
-        order = work(session, ref)
-        session.flush()
-        return orders.order_view(order, session.get_one(Ticket, order.ticket_id), ref, run.settings.zone)
+def _change(run: Runtime, work: Callable[[UnitOfWork], SupervisionOrder]) -> dict[str, Any]:
+    with run.writing() as uow:
+        order = work(uow)
+        uow.session.flush()
+        return orders.order_view(order, uow.session.get_one(Ticket, order.ticket_id), uow.ref, run.settings.zone)
 
 
 @router.post("/tickets/{ticket_id}/supervision-orders", status_code=201)
@@ -95,29 +93,26 @@ def issue_order(run: Run, who: Who, ticket_id: Id, body: OrderIn | None = None) 
     asked = body or OrderIn()
     return _change(
         run,
-        lambda session, ref: orders.issue(
-            session, ref, who, ticket_id, trigger_code=asked.trigger, demand=asked.demand, signatory=asked.signatory,
-            now=clock.now(),
+        lambda uow: orders.issue(
+            uow, who, ticket_id, trigger_code=asked.trigger, demand=asked.demand, signatory=asked.signatory
         ),
-    )  # fmt: skip
+    )
 
 
 @router.post("/supervision-orders/{order_id}/reply")
 def reply(run: Run, who: Who, order_id: Id, body: ReplyIn) -> dict[str, Any]:
     """The unit's answer: it meets the order's limit."""
-    return _change(run, lambda session, ref: orders.reply(session, ref, who, order_id, body.reply, now=clock.now()))
+    return _change(run, lambda uow: orders.reply(uow, who, order_id, body.reply))
 
 
 @router.post("/supervision-orders/{order_id}/accept-reply")
 def accept_reply(run: Run, who: Who, order_id: Id, body: AcceptIn | None = None) -> dict[str, Any]:
     """The answer is good: the order is closed."""
     ruling = body.ruling if body else None
-    return _change(run, lambda session, ref: orders.accept_reply(session, ref, who, order_id, ruling, now=clock.now()))
+    return _change(run, lambda uow: orders.accept_reply(uow, who, order_id, ruling))
 
 
 @router.post("/supervision-orders/{order_id}/refuse-reply")
 def refuse_reply(run: Run, who: Who, order_id: Id, body: RefuseIn) -> dict[str, Any]:
     """The answer will not do: the order enters its next term, with a new limit."""
-    return _change(
-        run, lambda session, ref: orders.refuse_reply(session, ref, who, order_id, body.ruling, now=clock.now())
-    )
+    return _change(run, lambda uow: orders.refuse_reply(uow, who, order_id, body.ruling))

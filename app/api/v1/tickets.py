@@ -18,6 +18,7 @@ from app.schemas.moment import Moment
 from app.security.permissions import record_disclosure, sees_reporter
 from app.security.principal import Principal
 from app.services.core.reference import Reference
+from app.services.core.unit_of_work import UnitOfWork
 from app.services.core.views import callback_view, deadline_view, event_view, extension_view, ticket_view
 from app.services.tickets import actions as lifecycle
 from app.services.tickets import callbacks, extensions
@@ -140,7 +141,7 @@ def get_ticket(
         etag(response, ticket)
         view = ticket_view(ticket, rows, ref, clock.now(), run.settings.zone, full=full)
     if full:
-        with run.writing() as (session, _):
+        with run.database.write() as session:
             record_disclosure(session, who, ticket_id, clock.now())
     return view
 
@@ -175,12 +176,10 @@ def list_callbacks(run: Run, who: Who, ticket_id: Id) -> dict[str, Any]:
     return {"items": items, "next": None}
 
 
-def _change(
-    run: Runtime, who: Principal, response: Response, work: Callable[[Session, Reference], Ticket]
-) -> dict[str, Any]:
-    with run.writing() as (session, ref):
-        ticket = work(session, ref)
-        view = present(run, session, ref, who, ticket)
+def _change(run: Runtime, who: Principal, response: Response, work: Callable[[UnitOfWork], Ticket]) -> dict[str, Any]:
+    with run.writing() as uow:
+        ticket = work(uow)
+        view = present(run, uow.session, uow.ref, who, ticket)
         etag(response, ticket)
     return view
 
@@ -195,9 +194,7 @@ def post_callback(
         run,
         who,
         response,
-        lambda session, ref: callbacks.record(
-            session, ref, who, ticket_id, params, at=body.at, now=clock.now(), if_match=version
-        ),
+        lambda uow: callbacks.record(uow, who, ticket_id, params, at=body.at, if_match=version),
     )
 
 
@@ -218,9 +215,7 @@ def post_action(
         run,
         who,
         response,
-        lambda session, ref: lifecycle.act(
-            session, ref, who, ticket_id, action, params, at=given.at, now=clock.now(), if_match=version
-        ),
+        lambda uow: lifecycle.act(uow, who, ticket_id, action, params, at=given.at, if_match=version),
     )
 
 
@@ -253,8 +248,6 @@ def rule_on_extension(
 ) -> dict[str, Any]:
     """Approve or refuse a request; another person than the one who asked."""
     params = (body or RulingBody()).model_dump()
-    with run.writing() as (session, ref):
-        row, ticket = extensions.rule(
-            session, ref, who, extension_id, approve=ruling == "approve", params=params, now=clock.now()
-        )
-        return {**extension_view(row, run.settings.zone), "ticket": present(run, session, ref, who, ticket)}
+    with run.writing() as uow:
+        row, ticket = extensions.rule(uow, who, extension_id, approve=ruling == "approve", params=params)
+        return {**extension_view(row, run.settings.zone), "ticket": present(run, uow.session, uow.ref, who, ticket)}

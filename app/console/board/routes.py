@@ -122,6 +122,6 @@ def acknowledge(
     request: Request, run: Run, looking: Looking, fields: Checked, alert_id: Annotated[int, Path(ge=1, le=2**62)]
 ) -> Response:
     """Take notice of an alert; back to where the person was."""
-    with run.writing() as (session, _):
-        alerts.acknowledge(session, looking.who, alert_id, clock.now())
+    with run.writing() as uow:
+        alerts.acknowledge(uow, looking.who, alert_id)
     return Response(status_code=204) if wants_fragment(request) else go(local_path(fields.get("next")))

@@ -77,7 +77,7 @@ def _checked(text: str, name: str | None) -> FeedSpec:
 
 
 def _keep(run: Runtime, looking: Visitor, spec: FeedSpec, name: str | None) -> Response:
-    with run.writing() as (session, _):
+    with run.database.write() as session:
         was_active = name is None or feeds.need(session, name).active
         kept = feed_book.keep(session, spec, actor=looking.who.actor, now=clock.now(), replace=name is not None)
         kept.active = was_active

@@ -199,7 +199,7 @@ def settle_one(request: Request, run: Run, looking: Settler, fields: Checked, re
     now = clock.now()
     asked = asked_of_list(fields)
     if fields.get("do") == "discard":
-        with run.writing() as (session, _):
+        with run.database.write() as session:
             found = rejects.get(session, looking.who, reject_id, lock=True)
             if found.state == "open":
                 rejects.settle(session, found, "deleted", looking.who, now)

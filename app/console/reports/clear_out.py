@@ -97,8 +97,8 @@ def plan_row(
     given = {name: fields.get(name, "").strip() or None for name in FIELDS}
     unit = fields.get("unit") or None
     try:
-        with run.writing() as (session, ref):
-            ledger.amend(session, ref, looking.who, month, ticket_id, given, if_match=version_of(fields))
+        with run.writing() as uow:
+            ledger.amend(uow.session, uow.ref, looking.who, month, ticket_id, given, if_match=version_of(fields))
     except (Forbidden, NotFound):
         raise
     except DubanError as error:

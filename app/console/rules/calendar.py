@@ -160,7 +160,8 @@ def make_calendar(request: Request, run: Run, looking: Looking, fields: Checked)
     now, lang = clock.now(), language(request)
     code, pattern = fields.get("code", "").strip(), fields.get("from", DEFAULT_CALENDAR)
     try:
-        with run.writing() as (session, ref):
+        with run.writing(now) as uow:
+            session, ref = uow.session, uow.ref
             if code in ref.calendars:
                 raise Invalid.at("/code", f"日历 {code!r} 已存在", f"there is a calendar {code!r} already")
             if pattern not in ref.calendars:
@@ -183,10 +184,10 @@ def give_to_unit(request: Request, run: Run, looking: Looking, fields: Checked, 
     now, lang = clock.now(), language(request)
     wanted = None if fields.get("back") else code
     try:
-        with run.writing() as (session, ref):
-            catalogue.check_calendar(ref, wanted)
-            before = ref.need_unit(fields.get("unit"))
-            catalogue.change_node(session, Unit, before.code, {"calendar_code": wanted})
+        with run.writing(now) as uow:
+            catalogue.check_calendar(uow.ref, wanted)
+            before = uow.ref.need_unit(fields.get("unit"))
+            catalogue.change_node(uow.session, Unit, before.code, {"calendar_code": wanted})
     except Invalid as wrong:
         refused = CalendarFormResult(refused="；".join(p.text(lang) for p in wrong.problems), status=wrong.status)
         return _show(request, run, looking, code, None, outcome=refused)

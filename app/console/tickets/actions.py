@@ -8,15 +8,13 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Path, Request, Response
-from sqlmodel import Session
 
-from app import clock
 from app.console.base.web import Checked, Looking, PageRoute, Run, go, language
 from app.console.tickets.form import ACTION_FIELDS, TOLD_LATER, version_of
 from app.console.tickets.page import TicketId, refused_by, show
 from app.errors import DubanError, Invalid, NotFound, Stale, Unauthorized
 from app.models import Extension
-from app.services.core.reference import Reference
+from app.services.core.unit_of_work import UnitOfWork
 from app.services.orders import actions as orders
 from app.services.tickets import actions as lifecycle
 from app.services.tickets import callbacks, extensions
@@ -34,13 +32,13 @@ def _attempt(
     ticket_id: int,
     form: str,
     fields: Mapping[str, str],
-    work: Callable[[Session, Reference, datetime], object],
+    work: Callable[[UnitOfWork], object],
 ) -> Response:
     """Do ``work`` in one transaction, and go back to the ticket; show the page with the refusal where it is refused."""
     try:
-        with run.writing() as (session, ref):
-            tickets.get(session, ref, looking.who, ticket_id)
-            work(session, ref, clock.now())
+        with run.writing() as uow:
+            tickets.get(uow.session, uow.ref, looking.who, ticket_id)
+            work(uow)
     except (NotFound, Unauthorized):
         raise
     except DubanError as error:
@@ -80,20 +78,18 @@ def act(request: Request, run: Run, looking: Looking, fields: Checked, ticket_id
     if action not in ACTION_FIELDS:
         raise NotFound(f"没有操作 {action!r}", f"there is no action {action!r}")
 
-    def work(session: Session, ref: Reference, now: datetime) -> object:
+    def work(uow: UnitOfWork) -> object:
         version = version_of(fields)
         params = params_of(action, fields, run.settings.zone)
         if action == "correct":
-            ticket = tickets.get(session, ref, looking.who, ticket_id)
-            source = ref.sources[ticket.source_id].code
-            return correct(
-                session, ref, looking.who, source, ticket.external_id, params, now=now, if_match=version
-            )  # fmt: skip
+            ticket = tickets.get(uow.session, uow.ref, looking.who, ticket_id)
+            source = uow.ref.sources[ticket.source_id].code
+            return correct(uow, looking.who, source, ticket.external_id, params, if_match=version)
         if action == "callback":
-            return callbacks.record(session, ref, looking.who, ticket_id, params, at=None, now=now, if_match=version)
+            return callbacks.record(uow, looking.who, ticket_id, params, at=None, if_match=version)
         told = fields.get("at", "").strip() if action in TOLD_LATER else ""
         at = _moment(told, "at", run.settings.zone) if told else None
-        return lifecycle.act(session, ref, looking.who, ticket_id, action, params, at=at, now=now, if_match=version)
+        return lifecycle.act(uow, looking.who, ticket_id, action, params, at=at, if_match=version)
 
     return _attempt(request, run, looking, ticket_id, action, fields, work)
 
@@ -110,14 +106,12 @@ def rule_on_extension(
 ) -> Response:
     """Approve or refuse a request for extension."""
 
-    def work(session: Session, ref: Reference, now: datetime) -> object:
-        request_row = session.get(Extension, extension_id)
+    def work(uow: UnitOfWork) -> object:
+        request_row = uow.session.get(Extension, extension_id)
         if request_row is None or request_row.ticket_id != ticket_id:
             raise NotFound(f"没有编号为 {extension_id} 的延期申请", f"no extension has the id {extension_id}")
         params = {"note": fields.get("note", "").strip() or None}
-        return extensions.rule(
-            session, ref, looking.who, extension_id, approve=ruling == "approve", params=params, now=now
-        )
+        return extensions.rule(uow, looking.who, extension_id, approve=ruling == "approve", params=params)
 
     return _attempt(request, run, looking, ticket_id, f"extension-{ruling}", fields, work)
 
@@ -126,12 +120,12 @@ def rule_on_extension(
 def issue_order(request: Request, run: Run, looking: Looking, fields: Checked, ticket_id: TicketId) -> Response:
     """Issue a supervision order, or advance the live one."""
 
-    def work(session: Session, ref: Reference, now: datetime) -> object:
-        _same_version(session, ref, looking, ticket_id, version_of(fields))
+    def work(uow: UnitOfWork) -> object:
+        _same_version(uow, looking, ticket_id, version_of(fields))
         demand = _needed(fields, "demand")
         return orders.issue(
-            session, ref, looking.who, ticket_id, trigger_code=fields.get("trigger", ""), demand=demand,
-            signatory=fields.get("signatory", "").strip()[:100] or None, now=now,
+            uow, looking.who, ticket_id, trigger_code=fields.get("trigger", ""), demand=demand,
+            signatory=fields.get("signatory", "").strip()[:100] or None,
         )  # fmt: skip
 
     return _attempt(request, run, looking, ticket_id, "order-issue", fields, work)
@@ -150,14 +144,14 @@ def answer_order(
     """The unit's reply to a supervision order, and the ruling on it."""
     form = {"reply": "order-reply", "accept-reply": "order-accept", "refuse-reply": "order-refuse"}[step]
 
-    def work(session: Session, ref: Reference, now: datetime) -> object:
-        _same_version(session, ref, looking, ticket_id, version_of(fields))
+    def work(uow: UnitOfWork) -> object:
+        _same_version(uow, looking, ticket_id, version_of(fields))
         if step == "reply":
-            return orders.reply(session, ref, looking.who, order_id, _needed(fields, "reply", 10_000), now=now)
+            return orders.reply(uow, looking.who, order_id, _needed(fields, "reply", 10_000))
         if step == "refuse-reply":
-            return orders.refuse_reply(session, ref, looking.who, order_id, _needed(fields, "ruling"), now=now)
+            return orders.refuse_reply(uow, looking.who, order_id, _needed(fields, "ruling"))
         ruling = fields.get("ruling", "").strip()[:2000] or None
-        return orders.accept_reply(session, ref, looking.who, order_id, ruling, now=now)
+        return orders.accept_reply(uow, looking.who, order_id, ruling)
 
     return _attempt(request, run, looking, ticket_id, form, fields, work)
 
@@ -171,9 +165,9 @@ def _needed(fields: Mapping[str, str], name: str, longest: int = 2000) -> str:
     return text
 
 
-def _same_version(session: Session, ref: Reference, looking: Looking, ticket_id: int, version: int) -> None:
+def _same_version(uow: UnitOfWork, looking: Looking, ticket_id: int, version: int) -> None:
     """Refuse where the ticket has moved on since the form was made; the services of orders know no version."""
-    ticket = tickets.get(session, ref, looking.who, ticket_id)
+    ticket = tickets.get(uow.session, uow.ref, looking.who, ticket_id)
     if ticket.version != version:
         raise Stale(
             f"工单已更新到版本 {ticket.version}，本页依据的是版本 {version}；以下已是最新内容，请核对后重新提交",

@@ -146,11 +146,11 @@ def show_ticket(request: Request, run: Run, looking: Looking, ticket_id: TicketI
 @router.post("/tickets/{ticket_id}/reveal")
 def reveal_reporter(request: Request, run: Run, looking: Looking, fields: Checked, ticket_id: TicketId) -> Response:
     """The same page with the reporter in full; that it was looked at is kept."""
-    with run.writing() as (session, ref):
-        ticket = tickets.get(session, ref, looking.who, ticket_id)
-        if not sees_reporter(looking.who, ticket, ref):
+    with run.writing() as uow:
+        ticket = tickets.get(uow.session, uow.ref, looking.who, ticket_id)
+        if not sees_reporter(looking.who, ticket, uow.ref):
             raise Forbidden("当前角色不能查看诉求人的完整信息", "this role may not see the reporter in full")
-        record_disclosure(session, looking.who, ticket_id, clock.now())
+        record_disclosure(uow.session, looking.who, ticket_id, uow.now)
     return show(request, run, looking, ticket_id, full=True)
 
 

@@ -1,60 +1,35 @@
 """Alerts (预警): when a ticket is next looked at, and what becomes of an alert once it is raised.
 
-Alerts are raised by the sweep alone (``app.services.supervision.sweep``). The feed that live viewers follow is written at
-the very end of a transaction (``note``, ``publish``): its counter stays locked until the commit, which is what keeps the feed's
-numbers without gaps and in the order of commit, and so it must be the last lock taken.
+Alerts are raised by the sweep alone (``app.services.supervision.sweep``). What happens to one is noted with the unit of
+work, which writes it into the feed that live viewers follow when it completes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, tzinfo
 from typing import Any
 
-from sqlalchemy import bindparam, insert, select
+from sqlalchemy import bindparam, select
 from sqlmodel import Session, col
 
-from app.db import at_end
 from app.domain.supervision.ladder import DeadlineFacts, Decision, TicketFacts, decide, first_look, higher_card
 from app.domain.time.workcalendar import WorkCalendar
 from app.errors import Conflict, NotFound
-from app.models import Alert, AlertFeed, Deadline, SupervisionOrder, Ticket
+from app.models import Alert, Deadline, SupervisionOrder, Ticket
 from app.security.permissions import require
 from app.security.principal import Principal
 from app.services.core import events as log
 from app.services.core.reference import Reference
+from app.services.core.unit_of_work import UnitOfWork
 from app.services.core.views import moment
 from app.store import supervision as store
-from app.store.ids import take
 from app.store.scope import find, visible
 
 LIVE = store.LIVE
-FEED_COUNTER = "alert_feed"
-_PENDING = "alert_feed"
 _STANDING = (
     select(Alert).where(col(Alert.ticket_id) == bindparam("ticket"), col(Alert.state).in_(LIVE)).order_by(col(Alert.id))
 )
-
-
-def note(session: Session, alert_id: int, kind: str, at: datetime) -> None:
-    """Keep in mind that ``kind`` (raised, acked, resolved) happened to an alert; told to the viewers at the commit."""
-    session.info.setdefault(_PENDING, []).append((alert_id, kind, at))
-    at_end(session, publish)
-
-
-def publish(session: Session) -> int:
-    """Write what was noted into the feed; called just before the commit. How many rows it wrote."""
-    pending = session.info.pop(_PENDING, [])
-    if not pending:
-        return 0
-    session.flush()
-    top = take(session, FEED_COUNTER, len(pending))
-    first = top - len(pending) + 1
-    session.execute(
-        insert(AlertFeed.__table__),  # type: ignore[attr-defined]
-        [{"id": first + n, "alert_id": a, "kind": kind, "at": at} for n, (a, kind, at) in enumerate(pending)],
-    )
-    return len(pending)
 
 
 def facts_of(
@@ -94,14 +69,13 @@ def next_look(decision: Decision, now: datetime) -> datetime | None:
     return now if decision.raise_ else decision.next_check_at
 
 
-def reschedule(
-    session: Session, ref: Reference, ticket: Ticket, now: datetime, *, rows: Iterable[Deadline] | None = None
-) -> None:
+def reschedule(uow: UnitOfWork, ticket: Ticket, *, rows: Iterable[Deadline] | None = None) -> None:
     """Set ``ticket.next_check_at`` from the ladder; to be called after every change of a ticket or its deadlines.
 
     ``rows``: all deadlines of the ticket, where the caller holds them; they are then not read again, and the change is
     written once, with its next check. A supervised ticket's are read always: its order opens deadlines of its own.
     """
+    session, ref, now = uow.session, uow.ref, uow.now
     if ticket.status == "void" or (ticket.historical and ticket.status != "suspended"):
         ticket.next_check_at = None
         return
@@ -127,94 +101,79 @@ def first_check(ref: Reference, calendar: WorkCalendar, deadlines: Iterable[Dead
     return first_look(ref.ladder, calendar, deadlines)
 
 
-def resolve(
-    session: Session, ticket: Ticket, targets: Iterable[str] | None, *, resolution: str, now: datetime
-) -> list[Alert]:
-    """Settle the alerts of ``targets`` (none: all) that still stand, and let the ticket's card be what is left.
+def end(uow: UnitOfWork, alert: Alert, resolution: str) -> None:
+    """Resolve one alert and note it for the feed; the ticket's card is the caller's to set."""
+    alert.state, alert.resolved_at, alert.resolution = "resolved", uow.now, resolution
+    uow.session.add(alert)
+    uow.note_alert(alert.id, "resolved")
+
+
+def resolve(uow: UnitOfWork, ticket: Ticket, targets: Iterable[str] | None, *, resolution: str) -> list[Alert]:
+    """Resolve the live alerts of ``targets`` (None: all), and set the ticket's card to the gravest that is left.
 
     ``resolution`` says by what: met, extended, moved, replied, superseded, void, …
     """
-    with session.no_autoflush:  # what this transaction has settled already is left out below, unwritten or not
-        found = session.execute(_STANDING, {"ticket": ticket.id}).scalars().all()
-    standing = [alert for alert in found if alert.state in LIVE]
     wanted = None if targets is None else set(targets)
-    settled: list[Alert] = []
+    return _end_where(uow, ticket, lambda alert: wanted is None or alert.target in wanted, resolution)
+
+
+def resolve_since(uow: UnitOfWork, ticket: Ticket, targets: Iterable[str], since: datetime) -> list[Alert]:
+    """Resolve the live alerts of ``targets`` whose moment is after ``since``, when the ticket was already suspended."""
+    wanted = set(targets)
+    return _end_where(uow, ticket, lambda alert: alert.target in wanted and alert.breach_at > since, "suspended")
+
+
+def _end_where(uow: UnitOfWork, ticket: Ticket, ends: Callable[[Alert], bool], resolution: str) -> list[Alert]:
+    with uow.session.no_autoflush:  # what this transaction has resolved already is left out below, written or not
+        found = uow.session.execute(_STANDING, {"ticket": ticket.id}).scalars().all()
+    ended: list[Alert] = []
     card: str | None = None
-    for alert in standing:
-        if wanted is not None and alert.target not in wanted:
-            card = higher_card(card, alert.card)
+    for alert in found:
+        if alert.state not in LIVE:
             continue
-        alert.state = "resolved"
-        alert.resolved_at = now
-        alert.resolution = resolution
-        session.add(alert)
-        settled.append(alert)
-        assert alert.id is not None
-        note(session, alert.id, "resolved", now)
+        if ends(alert):
+            end(uow, alert, resolution)
+            ended.append(alert)
+        else:
+            card = higher_card(card, alert.card)
     ticket.card = card
-    session.add(ticket)
-    return settled
+    uow.session.add(ticket)
+    return ended
 
 
-def supersede(session: Session, raised: Mapping[tuple[int, store.Key], int], now: datetime) -> int:
-    """Settle what still stands below a higher rung of the same deadline, so that one deadline stands on the board once.
+def supersede(uow: UnitOfWork, raised: Mapping[tuple[int, store.Key], int]) -> int:
+    """Resolve live alerts below a higher rung of the same deadline, so that the board shows each deadline once.
 
     ``raised``: the id of the alert raised now, by ticket and deadline. The cards of the tickets are the caller's to set;
     they can only have risen. How many were settled.
     """
     settled = 0
-    for alert in store.standing_alerts(session, sorted({ticket_id for ticket_id, _ in raised})):
+    for alert in store.standing_alerts(uow.session, sorted({ticket_id for ticket_id, _ in raised})):
         above = raised.get((alert.ticket_id, (alert.target, alert.round, alert.revision)))
         if above is None or above == alert.id:
             continue
-        alert.state, alert.resolved_at, alert.resolution = "resolved", now, "superseded"
-        session.add(alert)
-        assert alert.id is not None
-        note(session, alert.id, "resolved", now)
+        end(uow, alert, "superseded")
         settled += 1
     return settled
 
 
-def resolve_since(
-    session: Session, ticket: Ticket, targets: Iterable[str], since: datetime, *, now: datetime
-) -> list[Alert]:
-    """Settle the alerts of ``targets`` whose moment lies after ``since``, when the ticket was suspended as it turns out."""
-    with session.no_autoflush:
-        standing = session.execute(_STANDING, {"ticket": ticket.id}).scalars().all()
+def hand_over(uow: UnitOfWork, ticket: Ticket, targets: Iterable[str], unit_id: int) -> None:
+    """Move the live alerts of ``targets`` to the unit that has the ticket now; the feed shows them as raised there."""
     wanted = set(targets)
-    early = [alert for alert in standing if alert.target in wanted and alert.breach_at > since]
-    card: str | None = None
-    for alert in standing:
-        if alert not in early:
-            card = higher_card(card, alert.card)
-            continue
-        alert.state, alert.resolved_at, alert.resolution = "resolved", now, "suspended"
-        session.add(alert)
-        assert alert.id is not None
-        note(session, alert.id, "resolved", now)
-    if early:
-        ticket.card = card
-        session.add(ticket)
-    return early
-
-
-def hand_over(session: Session, ticket: Ticket, targets: Iterable[str], unit_id: int, *, now: datetime) -> None:
-    """Let the alerts of ``targets`` that still stand be another unit's: it has the ticket now, and sees them as raised."""
-    wanted = set(targets)
-    for alert in store.standing_alerts(session, [ticket.id]):
+    for alert in store.standing_alerts(uow.session, [ticket.id]):
         if alert.target in wanted and alert.unit_id != unit_id:
             alert.unit_id = unit_id
-            session.add(alert)
-            assert alert.id is not None
-            note(session, alert.id, "raised", now)
+            uow.session.add(alert)
+            uow.note_alert(alert.id, "raised")
 
 
-def acknowledge(session: Session, principal: Principal, alert_id: int, now: datetime) -> Alert:
-    """Say who has taken notice of an alert. The same person again: nothing changes; a resolved alert refuses.
+def acknowledge(uow: UnitOfWork, principal: Principal, alert_id: int) -> Alert:
+    """Acknowledge an alert; idempotent for the same user, refused for a resolved alert.
 
     Raises Forbidden, NotFound (also for a unit that may not see it), Conflict.
     """
     require(principal, "alerts.acknowledge")
+    session, now = uow.session, uow.now
     alert = visible_alert(session, principal, alert_id)
     ticket = store.lock_ticket(session, alert.ticket_id)  # ticket rows are locked first, always
     session.refresh(alert)
@@ -232,8 +191,7 @@ def acknowledge(session: Session, principal: Principal, alert_id: int, now: date
         session, ticket, "alert_acked", at=now, now=now, actor=principal.actor,
         data={"alert": alert.id, "target": alert.target, "rung": alert.rung},
     )  # fmt: skip
-    assert alert.id is not None
-    note(session, alert.id, "acked", now)
+    uow.note_alert(alert.id, "acked")
     return alert
 
 

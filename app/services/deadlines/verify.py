@@ -22,7 +22,8 @@ from app.domain.tickets.rebuild import RebuiltDeadline, RebuiltDeadlines
 from app.models import Deadline, Suspension, Ticket
 from app.services.alerts import book as alerts
 from app.services.core.events import append
-from app.services.core.reference import Reference, ReferenceCache
+from app.services.core.reference import ReferenceCache
+from app.services.core.unit_of_work import UnitOfWork, unit_of_work
 from app.services.deadlines.book import DeadlineChange, moves_data, of_ticket
 from app.services.deadlines.differences import Difference, Versions, cases, differences, pairs
 from app.store import tickets as store
@@ -75,9 +76,9 @@ def verify(
             if mend_by is None:
                 listed = found[ticket_id]
             else:
-                with database.write() as session:
-                    versions.load(session)
-                    listed = mend(session, references.get(session), versions, ticket_id, actor=mend_by, now=now)
+                with unit_of_work(database, references, now) as uow:
+                    versions.load(uow.session)
+                    listed = mend(uow, versions, ticket_id, actor=mend_by)
                 checked.mended += len(listed)
             checked.differing += len(listed)
             yield from listed
@@ -103,11 +104,10 @@ def _one_state(database: Database) -> Iterator[Session]:
         yield session
 
 
-def mend(
-    session: Session, ref: Reference, versions: Versions, ticket_id: int, *, actor: str, now: datetime
-) -> list[Difference]:
+def mend(uow: UnitOfWork, versions: Versions, ticket_id: int, *, actor: str) -> list[Difference]:
     """Bring one ticket's deadlines to what the log says, with an event that tells old and new, and let the ladder look
     again; the differences that were found under its lock, and mended."""
+    session, now = uow.session, uow.now
     ticket = store.lock_ticket(session, ticket_id)
     if ticket is None:
         return []
@@ -130,13 +130,13 @@ def mend(
         case.order.due_at = answer.due_at
         session.add(case.order)
     session.flush()
-    alerts.resolve(session, ticket, [move.target for move in moves], resolution="deadline_moved", now=now)
+    alerts.resolve(uow, ticket, [move.target for move in moves], resolution="deadline_moved")
     said = [{key: value for key, value in one.to_json().items() if key not in ("ticket", "number")} for one in found]
     append(
         session, ticket, "deadline_mended", at=now, now=now, actor=actor,
         data={"deadlines": moves_data(moves), "mended": said},
     )  # fmt: skip
-    alerts.reschedule(session, ref, ticket, now)
+    alerts.reschedule(uow, ticket)
     return found
 
 

@@ -20,6 +20,7 @@ from app.security.principal import Principal
 from app.services.alerts import book as alerts
 from app.services.core import events as log
 from app.services.core.reference import Reference
+from app.services.core.unit_of_work import UnitOfWork
 from app.services.core.views import moment
 from app.services.deadlines.book import of_ticket
 from app.services.orders.book import (
@@ -62,69 +63,61 @@ NO_ORDER_IN: Final = frozenset({"closed", "void"})
 
 
 def issue(
-    session: Session, ref: Reference, principal: Principal, ticket_id: int, *,
-    trigger_code: str, demand: str | None, signatory: str | None, now: datetime,
+    uow: UnitOfWork, principal: Principal, ticket_id: int, *,
+    trigger_code: str, demand: str | None, signatory: str | None,
 ) -> SupervisionOrder:  # fmt: skip
     """A person's order: the leader's instruction, or a supervisor's own. Raises Forbidden, NotFound, Invalid, Conflict."""
     require(principal, "orders.issue")
     if trigger_code not in TRIGGER:
         raise Invalid.at("/trigger", f"须为以下之一：{'、'.join(TRIGGER)}", f"must be one of {', '.join(TRIGGER)}")
-    if find(session, principal, Ticket, ticket_id) is None:
+    if find(uow.session, principal, Ticket, ticket_id) is None:
         raise NotFound(f"没有编号为 {ticket_id} 的工单", f"no ticket {ticket_id}")
-    ticket = store.lock_ticket(session, ticket_id)
+    ticket = store.lock_ticket(uow.session, ticket_id)
     if ticket.status in NO_ORDER_IN:
         raise Conflict(
             "工单已归档或已作废，不能下发督办单；需要时请先重办",
             f"the ticket is {ticket.status}: no order can be issued; reopen it first",
         )
-    order = trigger(
-        session, ref, ticket, trigger_code, actor=principal.actor, now=now, demand=demand, signatory=signatory
-    )
-    alerts.reschedule(session, ref, ticket, now)
+    order = trigger(uow, ticket, trigger_code, actor=principal.actor, demand=demand, signatory=signatory)
+    alerts.reschedule(uow, ticket)
     return order
 
 
-def reply(
-    session: Session, ref: Reference, principal: Principal, order_id: int, text: str, *, now: datetime
-) -> SupervisionOrder:
+def reply(uow: UnitOfWork, principal: Principal, order_id: int, text: str) -> SupervisionOrder:
     """The unit's answer: meets the order's limit and resolves its alerts. Raises Forbidden, NotFound, Conflict."""
     require(principal, "orders.reply")
-    order, ticket = _locked(session, principal, order_id)
+    order, ticket = _locked(uow.session, principal, order_id)
     _must_be(order, "issued", "回复", "answered")
-    record_reply(session, ticket, order, text, principal.actor, now, now)
-    alerts.reschedule(session, ref, ticket, now)
+    record_reply(uow, ticket, order, text, principal.actor, uow.now)
+    alerts.reschedule(uow, ticket)
     return order
 
 
-def accept_reply(
-    session: Session, ref: Reference, principal: Principal, order_id: int, ruling: str | None, *, now: datetime
-) -> SupervisionOrder:
+def accept_reply(uow: UnitOfWork, principal: Principal, order_id: int, ruling: str | None) -> SupervisionOrder:
     """The office is content with the answer: the order is closed. Raises Forbidden, NotFound, Conflict."""
     require(principal, "orders.rule")
-    order, ticket = _locked(session, principal, order_id)
+    order, ticket = _locked(uow.session, principal, order_id)
     _must_be(order, "replied", "审核通过", "accepted")
-    _rule(order, ruling, principal, now)
-    close(session, ticket, order, "closed", principal.actor, now, now, ruling=ruling)
-    alerts.reschedule(session, ref, ticket, now)
+    _rule(order, ruling, principal, uow.now)
+    close(uow, ticket, order, "closed", principal.actor, uow.now, ruling=ruling)
+    alerts.reschedule(uow, ticket)
     return order
 
 
-def refuse_reply(
-    session: Session, ref: Reference, principal: Principal, order_id: int, ruling: str, *, now: datetime
-) -> SupervisionOrder:
+def refuse_reply(uow: UnitOfWork, principal: Principal, order_id: int, ruling: str) -> SupervisionOrder:
     """The answer will not do: the order enters its next term with a new limit. Raises Forbidden, NotFound, Conflict."""
     require(principal, "orders.rule")
-    order, ticket = _locked(session, principal, order_id)
+    order, ticket = _locked(uow.session, principal, order_id)
     _must_be(order, "replied", "退回", "refused")
-    _rule(order, ruling, principal, now)
-    refused = {"trigger": "refused", "at": log.stamp(now), "actor": principal.actor, "term": order.term,
+    _rule(order, ruling, principal, uow.now)
+    refused = {"trigger": "refused", "at": log.stamp(uow.now), "actor": principal.actor, "term": order.term,
                "reply": order.reply, "replied_by": order.replied_by, "ruling": ruling}  # fmt: skip
     order.triggers = [*order.triggers, refused]
-    by = next_term(session, ref, ticket, of_ticket(session, ticket.id), order, now)
+    by = next_term(uow, ticket, of_ticket(uow.session, ticket.id), order, uow.now)
     order.version += 1
-    session.add(order)
-    tell(session, ticket, order, "supervision_order_refused", principal.actor, now, now, ruling=ruling, **by)
-    alerts.reschedule(session, ref, ticket, now)
+    uow.session.add(order)
+    tell(uow, ticket, order, "supervision_order_refused", principal.actor, uow.now, ruling=ruling, **by)
+    alerts.reschedule(uow, ticket)
     return order
 
 

@@ -3,8 +3,8 @@
 What people do with an order stands in ``app.services.orders.actions``.
 
 A ticket has one live order at most. ``trigger`` issues it or advances it; its limit is the ticket's ``supervise``
-deadline, so the ladder watches it like any other. Locks are taken in one order everywhere: the ticket's row, then the
-counter of order numbers, then (at the commit) the alert feed.
+deadline, so the ladder watches it like any other. The counter of order numbers is locked after the ticket's row (the lock
+order of ``app.services.core.unit_of_work``).
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from app.security.principal import Principal
 from app.services.alerts import book as alerts
 from app.services.core import events as log
 from app.services.core.reference import Reference
+from app.services.core.unit_of_work import UnitOfWork
 from app.services.deadlines.book import SUPERVISE_LIMIT, DeadlineChange, in_force, of_ticket, policy_for, recompute
 from app.store import supervision as store
 from app.store.ids import take
@@ -45,13 +46,11 @@ def find_live(session: Session, ticket_id: int) -> SupervisionOrder | None:
 
 
 def trigger(
-    session: Session,
-    ref: Reference,
+    uow: UnitOfWork,
     ticket: Ticket,
     trigger: str,
     *,
     actor: str,
-    now: datetime,
     at: datetime | None = None,
     demand: str | None = None,
     signatory: str | None = None,
@@ -60,18 +59,17 @@ def trigger(
 
     Advancing appends the trigger; where the order was answered, or its limit has passed, it enters its next term with
     a new limit. The stage is raised, never lowered. The caller holds the ticket's row. ``at``: when it happened, where
-    that is not ``now``.
+    that is not ``uow.now``.
     """
+    session = uow.session
     session.flush()
     return apply(
-        session,
-        ref,
+        uow,
         ticket,
-        OrderCause(trigger, actor, at or now, demand, signatory),
+        OrderCause(trigger, actor, at or uow.now, demand, signatory),
         live=find_live(session, ticket.id),
         rows=of_ticket(session, ticket.id),
         serial=lambda year: take(session, counter_of(year)),
-        now=now,
     )
 
 
@@ -97,15 +95,13 @@ def year_of(ref: Reference, ticket: Ticket, at: datetime) -> int:
 
 
 def apply(
-    session: Session,
-    ref: Reference,
+    uow: UnitOfWork,
     ticket: Ticket,
     cause: OrderCause,
     *,
     live: SupervisionOrder | None,
     rows: list[Deadline],
     serial: Callable[[int], int],
-    now: datetime,
 ) -> SupervisionOrder:
     """What ``trigger`` does, with everything read beforehand, so that a sweep reads for many tickets at once.
 
@@ -114,27 +110,25 @@ def apply(
     """
     order = live
     if order is None:
-        order = _issue(session, ref, ticket, rows, cause, serial, now)
+        order = _issue(uow, ticket, rows, cause, serial)
     else:
-        _advance(session, ref, ticket, rows, order, cause, now)
+        _advance(uow, ticket, rows, order, cause)
     ticket.supervised = True
     stage = next_stage(ticket.stage) if cause.trigger == "dissatisfied" else raised_stage(ticket.stage, "urged")
-    raise_stage(session, ticket, stage, why=cause.trigger, actor=cause.actor, at=cause.at, now=now)
-    session.add(ticket)
+    raise_stage(uow, ticket, stage, why=cause.trigger, actor=cause.actor, at=cause.at)
+    uow.session.add(ticket)
     return order
 
 
-def raise_stage(
-    session: Session, ticket: Ticket, stage: str, *, why: str, actor: str, at: datetime, now: datetime
-) -> bool:
+def raise_stage(uow: UnitOfWork, ticket: Ticket, stage: str, *, why: str, actor: str, at: datetime) -> bool:
     """Raise the ticket's stage (办理环节) to ``stage`` at least, with an event; False where it stands there already."""
     higher = raised_stage(ticket.stage, stage)
     if higher == ticket.stage:
         return False
     data = {"from": ticket.stage, "to": higher, "why": why}
     ticket.stage = higher
-    session.add(ticket)
-    log.append(session, ticket, "stage_raised", at=at, now=now, actor=actor, data=data)
+    uow.session.add(ticket)
+    log.append(uow.session, ticket, "stage_raised", at=at, now=uow.now, actor=actor, data=data)
     return True
 
 
@@ -177,39 +171,36 @@ def fresh(
 
 
 def _issue(
-    session: Session, ref: Reference, ticket: Ticket, rows: list[Deadline], cause: OrderCause,
-    serial: Callable[[int], int], now: datetime,
-) -> SupervisionOrder:  # fmt: skip
-    new = fresh(ref, ticket, cause, serial, [row.round for row in rows if row.target == "supervise"])
+    uow: UnitOfWork, ticket: Ticket, rows: list[Deadline], cause: OrderCause, serial: Callable[[int], int]
+) -> SupervisionOrder:
+    session = uow.session
+    new = fresh(uow.ref, ticket, cause, serial, [row.round for row in rows if row.target == "supervise"])
     order, deadline = SupervisionOrder(**new.order), Deadline(**new.deadline)
     session.add(order)
     session.add(deadline)
     rows.append(deadline)
-    log.append(session, ticket, "supervision_order_issued", at=cause.at, now=now, actor=cause.actor, data=new.told)
+    log.append(session, ticket, "supervision_order_issued", at=cause.at, now=uow.now, actor=cause.actor, data=new.told)
     return order
 
 
-def _advance(
-    session: Session, ref: Reference, ticket: Ticket, rows: list[Deadline], order: SupervisionOrder, cause: OrderCause,
-    now: datetime,
-) -> None:  # fmt: skip
+def _advance(uow: UnitOfWork, ticket: Ticket, rows: list[Deadline], order: SupervisionOrder, cause: OrderCause) -> None:
     by: dict[str, int] = {}
     if order.state == "replied" or order.due_at <= cause.at:
-        by = next_term(session, ref, ticket, rows, order, cause.at)
+        by = next_term(uow, ticket, rows, order, cause.at)
     order.triggers = [*order.triggers, _entry(cause, order.term)]
     order.demand = cause.demand or order.demand
     order.signatory = cause.signatory or order.signatory
     order.unit_id = ticket.unit_id
     order.version += 1
-    session.add(order)
-    tell(session, ticket, order, "supervision_order_advanced", cause.actor, cause.at, now, trigger=cause.trigger, **by)
+    uow.session.add(order)
+    tell(uow, ticket, order, "supervision_order_advanced", cause.actor, cause.at, trigger=cause.trigger, **by)
 
 
 def next_term(
-    session: Session, ref: Reference, ticket: Ticket, rows: list[Deadline], order: SupervisionOrder, at: datetime
+    uow: UnitOfWork, ticket: Ticket, rows: list[Deadline], order: SupervisionOrder, at: datetime
 ) -> dict[str, int]:
     """Give ``order`` its next term from ``at``; the versions its limit was computed by, for the event."""
-    deadline = _open_limit(session, ref, ticket, rows, at)
+    deadline = _open_limit(uow, ticket, rows, at)
     order.term += 1
     order.state = "issued"
     order.due_at = deadline.due_at
@@ -232,10 +223,10 @@ def _limit(ref: Reference, ticket: Ticket, at: datetime) -> dict[str, Any]:
             "policy_id": policy_id, "calendar_id": calendar_id}  # fmt: skip
 
 
-def _open_limit(session: Session, ref: Reference, ticket: Ticket, rows: list[Deadline], at: datetime) -> Deadline:
+def _open_limit(uow: UnitOfWork, ticket: Ticket, rows: list[Deadline], at: datetime) -> Deadline:
     """The order's next limit from ``at``: the open ``supervise`` deadline moved (a new revision, so that it is watched
     from the lowest rung again), or a fresh one in the next round where the last was met."""
-    values = _limit(ref, ticket, at)
+    values = _limit(uow.ref, ticket, at)
     mine = [row for row in rows if row.target == "supervise"]
     row = next((r for r in mine if r.met_at is None and r.cancelled_at is None), None)
     if row is None:
@@ -246,20 +237,20 @@ def _open_limit(session: Session, ref: Reference, ticket: Ticket, rows: list[Dea
         row.revision += 1
         for name, value in values.items():
             setattr(row, name, value)
-    session.add(row)
+    uow.session.add(row)
     return row
 
 
-def under_unit(session: Session, ref: Reference, ticket: Ticket, rows: list[Deadline]) -> list[DeadlineChange]:
+def under_unit(uow: UnitOfWork, ticket: Ticket, rows: list[Deadline]) -> list[DeadlineChange]:
     """Bring a running limit under the calendar of the unit that the ticket went to: the same start, by its working days."""
     running = in_force(rows, "supervise")
     if running is None or running.met_at is not None:
         return []
-    moved = recompute(session, ref, ticket, rows, targets=["supervise"])
-    order = find_live(session, ticket.id) if moved else None
+    moved = recompute(uow.session, uow.ref, ticket, rows, targets=["supervise"])
+    order = find_live(uow.session, ticket.id) if moved else None
     if order is not None:
         order.due_at = running.due_at
-        session.add(order)
+        uow.session.add(order)
     return moved
 
 
@@ -268,72 +259,63 @@ def _said(number: str, term: int, due_at: datetime, **more: Any) -> dict[str, An
 
 
 def tell(
-    session: Session, ticket: Ticket, order: SupervisionOrder, event: str, actor: str, at: datetime, now: datetime,
-    **more: Any,
-) -> None:  # fmt: skip
+    uow: UnitOfWork, ticket: Ticket, order: SupervisionOrder, event: str, actor: str, at: datetime, **more: Any
+) -> None:
     """Write an order's event into its ticket's log, with its number, term and limit."""
     data = _said(number_of(order), order.term, order.due_at, **more)
-    log.append(session, ticket, event, at=at, now=now, actor=actor, data=data)
+    log.append(uow.session, ticket, event, at=at, now=uow.now, actor=actor, data=data)
 
 
-def hand_over(session: Session, ticket: Ticket, unit_id: int, now: datetime) -> SupervisionOrder | None:
+def hand_over(uow: UnitOfWork, ticket: Ticket, unit_id: int) -> SupervisionOrder | None:
     """Let the live order, and what its limit has raised, go with the ticket to another unit: who has it answers. The limit
     keeps its start (``under_unit``). To be called before the ticket itself is changed."""
-    if not ticket.supervised:  # never had an order
-        return None
-    session.flush()
-    order = find_live(session, ticket.id)
+    order = _live(uow, ticket)
     if order is None or order.unit_id == unit_id:
         return None
     order.unit_id = unit_id
     order.version += 1
-    session.add(order)
-    alerts.hand_over(session, ticket, ["supervise"], unit_id, now=now)
+    uow.session.add(order)
+    alerts.hand_over(uow, ticket, ["supervise"], unit_id)
     return order
+
+
+def _live(uow: UnitOfWork, ticket: Ticket) -> SupervisionOrder | None:
+    """The live order of a ticket, as this transaction has left it."""
+    if not ticket.supervised:  # never had an order
+        return None
+    uow.session.flush()
+    return find_live(uow.session, ticket.id)
 
 
 def reply_by_completion(
-    session: Session, ref: Reference, ticket: Ticket, result: str, principal: Principal, at: datetime, now: datetime
+    uow: UnitOfWork, ticket: Ticket, result: str, principal: Principal, at: datetime
 ) -> SupervisionOrder | None:
     """Let the unit's completion of the ticket be its answer, where it has given none: nobody types it twice."""
-    if not ticket.supervised:  # never had an order
-        return None
-    session.flush()
-    order = find_live(session, ticket.id)
+    order = _live(uow, ticket)
     if order is None or order.state != "issued":
         return None
-    record_reply(session, ticket, order, result, principal.actor, at, now, by_completion=True)
+    record_reply(uow, ticket, order, result, principal.actor, at, by_completion=True)
     return order
 
 
-def close_on_satisfied(
-    session: Session, ref: Reference, ticket: Ticket, principal: Principal, at: datetime, now: datetime
-) -> SupervisionOrder | None:
+def close_on_satisfied(uow: UnitOfWork, ticket: Ticket, principal: Principal, at: datetime) -> SupervisionOrder | None:
     """Close the live order because the citizen is content (or could not be asked) and the ticket is closed."""
-    if not ticket.supervised:  # never had an order
-        return None
-    session.flush()
-    order = find_live(session, ticket.id)
+    order = _live(uow, ticket)
     if order is not None:
-        close(session, ticket, order, "closed", principal.actor, at, now)
+        close(uow, ticket, order, "closed", principal.actor, at)
     return order
 
 
-def cancel_on_void(
-    session: Session, ref: Reference, ticket: Ticket, principal: Principal, at: datetime, now: datetime
-) -> SupervisionOrder | None:
+def cancel_on_void(uow: UnitOfWork, ticket: Ticket, principal: Principal, at: datetime) -> SupervisionOrder | None:
     """Cancel the live order because its ticket is void."""
-    if not ticket.supervised:  # never had an order
-        return None
-    session.flush()
-    order = find_live(session, ticket.id)
+    order = _live(uow, ticket)
     if order is not None:
-        close(session, ticket, order, "cancelled", principal.actor, at, now)
+        close(uow, ticket, order, "cancelled", principal.actor, at)
     return order
 
 
 def record_reply(
-    session: Session, ticket: Ticket, order: SupervisionOrder, text: str, actor: str, at: datetime, now: datetime,
+    uow: UnitOfWork, ticket: Ticket, order: SupervisionOrder, text: str, actor: str, at: datetime,
     *, by_completion: bool = False,
 ) -> None:  # fmt: skip
     """Keep the unit's answer, given at ``at``: meets the order's limit and resolves its alerts."""
@@ -342,35 +324,25 @@ def record_reply(
     order.replied_by = actor
     order.replied_at = at
     order.version += 1
-    session.add(order)
-    _end_limit(session, ticket, at, met=True)
+    uow.session.add(order)
+    _end_limit(uow.session, ticket, at, met=True)
     # the answer itself stays on the order: an event never carries what may name a citizen
-    tell(
-        session,
-        ticket,
-        order,
-        "supervision_order_replied",
-        actor,
-        at,
-        now,
-        by_completion=True if by_completion else None,
-    )
-    alerts.resolve(session, ticket, ["supervise"], resolution="replied", now=now)
+    tell(uow, ticket, order, "supervision_order_replied", actor, at, by_completion=True if by_completion else None)
+    alerts.resolve(uow, ticket, ["supervise"], resolution="replied")
 
 
 def close(
-    session: Session, ticket: Ticket, order: SupervisionOrder, state: str, actor: str, at: datetime, now: datetime,
-    **more: Any,
-) -> None:  # fmt: skip
+    uow: UnitOfWork, ticket: Ticket, order: SupervisionOrder, state: str, actor: str, at: datetime, **more: Any
+) -> None:
     """End ``order`` as ``state`` (closed, cancelled) at ``at``; its limit is no longer asked for."""
     order.state = state
     order.live = False
     order.closed_at = at
     order.version += 1
-    session.add(order)
-    _end_limit(session, ticket, at, met=False)
-    tell(session, ticket, order, f"supervision_order_{state}", actor, at, now, **more)
-    alerts.resolve(session, ticket, ["supervise"], resolution=state, now=now)
+    uow.session.add(order)
+    _end_limit(uow.session, ticket, at, met=False)
+    tell(uow, ticket, order, f"supervision_order_{state}", actor, at, **more)
+    alerts.resolve(uow, ticket, ["supervise"], resolution=state)
 
 
 def _end_limit(session: Session, ticket: Ticket, at: datetime, *, met: bool) -> None:

@@ -26,6 +26,7 @@ from app.schemas.calendar_document import read_calendar
 from app.services.alerts import book as alerts
 from app.services.core import events as log
 from app.services.core.reference import Reference, ReferenceCache
+from app.services.core.unit_of_work import UnitOfWork, unit_of_work
 from app.services.deadlines.book import UNIT_CLOCK, DeadlineChange, calendar_of, compute, in_force, moves_data
 from app.services.intake.opening import openings
 from app.store import reference, supervision, tickets
@@ -216,8 +217,8 @@ def _walk(
             ids = candidates(session, after, batch)
         if not ids:
             return total
-        with database.write() as session:
-            total.add(_Batch(session, references.get(session), why, now, policy).run(ids, wanted))
+        with unit_of_work(database, references, now) as uow:
+            total.add(_Batch(uow, why, policy).run(ids, wanted))
         after = ids[-1]
 
 
@@ -225,16 +226,14 @@ def _walk(
 class _Batch:
     """One transaction: tickets locked, their rows read at once, recomputed, and written."""
 
-    session: Session
-    ref: Reference
+    uow: UnitOfWork
     why: RecomputeCause
-    now: datetime
     policy: str | None
     tally: RecomputeResult = field(default_factory=RecomputeResult)
     events: list[dict[str, Any]] = field(default_factory=list)
 
     def run(self, ids: list[int], wanted: Wanted) -> RecomputeResult:
-        session = self.session
+        session = self.uow.session
         query = select(Ticket).where(col(Ticket.id).in_(ids)).order_by(col(Ticket.id))
         locked = list(session.execute(query.with_for_update().execution_options(populate_existing=True)).scalars())
         rows = tickets.deadlines_of(session, ids)
@@ -265,7 +264,12 @@ class _Batch:
             return []
         for target in (*UNIT_CLOCK, "callback", "supervise"):
             row = in_force(rows, target)
-            if row is None or row.met_at is not None or row.limit is None or not wanted(self.ref, ticket, row, spans):
+            if (
+                row is None
+                or row.met_at is not None
+                or row.limit is None
+                or not wanted(self.uow.ref, ticket, row, spans)
+            ):
                 continue
             self.tally.looked_at += 1
             move = self._row(ticket, row, spans, judged)
@@ -280,12 +284,12 @@ class _Batch:
                 ticket.due_at, ticket.provisional = move.new, move.provisional
             if target == "supervise" and order is not None and move.new is not None:
                 order.due_at = move.new
-                self.session.add(order)
+                self.uow.session.add(order)
         return moves
 
     def _judge(self, ticket: Ticket) -> tuple[int, Mapping[str, Any]] | None:
         """The policy that judges the ticket now, and its limits, where that is new to it and ``policy`` is concerned."""
-        ref = self.ref
+        ref = self.uow.ref
         plan = openings(ref).plan(
             ref.sources[ticket.source_id],
             ticket.kind,
@@ -305,18 +309,18 @@ class _Batch:
         self, ticket: Ticket, row: Deadline, spans: Spans, judged: tuple[int, Mapping[str, Any]] | None
     ) -> DeadlineChange | None:
         old, provisional = row.due_at, row.provisional
-        self.session.add(row)
+        self.uow.session.add(row)
         if judged is not None:
             policy_id, limits = judged
             row.policy_id = policy_id
             limit = limits.get(row.target)
             if limit is None and row.target != "supervise":
-                row.cancelled_at = self.now
+                row.cancelled_at = self.uow.now
                 return DeadlineChange(row.target, old, None)
             if limit is not None:
                 row.limit = limit.to_spec()
-        answer = compute(self.ref, row, ticket.unit_id, spans)
-        row.calendar_id = calendar_of(self.ref, row, ticket.unit_id)[0]
+        answer = compute(self.uow.ref, row, ticket.unit_id, spans)
+        row.calendar_id = calendar_of(self.uow.ref, row, ticket.unit_id)[0]
         row.due_at, row.provisional = answer.due_at, answer.provisional
         if row.target == "complete":
             ticket.calendar_id = row.calendar_id
@@ -330,8 +334,10 @@ class _Batch:
         data = {"because": self.why.because, **self.why.told, "deadlines": moves_data(moves)}
         moved = any(m.old != m.new for m in moves)
         event = "deadline_moved" if moved else "deadline_confirmed"
-        self.events.append(log.chained(ticket, event, at=self.now, now=self.now, actor=self.why.actor, data=data))
-        self.session.add(ticket)
+        self.events.append(
+            log.chained(ticket, event, at=self.uow.now, now=self.uow.now, actor=self.why.actor, data=data)
+        )
+        self.uow.session.add(ticket)
 
     def _rearm(
         self,
@@ -345,35 +351,37 @@ class _Batch:
             return
         query = select(Alert).where(col(Alert.ticket_id).in_(ids), col(Alert.state).in_(alerts.LIVE))
         standing: dict[int, list[Alert]] = defaultdict(list)
-        for alert in self.session.execute(query.order_by(col(Alert.id))).scalars():
+        for alert in self.uow.session.execute(query.order_by(col(Alert.id))).scalars():
             standing[alert.ticket_id].append(alert)
         for ticket, targets in changed:
             if targets:
-                follow(self.session, self.ref, ticket, rows[ticket.id], targets, standing[ticket.id], self.now)
-        self.session.flush()
-        raised = supervision.raised_rungs(self.session, ids)
-        resumes = supervision.resumptions(self.session, [ticket for ticket, _ in changed])
+                follow(self.uow, ticket, rows[ticket.id], targets, standing[ticket.id])
+        self.uow.session.flush()
+        raised = supervision.raised_rungs(self.uow.session, ids)
+        resumes = supervision.resumptions(self.uow.session, [ticket for ticket, _ in changed])
         for ticket, targets in changed:
             if targets and ticket.status != "void":
                 open_rows = [r for r in rows[ticket.id] if r.met_at is None and r.cancelled_at is None]
                 facts = alerts.facts_of(
                     ticket, open_rows, raised.get(ticket.id, {}), orders.get(ticket.id), resumes.get(ticket.id)
                 )
-                calendar = self.ref.calendar_for(ticket.unit_id)[1]
-                ticket.next_check_at = alerts.next_look(decide(facts, self.ref.ladder, calendar, self.now), self.now)
-                self.session.add(ticket)
+                calendar = self.uow.ref.calendar_for(ticket.unit_id)[1]
+                ticket.next_check_at = alerts.next_look(
+                    decide(facts, self.uow.ref.ladder, calendar, self.uow.now), self.uow.now
+                )
+                self.uow.session.add(ticket)
 
 
 def follow(
-    session: Session, ref: Reference, ticket: Ticket, rows: Sequence[Deadline], targets: set[str],
-    standing: Sequence[Alert], now: datetime,
-) -> None:  # fmt: skip
+    uow: UnitOfWork, ticket: Ticket, rows: Sequence[Deadline], targets: set[str], standing: Sequence[Alert]
+) -> None:
     """Let the ``standing`` alerts of ``ticket`` follow the deadlines of ``targets`` that moved.
 
     One whose moment has come under the new time too is carried over to the new revision, with its new moment: it is the
     same warning, and nobody is told of it twice. Any other is resolved: its breach is no longer. A warning of an earlier
     term of the same limit (an order that was given a new one) stands as it is, beside the one of the latest.
     """
+    session, ref, now = uow.session, uow.ref, uow.now
     latest: dict[tuple[str, int, str], int] = {}
     for alert in standing:
         key = (alert.target, alert.round, alert.rung)
@@ -388,10 +396,7 @@ def follow(
             if row is not None and row.met_at is None and row.round == alert.round and rung is not None:
                 moment = rung_moment(rung, row.due_at, calendar)
             if row is None or moment is None or moment > now:
-                alert.state, alert.resolved_at, alert.resolution = "resolved", now, "deadline_moved"
-                session.add(alert)
-                assert alert.id is not None
-                alerts.note(session, alert.id, "resolved", now)
+                alerts.end(uow, alert, "deadline_moved")
                 continue
             alert.revision, alert.due_at, alert.breach_at = row.revision, row.due_at, moment
             session.add(alert)

@@ -27,6 +27,7 @@ from app.security.principal import SYSTEM
 from app.services.alerts import book as alerts
 from app.services.core import events as log
 from app.services.core.reference import Reference, ReferenceCache
+from app.services.core.unit_of_work import UnitOfWork, unit_of_work
 from app.services.orders import book as order_book
 from app.services.tickets.actions import resume_by_itself
 from app.store import supervision as store
@@ -138,8 +139,8 @@ def sweep(
 def _one_batch(database: Database, references: ReferenceCache, now: datetime, batch: int) -> SweepResult:
     claimed: list[int] = []
     try:
-        with database.write() as session:
-            return _look(session, references.get(session), store.claim_due(session, now, batch), now, claimed)
+        with unit_of_work(database, references, now) as uow:
+            return _look(uow, store.claim_due(uow.session, now, batch), claimed)
     except Exception:
         if not claimed:  # not a ticket's fault: the database itself
             raise
@@ -153,8 +154,8 @@ def _one_batch(database: Database, references: ReferenceCache, now: datetime, ba
 def _alone(database: Database, references: ReferenceCache, now: datetime, ticket_id: int) -> SweepResult:
     """One ticket in a transaction of its own; put off where that fails."""
     try:
-        with database.write() as session:
-            return _look(session, references.get(session), store.claim_due(session, now, 1, [ticket_id]), now, [])
+        with unit_of_work(database, references, now) as uow:
+            return _look(uow, store.claim_due(uow.session, now, 1, [ticket_id]), [])
     except Exception:
         logger.exception("sweep failed; retrying", ticket=ticket_id, delay=POSTPONE.total_seconds())
     with database.write() as session:
@@ -164,42 +165,39 @@ def _alone(database: Database, references: ReferenceCache, now: datetime, ticket
     return SweepResult(checked=1, postponed=1)
 
 
-def _look(
-    session: Session, ref: Reference, tickets: Sequence[Ticket], now: datetime, claimed: list[int]
-) -> SweepResult:
+def _look(uow: UnitOfWork, tickets: Sequence[Ticket], claimed: list[int]) -> SweepResult:
     """Decide about ``tickets``, which this transaction holds, and write what follows."""
     ids = [ticket.id for ticket in tickets]
     claimed.extend(ids)
     if not ids:
         return SweepResult()
-    _resume(session, ref, tickets, now)
-    cases, postponed = _decide_all(session, ref, tickets, ids, now)
-    rows = [_alert_row(case.ticket, item, now) for case in cases for item in case.decision.raise_]
-    written = store.insert_alerts(session, rows)
+    _resume(uow, tickets)
+    cases, postponed = _decide_all(uow, tickets, ids)
+    rows = [_alert_row(case.ticket, item, uow.now) for case in cases for item in case.decision.raise_]
+    written = store.insert_alerts(uow.session, rows)
     due = [(case, _mine(case, written)) for case in cases]
-    alerts.supersede(session, _above(due, written), now)
-    serials = _serials(session, ref, due, now)
+    alerts.supersede(uow, _above(due, written))
+    serials = _serials(uow, due)
     tally = SweepResult(checked=len(ids), alerts=len(written), postponed=postponed)
     pages = _Pages()
     for case, raised in due:
-        tally += _carry_out(session, ref, case, raised, written, serials, pages, now)
-    pages.write(session)
+        tally += _carry_out(uow, case, raised, written, serials, pages)
+    pages.write(uow.session)
     return tally
 
 
-def _resume(session: Session, ref: Reference, tickets: Sequence[Ticket], now: datetime) -> None:
+def _resume(uow: UnitOfWork, tickets: Sequence[Ticket]) -> None:
     """Resume the tickets that were suspended until a moment that has come, as of that moment."""
-    until = store.resumptions(session, tickets)
+    until = store.resumptions(uow.session, tickets)
     for ticket in tickets:
-        if ticket.id in until and until[ticket.id] <= now:
-            resume_by_itself(session, ref, ticket, until[ticket.id], now)
+        if ticket.id in until and until[ticket.id] <= uow.now:
+            resume_by_itself(uow, ticket, until[ticket.id])
     if until:
-        session.flush()
+        uow.session.flush()
 
 
-def _decide_all(
-    session: Session, ref: Reference, tickets: Sequence[Ticket], ids: list[int], now: datetime
-) -> tuple[list[_ClaimedTicket], int]:
+def _decide_all(uow: UnitOfWork, tickets: Sequence[Ticket], ids: list[int]) -> tuple[list[_ClaimedTicket], int]:
+    session, ref, now = uow.session, uow.ref, uow.now
     deadlines = store.open_deadlines(session, ids)
     raised = store.raised_rungs(session, ids)
     live = store.live_orders(session, [ticket.id for ticket in tickets if ticket.supervised])
@@ -259,53 +257,49 @@ def _above(due: Sequence[tuple[_ClaimedTicket, list[Raise]]], written: Written) 
     return found
 
 
-def _serials(
-    session: Session, ref: Reference, due: Sequence[tuple[_ClaimedTicket, list[Raise]]], now: datetime
-) -> dict[int, Iterator[int]]:
+def _serials(uow: UnitOfWork, due: Sequence[tuple[_ClaimedTicket, list[Raise]]]) -> dict[int, Iterator[int]]:
     """As many order numbers of each year as this batch will issue, taken at once; no more, so that none is lost."""
     wanted = Counter(
-        order_book.year_of(ref, case.ticket, now)
+        order_book.year_of(uow.ref, case.ticket, uow.now)
         for case, raised in due
         if case.order is None and any(item.order for item in raised)
     )
     found: dict[int, Iterator[int]] = {}
     for year, n in sorted(wanted.items()):
-        top = take(session, order_book.counter_of(year), n)
+        top = take(uow.session, order_book.counter_of(year), n)
         found[year] = iter(range(top - n + 1, top + 1))
     ids = [case.ticket.id for case, raised in due if any(item.order for item in raised)]
-    past = store.ended_deadlines(session, ids, "supervise") if ids else {}
+    past = store.ended_deadlines(uow.session, ids, "supervise") if ids else {}
     for case, _ in due:
         case.rows.extend(past.get(case.ticket.id, ()))
     return found
 
 
 def _carry_out(
-    session: Session, ref: Reference, case: _ClaimedTicket, raised: list[Raise], written: Written,
-    serials: dict[int, Iterator[int]], pages: _Pages, now: datetime,
+    uow: UnitOfWork, case: _ClaimedTicket, raised: list[Raise], written: Written,
+    serials: dict[int, Iterator[int]], pages: _Pages,
 ) -> SweepResult:  # fmt: skip
     """Write what the ladder said about one ticket, and when to look at it again."""
-    ticket = case.ticket
+    ticket, ref, now = case.ticket, uow.ref, uow.now
     issued = advanced = 0
     for item in raised:
         alert_id = written[_key(ticket, item)]
         ticket.card = higher_card(ticket.card, item.card)
         pages.tell(ticket, "alert_raised", now, _alert_data(item, alert_id))
-        alerts.note(session, alert_id, "raised", now)
+        uow.note_alert(alert_id, "raised")
         if item.order:
             cause = order_book.OrderCause("overdue", ACTOR, now)
             if case.order is None and not issued:
                 _issue(ref, case, cause, serials, pages, item.stage)
                 issued += 1
             elif case.order is not None:  # one issued a moment ago needs no second word of the same sweep
-                order_book.apply(
-                    session, ref, ticket, cause, live=case.order, rows=case.rows, serial=_no_number, now=now
-                )
+                order_book.apply(uow, ticket, cause, live=case.order, rows=case.rows, serial=_no_number)
                 advanced += 1
         if item.stage and (higher := raised_stage(ticket.stage, item.stage)) != ticket.stage:
             pages.tell(ticket, "stage_raised", now, {"from": ticket.stage, "to": higher, "why": item.rung})
             ticket.stage = higher
     ticket.next_check_at = _next_check(ref, case, now) if issued or advanced else case.decision.next_check_at
-    session.add(ticket)
+    uow.session.add(ticket)
     return SweepResult(issued=issued, advanced=advanced)
 
 

@@ -10,8 +10,6 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlmodel import Session
-
 from app.domain.tickets.lifecycle import check_return, check_told
 from app.domain.time.due import Limit, due
 from app.errors import Conflict, Forbidden, Invalid, NotFound
@@ -20,7 +18,8 @@ from app.security.permissions import holds
 from app.security.principal import SYSTEM, Principal
 from app.services.alerts import book as alerts
 from app.services.core.events import stamp
-from app.services.core.reference import Node, Reference
+from app.services.core.reference import Node
+from app.services.core.unit_of_work import UnitOfWork
 from app.services.deadlines import book as deadlines
 from app.services.orders import actions as orders
 from app.services.tickets.change import Change, begin, finish
@@ -33,7 +32,7 @@ def _assign(change: Change, unit: Node) -> None:
     if change.ticket.dispatched_at is not None:
         # both read, so before anything is changed
         _withdraw_extensions(change)  # the other unit has time of its own
-        orders.hand_over(change.session, change.ticket, unit.id, change.now)
+        orders.hand_over(change.uow, change.ticket, unit.id)
     change.ticket.unit_id = unit.id
     if change.ticket.first_unit_id is None:
         change.ticket.first_unit_id = unit.id
@@ -41,7 +40,7 @@ def _assign(change: Change, unit: Node) -> None:
     change.ticket.accepted_at = None
     change.ticket.contacted_at = None
     change.open("accept", "contact", "complete")
-    followed = orders.under_unit(change.session, change.ref, change.ticket, change.rows)
+    followed = orders.under_unit(change.uow, change.ticket, change.rows)
     if followed:
         change.resolve(["supervise"], "deadline_moved")
         change.moves += followed
@@ -120,8 +119,8 @@ def _suspend(change: Change) -> None:
     )
     ticket.suspended_at = change.at
     change.moves += deadlines.move_met(change.session, change.ref, change.ticket, change.rows, "contact")
-    # told of later: what was raised since then had no breach to it, for nobody is overdue while suspended
-    alerts.resolve_since(change.session, change.ticket, deadlines.UNIT_CLOCK, change.at, now=change.now)
+    # recorded late: nothing raised since then was a breach, for a suspended ticket is not overdue
+    alerts.resolve_since(change.uow, change.ticket, deadlines.UNIT_CLOCK, change.at)
     change.log("suspended", reason=reason, until=stamp(until))
 
 
@@ -141,12 +140,12 @@ def _resume(change: Change) -> None:
     change.log("resumed", calendars=deadlines.calendars_of(change.rows))
 
 
-def resume_by_itself(session: Session, ref: Reference, ticket: Ticket, until: datetime, now: datetime) -> None:
+def resume_by_itself(uow: UnitOfWork, ticket: Ticket, until: datetime) -> None:
     """End a suspension whose time, ``until``, has come, at that moment; the caller holds the ticket and looks again."""
-    rows = deadlines.of_ticket(session, ticket.id)
-    _resume(Change(session, ref, SYSTEM, ticket, {}, until, now, rows))
+    rows = deadlines.of_ticket(uow.session, ticket.id)
+    _resume(Change(uow, SYSTEM, ticket, {}, until, rows))
     ticket.status = "accepted"
-    session.add(ticket)
+    uow.session.add(ticket)
 
 
 def _extend(change: Change) -> None:
@@ -201,7 +200,7 @@ def _complete(change: Change) -> None:
     change.open("callback")
     change.resolve(deadlines.UNIT_CLOCK, "completed")
     change.log("completed", result=result)
-    orders.reply_by_completion(change.session, change.ref, ticket, result or "", change.who, change.at, change.now)
+    orders.reply_by_completion(change.uow, ticket, result or "", change.who, change.at)
 
 
 def _urge(change: Change) -> None:
@@ -237,7 +236,7 @@ def _void(change: Change) -> None:
     change.ticket.due_at = None if change.ticket.completed_at is None else change.ticket.due_at
     _withdraw_extensions(change)
     change.log("voided", reason=reason)
-    orders.cancel_on_void(change.session, change.ref, change.ticket, change.who, change.at, change.now)
+    orders.cancel_on_void(change.uow, change.ticket, change.who, change.at)
     change.resolve(None, "voided")
 
 
@@ -265,15 +264,13 @@ ACTIONS: Mapping[str, Callable[[Change], None]] = {
 
 
 def act(
-    session: Session,
-    ref: Reference,
+    uow: UnitOfWork,
     who: Principal,
     ticket_id: int,
     action: str,
     params: Mapping[str, Any],
     *,
     at: datetime | None,
-    now: datetime,
     if_match: int | None = None,
 ) -> Ticket:
     """Take ``action`` on a ticket and return it as it then stands.
@@ -286,8 +283,8 @@ def act(
             f"没有操作 {action}；可用：{'、'.join(ACTIONS)}", f"no action {action}; there are: {', '.join(ACTIONS)}"
         )
     check_told(action, params)
-    change, to = begin(session, ref, who, ticket_id, action, params, at=at, now=now, if_match=if_match)
-    if action != "urge" and not holds(who, change.ticket, ref):
+    change, to = begin(uow, who, ticket_id, action, params, at=at, if_match=if_match)
+    if action != "urge" and not holds(who, change.ticket, uow.ref):
         raise Forbidden("该工单现由其他单位承办", "another unit has the ticket now")
     ACTIONS[action](change)
     return finish(change, to)

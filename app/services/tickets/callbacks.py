@@ -7,14 +7,12 @@ from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlmodel import Session
-
 from app.domain.tickets.lifecycle import DISSATISFIED, callback_verdict
 from app.domain.words import OUTCOME, SATISFACTION
 from app.errors import FieldProblem, Invalid
 from app.models import Callback, Ticket
 from app.security.principal import Principal
-from app.services.core.reference import Reference
+from app.services.core.unit_of_work import UnitOfWork
 from app.services.orders import actions as orders
 from app.services.tickets.actions import reopen
 from app.services.tickets.change import Change, begin, finish
@@ -64,14 +62,12 @@ def _unanswered_half_days(change: Change, zone: str) -> int:
 
 
 def record(
-    session: Session,
-    ref: Reference,
+    uow: UnitOfWork,
     who: Principal,
     ticket_id: int,
     params: Mapping[str, Any],
     *,
     at: datetime | None,
-    now: datetime,
     if_match: int | None = None,
 ) -> Ticket:
     """Keep one attempt and act on it: satisfied or refused closes the ticket, dissatisfied reopens it and issues or
@@ -79,19 +75,19 @@ def record(
 
     Raises as ``lifecycle.act`` does.
     """
-    change, _ = begin(session, ref, who, ticket_id, "callback", params, at=at, now=now, if_match=if_match)
+    change, _ = begin(uow, who, ticket_id, "callback", params, at=at, if_match=if_match)
     check(params)
     remark = change.text("remark", required=False)
     ticket = change.ticket
     outcome, satisfaction, resolved = params["outcome"], params.get("satisfaction"), params.get("resolved")
-    zone = ref.calendar_for(ticket.unit_id)[1].time_zone
+    zone = uow.ref.calendar_for(ticket.unit_id)[1].time_zone
     half_days = _unanswered_half_days(change, zone) if outcome == "no_answer" else 0
     verdict = callback_verdict(outcome, satisfaction, resolved, half_days)
     scores = {name: params.get(name) for name in SCORES}
     row = Callback(ticket_id=ticket.id, round=ticket.round, at=change.at, outcome=outcome, satisfaction=satisfaction,
                    resolved=resolved, remark=remark, actor=who.actor, **scores)  # fmt: skip
-    session.add(row)
-    session.flush()
+    uow.session.add(row)
+    uow.session.flush()
     change.meet("callback")
     change.resolve(["callback"], "called_back")
     if outcome == "reached":
@@ -109,9 +105,9 @@ def record(
     if verdict == "reopen":
         reopen(change, remark, because="callback")
         ticket.status = "reopened"
-        orders.trigger(session, ref, ticket, "dissatisfied", actor=who.actor, at=change.at, now=now)
+        orders.trigger(uow, ticket, "dissatisfied", actor=who.actor, at=change.at)
         return finish(change, "reopened")
     ticket.closed_at = change.at
     change.log("closed", because="unreachable" if outcome == "no_answer" else outcome)
-    orders.close_on_satisfied(session, ref, ticket, who, change.at, now)
+    orders.close_on_satisfied(uow, ticket, who, change.at)
     return finish(change, "closed")

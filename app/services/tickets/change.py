@@ -18,6 +18,7 @@ from app.security.principal import Principal
 from app.services.alerts import book as alerts
 from app.services.core.events import append
 from app.services.core.reference import Reference
+from app.services.core.unit_of_work import UnitOfWork
 from app.services.deadlines import book as deadlines
 from app.services.deadlines.book import DeadlineChange, moves_data
 from app.store import tickets as store
@@ -30,15 +31,23 @@ REASON_LENGTH = 2000
 class Change:
     """One change of one ticket under way: what every action needs, and the deadline moves it has made so far."""
 
-    session: Session
-    ref: Reference
+    uow: UnitOfWork
     who: Principal
     ticket: Ticket
     params: Mapping[str, Any]
     at: datetime
-    now: datetime
     rows: list[Deadline]
     moves: list[DeadlineChange] = field(default_factory=list)
+
+    @property
+    def session(self) -> Session:
+        """The session of the unit of work."""
+        return self.uow.session
+
+    @property
+    def ref(self) -> Reference:
+        """The reference data in force."""
+        return self.uow.ref
 
     def text(self, name: str, *, required: bool = True, longest: int = REASON_LENGTH) -> str | None:
         """The text parameter ``name``, trimmed; raises Invalid where it is missing, empty or too long."""
@@ -70,7 +79,7 @@ class Change:
 
     def resolve(self, targets: Iterable[str] | None, resolution: str) -> None:
         """Resolve the live alerts of ``targets`` (all of them for None)."""
-        alerts.resolve(self.session, self.ticket, targets, resolution=resolution, now=self.now)
+        alerts.resolve(self.uow, self.ticket, targets, resolution=resolution)
 
     def log(self, event_type: str, **data: Any) -> None:
         """Write the event of this change, with the deadlines it moved."""
@@ -79,7 +88,7 @@ class Change:
             self.ticket,
             event_type,
             at=self.at,
-            now=self.now,
+            now=self.uow.now,
             actor=self.who.actor,
             data={**data, "deadlines": moves_data(self.moves)},
         )
@@ -94,23 +103,22 @@ def latest_step(session: Session, ticket: Ticket, action: str | None = None) -> 
 
 
 def begin(
-    session: Session,
-    ref: Reference,
+    uow: UnitOfWork,
     who: Principal,
     ticket_id: int,
     action: str,
     params: Mapping[str, Any],
     *,
     at: datetime | None,
-    now: datetime,
     if_match: int | None,
 ) -> tuple[Change, str | None]:
     """Lock the ticket and check that ``who`` may take ``action`` now; the change, and the state it leads to.
 
     Raises NotFound, Stale (412), Forbidden, NotAllowed (409) or Invalid.
     """
+    session, now = uow.session, uow.now
     ticket = store.lock_ticket(session, ticket_id)
-    if ticket is None or not sees(who, ticket, ref):
+    if ticket is None or not sees(who, ticket, uow.ref):
         raise NotFound(f"没有编号为 {ticket_id} 的工单", f"no ticket has the id {ticket_id}")
     if if_match is not None and if_match != ticket.version:
         raise Stale(
@@ -121,7 +129,7 @@ def begin(
     if at is not None:
         check_moment(at, now, latest_step(session, ticket, action), who.role, given=True)
     moment = at if at is not None else max(now, ticket.received_at if _skewed(ticket, now) else now)
-    change = Change(session, ref, who, ticket, params, moment, now, deadlines.of_ticket(session, ticket_id))
+    change = Change(uow, who, ticket, params, moment, deadlines.of_ticket(session, ticket_id))
     return change, row.to
 
 
@@ -135,5 +143,5 @@ def finish(change: Change, to: str | None) -> Ticket:
     if to is not None:
         change.ticket.status = to
     change.session.add(change.ticket)
-    alerts.reschedule(change.session, change.ref, change.ticket, change.now, rows=change.rows)
+    alerts.reschedule(change.uow, change.ticket, rows=change.rows)
     return change.ticket

@@ -21,7 +21,8 @@ from app.errors import Conflict, FieldProblem, Invalid
 from app.models import Ticket
 from app.security.principal import Principal
 from app.services.core.events import stamp
-from app.services.core.reference import Node, Reference
+from app.services.core.reference import Node
+from app.services.core.unit_of_work import UnitOfWork
 from app.services.deadlines import book as deadlines
 from app.services.deadlines.book import DeadlineChange
 from app.services.intake.create import IncomingTicket
@@ -40,14 +41,12 @@ _PLAIN = ("title", "content", "kind", "priority", "severity", "source_due_at", "
 _TARGETS = (*deadlines.UNIT_CLOCK, "callback")
 
 
-def begin(
-    session: Session, ref: Reference, who: Principal, ticket_id: int, *, now: datetime, if_match: int | None
-) -> Change:
+def begin(uow: UnitOfWork, who: Principal, ticket_id: int, *, if_match: int | None) -> Change:
     """Lock the ticket and check that ``who`` may correct it now.
 
     Raises NotFound, Stale (412), Forbidden, or NotAllowed (409) once it is closed or void.
     """
-    change, _ = begin_step(session, ref, who, ticket_id, "correct", {}, at=None, now=now, if_match=if_match)
+    change, _ = begin_step(uow, who, ticket_id, "correct", {}, at=None, if_match=if_match)
     return change
 
 
@@ -236,5 +235,5 @@ def _dispatch_by_source(change: Change, unit: Node) -> None:
     ticket.dispatched_at = change.at
     change.resolve(deadlines.UNIT_CLOCK, "dispatched")
     change.open("accept", "contact", "complete")
-    change.moves += order_book.under_unit(change.session, change.ref, ticket, change.rows)
+    change.moves += order_book.under_unit(change.uow, ticket, change.rows)
     change.log("dispatched", unit=unit.code, by="source")

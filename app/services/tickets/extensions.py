@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
 from typing import Any
 
 from sqlalchemy import select
@@ -15,6 +14,7 @@ from app.security.permissions import require
 from app.security.principal import Principal
 from app.services.alerts import book as alerts
 from app.services.core.reference import Reference
+from app.services.core.unit_of_work import UnitOfWork
 from app.services.deadlines import book as deadlines
 from app.services.tickets.change import Change, finish
 from app.store import tickets as store
@@ -44,17 +44,11 @@ def list_extensions(
 
 
 def rule(
-    session: Session,
-    ref: Reference,
-    who: Principal,
-    extension_id: int,
-    *,
-    approve: bool,
-    params: Mapping[str, Any],
-    now: datetime,
+    uow: UnitOfWork, who: Principal, extension_id: int, *, approve: bool, params: Mapping[str, Any]
 ) -> tuple[Extension, Ticket]:
     """Approve or refuse a request. Approval moves the complete-deadline by so many working days, resolves its alerts
     and lets the ladder warn afresh. Raises NotFound, Forbidden (own request, or role), Conflict (ruled on already)."""
+    session, ref, now = uow.session, uow.ref, uow.now
     found = session.get(Extension, extension_id)
     if found is None:
         raise NotFound(f"没有编号为 {extension_id} 的延期申请", f"no extension has the id {extension_id}")
@@ -69,7 +63,7 @@ def rule(
         )
     if found.state != "pending":
         raise Conflict("该延期申请已有结论", f"this request is {found.state} already")
-    change = Change(session, ref, who, ticket, params, now, now, deadlines.of_ticket(session, ticket.id))
+    change = Change(uow, who, ticket, params, now, deadlines.of_ticket(session, ticket.id))
     found.state = "approved" if approve else "refused"
     found.ruled_by, found.ruled_at = who.actor, now
     found.note = change.text("note", required=False)
@@ -83,7 +77,7 @@ def rule(
         session.flush()
         change.moves += deadlines.recompute(session, ref, ticket, change.rows, targets=["complete"])
         ticket.extensions += 1
-        alerts.resolve(session, ticket, ["complete"], resolution="extended", now=now)
+        alerts.resolve(uow, ticket, ["complete"], resolution="extended")
     change.log(
         "extension_approved" if approve else "extension_refused",
         extension=found.id,

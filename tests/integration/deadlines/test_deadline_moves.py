@@ -180,12 +180,9 @@ def test_a_suspension_told_of_later_takes_back_the_card_of_the_time_it_covers(of
     ticket = office.ticket()
     office.sweep(moment("03-10 09:00"))
     assert office.get(ticket).card == "red"
-    with office.runtime.writing() as (session, ref):
-        recompute_at = moment("03-04 10:00")
-        office_act(session, ref, ticket, "suspend", at=recompute_at, now=moment("03-10 10:00"), reason="等待鉴定")
+    office_act(office, ticket, "suspend", at=moment("03-04 10:00"), now=moment("03-10 10:00"), reason="等待鉴定")
     assert office.get(ticket).card is None, "nobody is overdue while suspended"
-    with office.runtime.writing() as (session, ref):
-        office_act(session, ref, ticket, "resume", at=moment("03-09 10:00"), now=moment("03-10 10:05"))
+    office_act(office, ticket, "resume", at=moment("03-09 10:00"), now=moment("03-10 10:05"))
     assert office.get(ticket).due_at == moment("03-12 17:30"), "three working days given back"
     same_as_told(office, ticket)
 
@@ -210,24 +207,23 @@ def test_the_office_tells_of_a_suspension_before_a_contact_that_was_made_since(o
     office.act(ticket, "contact", moment("03-05 10:30"))
     assert state_of(office.deadline(ticket, "contact"), NOON) == "met_late"
     now = moment("03-09 10:00")
-    with office.runtime.writing() as (session, ref):
-        office_act(session, ref, ticket, "suspend", at=moment("03-03 16:30"), now=now, reason="等待鉴定")
+    office_act(office, ticket, "suspend", at=moment("03-03 16:30"), now=now, reason="等待鉴定")
     assert list(verify_deadlines(office.database, office.runtime.reference, now=now)) == []
-    with office.runtime.writing() as (session, ref):
-        office_act(session, ref, ticket, "resume", at=moment("03-04 16:30"), now=now)
+    office_act(office, ticket, "resume", at=moment("03-04 16:30"), now=now)
     contact = office.deadline(ticket, "contact")
     assert (contact.due_at, state_of(contact, now)) == (moment("03-04 17:30"), "met_late"), (
         "a day given back, and late still"
     )
     assert office.get(ticket).due_at == moment("03-10 17:30")
-    with pytest.raises(Invalid, match="/at"), office.runtime.writing() as (session, ref):
-        office_act(session, ref, ticket, "suspend", at=moment("03-04 16:00"), now=now, reason="早于恢复")
+    with pytest.raises(Invalid, match="/at"):
+        office_act(office, ticket, "suspend", at=moment("03-04 16:00"), now=now, reason="早于恢复")
     same_as_told(office, ticket)
     assert list(verify_deadlines(office.database, office.runtime.reference, now=now)) == []
 
 
-def office_act(session: Any, ref: Any, ticket: int, action: str, *, at: datetime, now: datetime, **params: Any) -> None:
-    lifecycle.act(session, ref, SYSTEM, ticket, action, params, at=at, now=now)
+def office_act(office: Office, ticket: int, action: str, *, at: datetime, now: datetime, **params: Any) -> None:
+    with office.runtime.writing(now) as uow:
+        lifecycle.act(uow, SYSTEM, ticket, action, params, at=at)
 
 
 def change_policy(office: Office, code: str, fields: dict[str, Any], now: datetime) -> None:
@@ -244,10 +240,7 @@ def test_a_new_policy_version_is_for_new_tickets_and_open_ones_keep_theirs(offic
     new = office.ticket(start=NOON + timedelta(hours=2))
     assert office.get(old).due_at == DUE
     assert office.deadline(new, "complete").due_at == moment("03-12 17:30")
-    with office.runtime.writing() as (session, ref):
-        office_act(
-            session, ref, old, "reassign", at=moment("03-04 10:00"), now=moment("03-04 10:00"), unit="CG", reason="x"
-        )
+    office_act(office, old, "reassign", at=moment("03-04 10:00"), now=moment("03-04 10:00"), unit="CG", reason="x")
     assert office.get(old).due_at == moment("03-11 17:30"), "also when it goes to another unit: still five days"
 
 
@@ -260,10 +253,7 @@ def test_on_demand_open_tickets_come_under_the_new_version(office: Office) -> No
     assert (event.data["because"], event.data["policy_code"], event.data["policy_version"]) == ("policy", "default", 2)
     same_as_told(office, ticket)
     assert receipt(office, ticket).to_json()["policy"] == {"code": "default", "version": 2}
-    with office.runtime.writing() as (session, ref):
-        office_act(
-            session, ref, ticket, "reassign", at=moment("03-04 10:00"), now=moment("03-04 10:00"), unit="CG", reason="x"
-        )
+    office_act(office, ticket, "reassign", at=moment("03-04 10:00"), now=moment("03-04 10:00"), unit="CG", reason="x")
     assert office.get(ticket).due_at == moment("03-13 17:30"), "and stay there"
     again = recompute.after_policy(office.database, office.runtime.reference, "default", "user:li", NOON)
     assert again.changed == []
@@ -312,8 +302,8 @@ def every_day(office: Office, unit: str | None = None) -> None:
 
 def order_of(office: Office, ticket: int, now: datetime) -> None:
     """A leader's order on ``ticket``."""
-    with office.runtime.writing() as (session, ref):
-        orders.issue(session, ref, LEADER, ticket, trigger_code="leader", demand="速办", signatory=None, now=now)
+    with office.runtime.writing(now) as uow:
+        orders.issue(uow, LEADER, ticket, trigger_code="leader", demand="速办", signatory=None)
 
 
 def test_a_limit_of_an_order_follows_the_ticket_under_the_other_units_calendar(office: Office) -> None:

@@ -186,10 +186,10 @@ def test_what_the_office_corrected_stands_until_the_source_says_something_new(
         add(feed_runtime, simulated("sulaiban", address))
         world.advance(1)
         pull(feed_runtime, "sulaiban", pace=moving.pace())
-        with feed_runtime.writing() as (session, ref):
-            source = ref.sources[ticket(feed_runtime, "S000001").source_id].code
+        with feed_runtime.writing(moving.moment) as uow:
+            source = uow.ref.sources[ticket(feed_runtime, "S000001").source_id].code
             by_hand = {"title": "人工更正的标题", "priority": "emergency"}
-            compare.correct(session, ref, office, source, "S000001", by_hand, now=moving.moment)
+            compare.correct(uow, office, source, "S000001", by_hand)
         assert say("改过", 5) == 1
         assert (ticket(feed_runtime, "S000001").content or "").endswith("改过")
         assert say("改过", 9) == 0

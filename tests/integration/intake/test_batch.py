@@ -206,9 +206,9 @@ def test_more_batches_than_may_wait_are_told_to_come_again(service: Service) -> 
 def test_a_batch_sent_again_after_the_office_corrected_a_ticket_is_a_retry_and_undoes_nothing(service: Service) -> None:
     send(service, [ticket(1), ticket(2)])
     office = Principal("user:li", "李派单", "dispatcher")
-    with service.runtime.writing() as (session, ref):
+    with service.runtime.writing() as uow:
         number = ticket(1)["external_id"]
-        compare.correct(session, ref, office, "hotline", number, {"priority": "emergency"}, now=clock.now())
+        compare.correct(uow, office, "hotline", number, {"priority": "emergency"})
     again = send(service, [ticket(1), {**ticket(2), "title": "别的事"}])
     assert [result["status"] for result in again["results"]] == ["unchanged", "rejected"]
     assert sorted(one.priority for one in all_of(service, Ticket)) == ["emergency", "normal"]

@@ -315,8 +315,8 @@ def test_the_same_push_again_after_the_office_corrected_the_ticket_is_a_retry_an
 ) -> None:
     ticket = post(service, FULL).json()
     office = Principal("user:li", "李派单", "dispatcher")
-    with service.runtime.writing() as (session, ref):
-        compare.correct(session, ref, office, "hotline", "F-1", {"priority": "emergency"}, now=clock.now())
+    with service.runtime.writing() as uow:
+        compare.correct(uow, office, "hotline", "F-1", {"priority": "emergency"})
     again = post(service, FULL)
     assert (again.status_code, again.json()["id"], again.json()["priority"]) == (200, ticket["id"], "emergency")
     other = post(service, {**FULL, "title": "别的事"})

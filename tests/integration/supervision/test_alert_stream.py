@@ -137,8 +137,8 @@ def test_what_is_raised_acknowledged_and_resolved_comes_in_order_with_gapless_id
     ticket = site.office.ticket()
     site.office.sweep(DUE)
     (alert,) = site.office.alerts(ticket)
-    with site.office.runtime.writing() as (session, _):
-        alerts.acknowledge(session, SUPERVISOR, alert.id, DUE + HOUR)  # type: ignore[arg-type]
+    with site.office.runtime.writing(DUE + HOUR) as uow:
+        alerts.acknowledge(uow, SUPERVISOR, alert.id)  # type: ignore[arg-type]
     site.office.act(ticket, "complete", DUE + 2 * HOUR, result="已修复")
     seen = viewer.seen()
     assert [(number, event["kind"]) for number, event in seen] == [(1, "raised"), (2, "acked"), (3, "resolved")]

@@ -28,10 +28,10 @@ def office(database_url: str) -> Iterator[Office]:
 
 
 def issue(office: Office, ticket: int, now: datetime = START, who: Principal = LEADER, **more: str) -> SupervisionOrder:
-    with office.runtime.writing() as (session, ref):
+    with office.runtime.writing(now) as uow:
         return orders.issue(
-            session, ref, who, ticket, trigger_code=more.get("trigger", "leader"), demand=more.get("demand"),
-            signatory=more.get("signatory"), now=now,
+            uow, who, ticket, trigger_code=more.get("trigger", "leader"), demand=more.get("demand"),
+            signatory=more.get("signatory"),
         )  # fmt: skip
 
 
@@ -43,8 +43,8 @@ def rule(
     text: str,
     now: datetime,
 ) -> SupervisionOrder:
-    with office.runtime.writing() as (session, ref):
-        return work(session, ref, who, order.id, text, now=now)
+    with office.runtime.writing(now) as uow:
+        return work(uow, who, order.id, text)
 
 
 def overdue(office: Office) -> tuple[int, SupervisionOrder]:
@@ -250,8 +250,8 @@ def test_a_list_shows_each_unit_its_own_subtree_and_pages_by_key(office: Office)
 
 
 def acknowledge(office: Office, alert_id: int, who: Principal, now: datetime = DUE + HOUR) -> str:
-    with office.runtime.writing() as (session, _):
-        return alerts.acknowledge(session, who, alert_id, now).state
+    with office.runtime.writing(now) as uow:
+        return alerts.acknowledge(uow, who, alert_id).state
 
 
 def test_an_alert_is_acknowledged_by_a_named_person_once(office: Office) -> None:
@@ -292,9 +292,9 @@ def test_resolving_some_targets_leaves_the_card_of_the_others(office: Office) ->
     (ticket,) = office.tickets(1)
     office.sweep(DUE)
     assert office.get(ticket).card == "red"
-    with office.runtime.writing() as (session, _):
-        row = lock_ticket(session, ticket)
-        settled = alerts.resolve(session, row, ["complete"], resolution="test", now=DUE)
+    with office.runtime.writing(DUE) as uow:
+        row = lock_ticket(uow.session, ticket)
+        settled = alerts.resolve(uow, row, ["complete"], resolution="test")
         assert [a.target for a in settled] == ["complete"]
     assert office.get(ticket).card == "yellow"
 

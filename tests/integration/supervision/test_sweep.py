@@ -87,8 +87,8 @@ def test_a_higher_rung_takes_the_place_of_the_one_below_it_of_the_same_deadline_
     for text in ("03-05 17:30", "03-06 17:30", "03-09 17:30"):
         office.sweep(moment(text))
         if text == "03-05 17:30":
-            with office.database.write() as session:
-                alerts.acknowledge(session, SUPERVISOR, office.alerts(ticket)[0].id or 0, moment("03-05 18:00"))
+            with office.runtime.writing(moment("03-05 18:00")) as uow:
+                alerts.acknowledge(uow, SUPERVISOR, office.alerts(ticket)[0].id or 0)
     assert [(a.rung, a.state, a.resolution, a.resolved_at) for a in office.alerts(ticket)] == [
         ("complete_t2", "resolved", "superseded", moment("03-06 17:30")),
         ("complete_t1", "resolved", "superseded", DUE),
@@ -172,8 +172,8 @@ def test_an_extension_arms_the_ladder_again(office: Office) -> None:
 
 def approve(office: Office, ticket_id: int, now: datetime) -> None:
     (asked,) = office.all(Extension, ticket_id)
-    with office.runtime.writing() as (session, ref):
-        extensions.rule(session, ref, SUPERVISOR, asked.id, approve=True, params={}, now=now)
+    with office.runtime.writing(now) as uow:
+        extensions.rule(uow, SUPERVISOR, asked.id, approve=True, params={})
 
 
 def test_a_suspended_ticket_is_left_alone_until_it_is_taken_up_again(office: Office) -> None:
@@ -189,10 +189,10 @@ def test_a_suspended_ticket_is_left_alone_until_it_is_taken_up_again(office: Off
 
 def test_history_is_not_woken(office: Office) -> None:
     ticket = office.ticket()
-    with office.runtime.writing() as (session, ref):
-        row = session.get_one(Ticket, ticket)
+    with office.runtime.writing(START) as uow:
+        row = uow.session.get_one(Ticket, ticket)
         row.historical = True
-        alerts.reschedule(session, ref, row, START)
+        alerts.reschedule(uow, row)
     assert office.sweep(DUE + timedelta(days=99)).checked == 0
 
 
