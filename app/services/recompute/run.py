@@ -258,18 +258,13 @@ class _Batch:
     def _ticket(
         self, ticket: Ticket, rows: list[Deadline], spans: Spans, wanted: Wanted, order: SupervisionOrder | None
     ) -> list[DeadlineChange]:
-        moves: list[DeadlineChange] = []
+        ref, moves = self.uow.ref, list[DeadlineChange]()
         judged = self._judge(ticket) if self.policy is not None else None
         if self.policy is not None and judged is None:
             return []
         for target in (*UNIT_CLOCK, "callback", "supervise"):
             row = in_force(rows, target)
-            if (
-                row is None
-                or row.met_at is not None
-                or row.limit is None
-                or not wanted(self.uow.ref, ticket, row, spans)
-            ):
+            if row is None or row.met_at is not None or row.limit is None or not wanted(ref, ticket, row, spans):
                 continue
             self.tally.looked_at += 1
             move = self._row(ticket, row, spans, judged)
@@ -334,9 +329,8 @@ class _Batch:
         data = {"because": self.why.because, **self.why.told, "deadlines": moves_data(moves)}
         moved = any(m.old != m.new for m in moves)
         event = "deadline_moved" if moved else "deadline_confirmed"
-        self.events.append(
-            log.chained(ticket, event, at=self.uow.now, now=self.uow.now, actor=self.why.actor, data=data)
-        )
+        now = self.uow.now
+        self.events.append(log.chained(ticket, event, at=now, now=now, actor=self.why.actor, data=data))
         self.uow.session.add(ticket)
 
     def _rearm(
@@ -346,12 +340,12 @@ class _Batch:
         orders: dict[int, SupervisionOrder],
     ) -> None:
         """Let the alerts follow the deadlines that moved, and the ladder look again."""
+        ref, now = self.uow.ref, self.uow.now
         ids = [ticket.id for ticket, targets in changed if targets]
         if not ids:
             return
-        query = select(Alert).where(col(Alert.ticket_id).in_(ids), col(Alert.state).in_(alerts.LIVE))
         standing: dict[int, list[Alert]] = defaultdict(list)
-        for alert in self.uow.session.execute(query.order_by(col(Alert.id))).scalars():
+        for alert in supervision.standing_alerts(self.uow.session, ids):
             standing[alert.ticket_id].append(alert)
         for ticket, targets in changed:
             if targets:
@@ -365,10 +359,8 @@ class _Batch:
                 facts = alerts.facts_of(
                     ticket, open_rows, raised.get(ticket.id, {}), orders.get(ticket.id), resumes.get(ticket.id)
                 )
-                calendar = self.uow.ref.calendar_for(ticket.unit_id)[1]
-                ticket.next_check_at = alerts.next_look(
-                    decide(facts, self.uow.ref.ladder, calendar, self.uow.now), self.uow.now
-                )
+                calendar = ref.calendar_for(ticket.unit_id)[1]
+                ticket.next_check_at = alerts.next_look(decide(facts, ref.ladder, calendar, now), now)
                 self.uow.session.add(ticket)
 
 
