@@ -1,5 +1,4 @@
-"""Reading a request's body: of a kind that the door reads, no longer than it takes, and nothing in it that no database
-keeps."""
+"""Reading a request body: content type and size limits, and text that the database cannot store."""
 
 from __future__ import annotations
 

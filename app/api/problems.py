@@ -113,7 +113,7 @@ _HTTP: Mapping[int, tuple[str, str, str, str]] = {
     405: ("不支持的方法", "这个地址只接受 {allow}", "Method not allowed", "this address takes {allow} only"),
     413: ("内容过大", "请求体过大", "Too large", "the body is too large"),
 }  # fmt: skip
-"""What is told of the framework's own refusals: title and detail, in Chinese and in English."""
+"""Title and detail of the framework's own errors, in Chinese and English."""
 
 
 def _of_http(request: Request, error: HTTPException) -> JSONResponse:

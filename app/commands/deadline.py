@@ -66,10 +66,10 @@ def load_calendar(
             tally = recompute.after_calendar(runtime.database, runtime.reference, code, SYSTEM.actor, now)
         zone = runtime.settings.zone
     moves = calendars.moves_view(tally, zone)
-    told = {"code": code, "version": saved.row.version, "changed": saved.changed, "days": len(edit.days),
+    shown = {"code": code, "version": saved.row.version, "changed": saved.changed, "days": len(edit.days),
             "published": list(edit.publishes), **moves}  # fmt: skip
     if as_json:
-        print_json(told)
+        print_json(shown)
         return
     years_zh, years_en = "、".join(map(str, edit.publishes)) or "无", ", ".join(map(str, edit.publishes)) or "none"
     if not saved.changed:
@@ -101,21 +101,21 @@ def show_calendar(
         if code not in ref.calendars:
             raise NotFound(f"没有日历 {code!r}", f"no calendar {code!r}")
         _, found = ref.calendars[code]
-    told = _year(found, year)
+    shown = _year(found, year)
     if as_json:
-        print_json(told)
+        print_json(shown)
         return
     state = (
         ("已公布", "published")
-        if told["published"]
+        if shown["published"]
         else ("未公布，按周工时暂定", "not published, weekdays are assumed")
     )
     say(
-        f"{code} 第 {told['version']} 版，{year} 年（{state[0]}），{told['working_days']} 个工作日",
-        f"{code} version {told['version']}, {year} ({state[1]}), {told['working_days']} working days",
+        f"{code} 第 {shown['version']} 版，{year} 年（{state[0]}），{shown['working_days']} 个工作日",
+        f"{code} version {shown['version']}, {year} ({state[1]}), {shown['working_days']} working days",
     )
     words = {"holiday": ("休", "off"), "makeup": ("班", "work"), "special": ("另", "special")}
-    for day in told["days"]:
+    for day in shown["days"]:
         hours = " ".join("–".join(span) for span in day["hours"])
         typer.echo(f"{day['date']}\t{words[day['kind']][_english()]}\t{day['name']}\t{hours}".rstrip())
 
@@ -175,18 +175,18 @@ def show_deadline(
     amount = "--days" if days is not None else "--hours"
     option = {"/start": "--start", "/amount": amount, "/limit/amount": amount}
     try:
-        told = receipt(found, moment, read_limit(spec))
+        shown = receipt(found, moment, read_limit(spec))
     except Invalid as wrong:
         raise Invalid(replace(p, pointer=option.get(p.pointer, p.pointer)) for p in wrong.problems) from None
-    full = told.to_json()
+    full = shown.to_json()
     if as_json:
         lines = full.pop("lines")
-        answer: dict[str, Any] = {"due_at": full["due_at"], "provisional": told.provisional}
+        answer: dict[str, Any] = {"due_at": full["due_at"], "provisional": shown.provisional}
         print_json({**answer, "receipt": lines, "explanation": full} if explain else answer)
     elif explain:
-        typer.echo(told.text("en" if _english() else "zh"))
+        typer.echo(shown.text("en" if _english() else "zh"))
     else:
-        note = ("（暂定）", " (provisional)")[_english()] if told.provisional else ""
+        note = ("（暂定）", " (provisional)")[_english()] if shown.provisional else ""
         typer.echo(f"{full['due_at']}{note}")
 
 
@@ -222,12 +222,12 @@ def import_policies(
         tally = recompute.RecomputeResult()
         for code in [*done.created, *done.changed] if apply_open else []:
             tally.add(recompute.after_policy(runtime.database, runtime.reference, code, SYSTEM.actor, now))
-        told = {**done.to_json(), **calendars.moves_view(tally, runtime.settings.zone)}
+        shown = {**done.to_json(), **calendars.moves_view(tally, runtime.settings.zone)}
     if as_json:
-        print_json(told)
+        print_json(shown)
         return
     say(
-        f"新建 {len(done.created)}，新版本 {len(done.changed)}，未变 {len(done.unchanged)}；变动的时限 {told['moved_count']}",
+        f"新建 {len(done.created)}，新版本 {len(done.changed)}，未变 {len(done.unchanged)}；变动的时限 {shown['moved_count']}",
         f"created {len(done.created)}, changed {len(done.changed)}, unchanged {len(done.unchanged)}; "
-        f"deadlines moved {told['moved_count']}",
+        f"deadlines moved {shown['moved_count']}",
     )

@@ -61,7 +61,7 @@ class RequestSpec(_SpecPart):
 
 class Paging(_SpecPart):
     """``number``: pages counted from ``first``. ``token``: each answer names the next at ``next``, kept as the cursor
-    for good. ``none``: one answer holds all. ``total``: where the number of records is told."""
+    for good. ``none``: one answer holds all. ``total``: path of the number of records."""
 
     style: Literal["number", "token", "none"] = "none"
     param: str = "page"
@@ -113,7 +113,7 @@ class Signature(_SpecPart):
         if self.kind != "none" and self.secret is None:
             raise objection(
                 '须给出 secret = "env:DUBAN_FEED_…" 或 "file:路径"，密钥本身不写入 TOML',
-                'needs secret = "env:DUBAN_FEED_…" or "file:PATH"; the secret itself never stands in the TOML',
+                'needs secret = "env:DUBAN_FEED_…" or "file:PATH"; the secret itself is never written into the TOML',
             )
         return self
 
@@ -132,7 +132,7 @@ class Signature(_SpecPart):
 
 class Reconcile(_SpecPart):
     """The upstream's own list of a day. ``ids``: path of the array of ids (or of objects, whose id is at ``id``);
-    ``total``: of their number. ``detail``: path of one record (``{id}`` stands for it), its record at ``detail_item``.
+    ``total``: of their number. ``detail``: path of one record (with ``{id}`` in it), its record at ``detail_item``.
     ``format``: how the day is written."""
 
     path: str
@@ -147,7 +147,7 @@ class Reconcile(_SpecPart):
 
 
 class Folder(_SpecPart):
-    """A folder watched for files: those that match and have not changed for ``quiet_seconds`` are taken in by
+    """A folder watched for files: those that match and have not changed for ``quiet_seconds`` are imported by
     ``profile``, and then moved into ``done`` (or ``failed``) below it."""
 
     path: str
@@ -224,7 +224,7 @@ def _check_url(url: str, *, plain: bool) -> None:
 
 @dataclass(frozen=True, slots=True)
 class SpecOverrides:
-    """What of a template is replaced: its name, the code of its source, where its upstream stands, its folder."""
+    """What of a template is replaced: its name, the code of its source, its upstream's address, its folder."""
 
     name: str | None = None
     source: str | None = None

@@ -1,7 +1,7 @@
 """Mapping profiles: TOML files that say which column of a source's file is which field of a ticket.
 
 A profile is data: no code runs from it. ``load_profile`` reads one and answers with every mistake at its place;
-``docs/intake.md`` describes the format. What a profile does to a row stands in ``ingest.rows.mapper``.
+``docs/intake.md`` describes the format. ``ingest.rows.mapper`` applies a profile to a row.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class Wording(_ProfilePart):
 
 
 class SourceNamed(_ProfilePart):
-    """The source whose tickets these are, unless the importer is told another."""
+    """The source of these tickets, unless the importer names another."""
 
     code: Annotated[str, Field(min_length=1, max_length=64)]
     zh: str
@@ -61,7 +61,7 @@ class SourceNamed(_ProfilePart):
 
 
 class FileHints(_ProfilePart):
-    """What cannot be told from the file itself, or should not be guessed."""
+    """What the file itself does not say, or should not be guessed."""
 
     encoding: str | None = None
     delimiter: Annotated[str, Field(min_length=1, max_length=1)] | None = None
@@ -75,7 +75,7 @@ def _columns(value: object) -> object:
 
 
 class ColumnMapping(_ProfilePart):
-    """Where a value stands. ``columns``: names for the same column, the first that the header has counts. ``join``:
+    """Where a value is read from. ``columns``: names for the same column, the first that the header has counts. ``join``:
     several columns put together, those that are empty left out. ``missing``: more words for "nothing" in this place.
     ``shorten``: cut to what the field can hold, instead of refusing the row; an identifier keeps its beginning and a
     hash of the whole, so that it still identifies."""
@@ -120,7 +120,7 @@ class Level(_ProfilePart):
 
 class Tree(_ProfilePart):
     """Levels from the root down. ``codes``: ``own`` where a level's code is unique by itself, ``path`` where it is
-    so only under its parent: then the parent's code and a slash stand before it."""
+    so only under its parent: then it is prefixed by the parent's code and a slash."""
 
     levels: Annotated[tuple[Level, ...], Field(min_length=1)]
     codes: Literal["own", "path"] = "own"
@@ -135,7 +135,7 @@ class Flag(_ProfilePart):
 
 class Verdict(_ProfilePart):
     """The source's own say on being on time. ``use``: ``rest`` where Duban must take it for want of moments,
-    ``compare`` where it is only held against them (and says nothing where there is no deadline). ``completes``: the
+    ``compare`` where it is only compared with them (and ignored where there is no deadline). ``completes``: the
     flags also tell completion: a row with either is completed, one with neither has the status ``otherwise``."""
 
     on_time: Flag
@@ -148,8 +148,8 @@ class Verdict(_ProfilePart):
 class Profile(_ProfilePart):
     """A mapping profile, checked. Tables are keyed by field, attribute or value, as the names say.
 
-    ``status_from_times``: where a row has no status, it stands where its moments tell that it has got to. In ``values``
-    the word ``*`` stands for every other, and an empty code for "leave the field out"."""
+    ``status_from_times``: where a row has no status, its latest moment decides. In ``values``
+    the word ``*`` matches every other value, and an empty code for "leave the field out"."""
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
     title: Wording

@@ -1,6 +1,6 @@
 """A supervision ladder as data: its rungs, its document form, and the one a fresh installation begins with.
 
-What a ladder does stands in ``app.domain.supervision.ladder``.
+``app.domain.supervision.ladder`` decides by it; ``app.schemas.ladder`` reads its document.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ CARDS: Final = ("yellow", "red")
 class Rung:
     """One rung (级别): at ``offset`` from the deadline of ``target`` (negative: before; none: at it), raise an alert.
 
-    ``card``: yellow or red; ``stage``: the ticket's stage is raised to this at least; ``notify``: roles to be told;
+    ``card``: yellow or red; ``stage``: the ticket's stage is raised to this at least; ``notify``: roles to notify;
     ``order``: a supervision order is issued, or the live one advanced. ``first_term``..``last_term``: for the target
-    ``supervise``, the terms of the order in which the rung stands (none: all later ones).
+    ``supervise``, the terms of the order that the rung applies to (none: all later ones).
     """
 
     code: str
@@ -42,7 +42,7 @@ class Rung:
 
 @dataclass(frozen=True, slots=True)
 class Ladder:
-    """One version of a ladder; ``rungs`` of one target stand in the order in which they are climbed."""
+    """One version of a ladder; ``rungs`` of one target are in the order in which they are raised."""
 
     code: str
     version: int

@@ -17,7 +17,7 @@ UNITS: Final[tuple[LimitUnit, ...]] = ("working_days", "working_hours", "days", 
 ENDS: Final[tuple[Ends, ...]] = ("close", "midnight", "same_time")
 MAX_DAYS = 20_000
 MAX_HOURS = 200_000
-"""Half a century and more: what is longer is a slip of the pen."""
+"""More than half a century: a longer limit is a typing error."""
 _HOUR = 3_600_000_000
 
 

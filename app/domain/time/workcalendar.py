@@ -119,9 +119,9 @@ class WorkCalendar:
         publish: Iterable[int] = (),
         version: int | None = None,
     ) -> WorkCalendar:
-        """The next version, with ``days`` laid over it (None: as the week has it) and the years ``publish`` known.
+        """The next version, with ``days`` replacing its own (None: as the week has it) and the years ``publish`` known.
 
-        ``names`` of days are laid over too; an empty one takes the name away.
+        ``names`` of days replace those of the calendar; an empty one removes the name.
 
         Raises ``Invalid`` where the new hours overlap their neighbours'.
         """

@@ -32,6 +32,7 @@ from app.schemas.policy import read_policy
 from app.services.core.reference import DEFAULT_CALENDAR, Reference
 from app.services.deadlines.book import UNIT_CLOCK
 from app.services.deadlines.bulk_due import due_many
+from app.validation import problem
 
 SHOWN: Final = 500
 """Tickets named whose verdict changes."""
@@ -86,7 +87,7 @@ class RuleProposal:
         ]
         codes = [policy.code for policy in read]
         problems += [
-            FieldProblem(f"/policies/{n}/code", "编码重复", "the code comes twice")
+            problem("duplicate", ["policies", n, "code"], value=code)
             for n, code in enumerate(codes)
             if code in codes[:n]
         ]

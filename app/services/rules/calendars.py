@@ -29,7 +29,7 @@ from app.validation import CODE, problem, validated
 
 NOTICE_MONTH: Final = 12
 """From this month on, a next year that is not published is warned of."""
-MOST_TOLD: Final = 10_000
+MOST_LISTED: Final = 10_000
 """Moved deadlines listed in an answer; the count is of all."""
 
 
@@ -147,7 +147,7 @@ def save(
         raise Invalid.at(
             "/week",
             "每周至少要有一天有工作时间，否则时限不会到期，工单也收不进来",
-            "at least one day of the week needs working hours: else no limit would end, and no ticket could be taken in",
+            "at least one day of the week needs working hours: else no limit would end, and no ticket could be accepted",
         )
     same = held is not None and held.fingerprint == calendar.fingerprint
     if before is not None and same and name in (None, before.name):
@@ -202,9 +202,9 @@ def moves_view(tally: RecomputeResult, zone: tzinfo) -> dict[str, Any]:
         }
 
     return {
-        "moved": [one(item) for item in tally.moved[:MOST_TOLD]],
+        "moved": [one(item) for item in tally.moved[:MOST_LISTED]],
         "moved_count": len(tally.moved),
-        "confirmed": [one(item) for item in tally.confirmed[:MOST_TOLD]],
+        "confirmed": [one(item) for item in tally.confirmed[:MOST_LISTED]],
         "confirmed_count": len(tally.confirmed),
         "looked_at": tally.looked_at,
     }

@@ -1,4 +1,4 @@
-"""Supervision ladders as they are kept: versions. What a ladder does stands in ``app.domain.supervision.ladder``."""
+"""Versions of supervision ladders. ``app.domain.supervision.ladder`` decides by them."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Deadline policies as they are kept: versions, import and export as TOML, and which one would match.
 
 A version never changes: an edit writes the next one. New tickets are judged by it; those that are open keep the version
-they pin, unless they are brought under it on demand (``recompute.after_policy``). There must always be one policy without
+they pin, unless they are moved to it on demand (``recompute.after_policy``). There must always be one policy without
 conditions and without an end, so that no ticket is left without a limit.
 """
 
@@ -27,6 +27,7 @@ from app.services.core.reference import Node, Reference, read_reference, touch
 from app.services.core.views import moment
 from app.services.rules import reach as reaches
 from app.store import reference as store
+from app.validation import problem
 
 _WORDS: Final[Mapping[str, Mapping[str, Any]]] = {"kind": KIND, "priority": PRIORITY, "severity": SEVERITY}
 LONGEST_FILE: Final = 1024 * 1024
@@ -57,7 +58,7 @@ def listed(session: Session, zone: tzinfo, now: datetime, *, history: bool = Fal
 
 
 def shown(session: Session, zone: tzinfo, now: datetime) -> list[dict[str, Any]]:
-    """The versions that matter to whoever reads: those in force, and the latest of each policy, which may be yet to come."""
+    """The versions shown on the page: those in force, and the latest of each policy, which may not be in force yet."""
     found: dict[str, list[dict[str, Any]]] = {}
     for item in listed(session, zone, now, history=True):
         kept = found.setdefault(item["code"], [])
@@ -119,7 +120,7 @@ def change(
         raise Invalid.at("/code", "编码不能改；请新建政策", "a code cannot change: make another policy")
     if retired:
         if given:
-            raise Invalid.at("/retired", "停用时不能同时修改", "a policy is retired as it stands")
+            raise Invalid.at("/retired", "停用时不能同时修改", "a policy cannot be changed and retired at once")
         for row in live:
             row.retired_at = now
             session.add(row)
@@ -301,9 +302,7 @@ def import_toml(session: Session, who: Principal, text: str, now: datetime) -> P
             problems += wrong.under(f"/policy/{n}").problems
     codes = [policy.code for policy in wanted]
     problems += [
-        FieldProblem(f"/policy/{n}/code", f"{code!r} 重复", f"{code!r} stands twice")
-        for n, code in enumerate(codes)
-        if code in codes[:n]
+        problem("duplicate", ["policy", n, "code"], value=code) for n, code in enumerate(codes) if code in codes[:n]
     ]
     if problems:
         raise Invalid(problems)

@@ -22,13 +22,13 @@ from app.store import reference as store
 
 def of_policy(ref: Reference, policy: Policy) -> list[FieldProblem]:
     """The limits of ``policy`` that would not surely end by a calendar it may be applied with: its own where it names
-    one, else any, for any unit may be brought under any."""
+    one, else any, since a unit may have any calendar."""
     named = [held[1] for code, held in ref.calendars.items() if policy.calendar in (None, code)]
     return _beyond({f"/limits/{target}/amount": limit for target, limit in policy.limits.items()}, named)
 
 
 def of_ladder(ref: Reference, ladder: Ladder) -> list[FieldProblem]:
-    """The same of the rungs of ``ladder``: a deadline is moved by them to find when it is looked at."""
+    """The same of the rungs of ``ladder``: a deadline plus its offset is when a rung is checked."""
     offsets = {f"/rungs/{n}/offset/amount": rung.offset for n, rung in enumerate(ladder.rungs) if rung.offset}
     return _beyond(offsets, [calendar for _, calendar in ref.calendars.values()])
 
