@@ -17,7 +17,7 @@ MIGRATION_LOCK = 7_205_115
 
 
 def render_item(kind: str, item: object, autogen_context: object) -> str | bool:
-    """Write types into new migrations by the names they have in ``app.models.types``."""
+    """Write types into new migrations by the names that ``script.py.mako`` gives them."""
     if kind != "type":
         return False
     if isinstance(item, AutoString):
@@ -25,7 +25,7 @@ def render_item(kind: str, item: object, autogen_context: object) -> str | bool:
     if isinstance(item, String) and item.length:
         return f"sa.String({item.length})"
     name = (
-        "UtcDateTime()"
+        "Moment"
         if isinstance(item, UtcDateTime)
         else "BigInt"
         if isinstance(item, BigInteger)
@@ -35,11 +35,7 @@ def render_item(kind: str, item: object, autogen_context: object) -> str | bool:
         if isinstance(item, String)
         else ""
     )
-    if not name:
-        return False
-    if not name.startswith("sa."):
-        autogen_context.imports.add(f"from app.models.types import {name.removesuffix('()')}")  # type: ignore[attr-defined]
-    return name
+    return name or False
 
 
 def run(connection: Connection) -> None:

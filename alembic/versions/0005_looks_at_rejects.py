@@ -3,12 +3,12 @@
 import sqlalchemy as sa
 from alembic import op
 
-from app.models.types import BigInt
-
 revision = "0005"
 down_revision = "0004"
 branch_labels = None
 depends_on = None
+
+BigInt = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 
 def upgrade() -> None:
