@@ -26,6 +26,7 @@ test: dev ## run all tests, on SQLite and PostgreSQL, and in Chromium where ther
 lint: dev ## check style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/codespell $$(git ls-files)
 	$(BIN)/mypy
 
 format: dev ## put the source into its form

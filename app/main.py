@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from importlib.metadata import version
 
 from fastapi import APIRouter, FastAPI
 from fastapi.concurrency import run_in_threadpool
@@ -60,7 +61,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     configure(settings)
     app = FastAPI(
         title="Duban 督办",
-        version="0.1.0",
+        version=version("duban"),
         description=DESCRIPTION,
         lifespan=_lifespan,
         openapi_url="/openapi.json",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import subprocess
 import sys
@@ -61,3 +62,40 @@ def test_the_locks_hold_every_library_that_the_project_names() -> None:
     extras = project["optional-dependencies"]
     assert _base_names(project["dependencies"] + extras["build"]) <= set(_pins("requirements.lock"))
     assert _base_names(extras["dev"]) <= set(_pins("requirements-dev.lock"))
+
+
+PACKAGE_OF = {"argon2-cffi": "argon2", "chinesecalendar": "chinese_calendar", "python-dotenv": "dotenv"}
+"""Dependencies whose package has another name."""
+LOADED_BY_NAME = {"httptools": "uvicorn", "uvloop": "uvicorn", "tzdata": "zoneinfo, where the system has no time zones"}
+"""Dependencies that no module imports, and what loads them."""
+
+
+def _imported_packages() -> set[str]:
+    found = set()
+    for path in (path for package in PACKAGES for path in (ROOT / package).rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.Import):
+                found |= {alias.name.split(".")[0] for alias in node.names}
+            if isinstance(node, ast.ImportFrom) and node.module:
+                found.add(node.module.split(".")[0])
+    return found
+
+
+def test_every_runtime_dependency_is_imported() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    wanted = _base_names(project["dependencies"])
+    imported = _imported_packages()
+    idle = {name for name in wanted if PACKAGE_OF.get(name, name.replace("-", "_")) not in imported}
+    assert idle == set(LOADED_BY_NAME)
+
+
+def test_the_version_has_one_source() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    quoted = f'"{project["version"]}"'
+    files = [path for package in PACKAGES for path in (ROOT / package).rglob("*.py")]
+    assert [path.name for path in files if quoted in path.read_text("utf-8")] == []
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_each_package_is_marked_as_typed(package: str) -> None:
+    assert (ROOT / package / "py.typed").is_file()
