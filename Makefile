@@ -11,17 +11,20 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 INSTALL := $(PIP) install --require-hashes --requirement
 
-.PHONY: help run test lint format bench lock env dev clean
+.PHONY: help run test test-unit lint format bench lock env dev clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
 
 run: env ## start Duban on SQLite with sample data, and print the address and a one-time password
 	$(BIN)/duban serve --demo --host 127.0.0.1 --port $(PORT) $(ARGS)
 
 test: dev ## run all tests, on SQLite and PostgreSQL, and in Chromium where there is one
 	$(BIN)/python -m pytest -n $(JOBS) --maxprocesses 8 $(ARGS)
+
+test-unit: dev ## run the tests that need no database and no service, in under a minute
+	$(BIN)/python -m pytest -q -n $(JOBS) --maxprocesses 8 tests/unit tests/test_architecture.py tests/test_house_of_tests.py $(ARGS)
 
 lint: dev ## check style and types
 	$(BIN)/ruff check .

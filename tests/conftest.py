@@ -7,6 +7,7 @@ also one that no test used. Without it such tests are skipped, and the last line
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -43,6 +44,8 @@ FACILITY_OF_FIXTURE = {
     "page": "browser",
     "real_data": "real",
 }
+SHARED = {"filled", "sample"}
+"""Fixtures of a module that cost seconds to make."""
 KEPT_VARIABLES = ("DUBAN_TEST_POSTGRES_URL", "DUBAN_CHROMIUM", "DUBAN_REAL_DATA", "DUBAN_REQUIRE")
 
 
@@ -84,7 +87,10 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark tests by the fixtures they use; browser tests go last, since Playwright leaves its event loop running."""
+    """Mark tests by the fixtures they use; browser tests go last, since Playwright leaves its event loop running.
+
+    Tests that share a costly fixture of their module run in one process (``--dist loadgroup``): it is made once.
+    """
     for item in items:
         for fixture, facility in FACILITY_OF_FIXTURE.items():
             if fixture in getattr(item, "fixturenames", ()):
@@ -92,6 +98,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for facility in FACILITIES:
             if item.get_closest_marker(facility) is not None:
                 item.user_properties.append(("facility", facility))
+        shared = SHARED.intersection(getattr(item, "fixturenames", ()))
+        if shared:
+            params = getattr(getattr(item, "callspec", None), "params", {})
+            variant = "-".join(str(params[name]) for name in sorted(shared) if name in params)
+            item.add_marker(pytest.mark.xdist_group(f"{item.path.stem}-{variant}"))
     items.sort(key=lambda item: item.get_closest_marker("browser") is not None)
 
 
@@ -119,11 +130,15 @@ def _tests_of(config: pytest.Config, facility: str, *outcomes: str) -> list[pyte
     return [r for r in reports if ("facility", facility) in getattr(r, "user_properties", ())]
 
 
+def _selected(config: pytest.Config, facility: str) -> bool:
+    """Whether the run was to include the tests of ``facility``: the whole suite, or the markers chosen name it."""
+    return _whole_suite(config) or re.search(rf"(?<!not )\b{facility}\b", config.option.markexpr) is not None
+
+
 def _idle(config: pytest.Config) -> list[str]:
-    """The required facilities that no test used, though all tests were selected."""
-    if not _whole_suite(config):
-        return []
-    return [f for f in FACILITIES if f in _required() and not _tests_of(config, f, "passed", "failed")]
+    """The required facilities that no test used, though their tests were selected."""
+    chosen = [f for f in FACILITIES if f in _required() and _selected(config, f)]
+    return [f for f in chosen if not _tests_of(config, f, "passed", "failed")]
 
 
 @pytest.hookimpl(tryfirst=True)

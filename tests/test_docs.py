@@ -55,8 +55,8 @@ def test_a_link_that_leads_nowhere_is_found() -> None:
 
 @pytest.mark.parametrize("name", READMES)
 def test_every_make_target_that_a_readme_names_exists(name: str) -> None:
-    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
-    named = set(re.findall(r"(?:^|`)make (?:[A-Z]+=\S+ )?([a-z]+)", (ROOT / name).read_text("utf-8"), re.MULTILINE))
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
+    named = set(re.findall(r"(?:^|`)make (?:[A-Z]+=\S+ )?([a-z-]+)", (ROOT / name).read_text("utf-8"), re.MULTILINE))
     assert named
     assert named <= targets
 

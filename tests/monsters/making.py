@@ -144,4 +144,5 @@ def write(folder: Path, name: str, make: Callable[[], bytes]) -> Path:
 
 
 if __name__ == "__main__":
-    write(Path(sys.argv[1]), sys.argv[2], dict(monsters())[sys.argv[2]])
+    for one in sys.argv[2:]:
+        write(Path(sys.argv[1]), one, dict(monsters())[one])

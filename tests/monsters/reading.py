@@ -56,12 +56,10 @@ def main(folder: Path, only: str = "") -> None:
         ("page", by_the_page),
         ("command", by_command),
     )
-    for name, _ in making.monsters():
-        if only not in name:
-            continue
-        subprocess.run(  # made in a process of its own: what making it takes is not to be counted
-            [sys.executable, "-m", making.__name__, str(folder), name], check=True
-        )
+    names = [name for name, _ in making.monsters() if only in name]
+    # made in a process of its own: what making them takes is not to be counted
+    subprocess.run([sys.executable, "-m", making.__name__, str(folder), *names], check=True)
+    for name in names:
         path = folder / name
         for door, take in doors if name not in BY_THE_PAGE_ALONE else doors[:1]:
             Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew

@@ -223,6 +223,7 @@ def test_what_is_due_is_open_unless_a_state_is_named(service: Service) -> None:
     assert [row["id"] for row in service.get("/tickets", due_before=before, status="completed")["items"]] == [done]
 
 
+@pytest.mark.server
 @pytest.mark.postgres
 def test_a_page_says_that_the_database_is_away_and_is_there_again_when_it_is(postgres_url: str) -> None:
     def refuse(*_: Any) -> None:

@@ -331,6 +331,7 @@ def test_a_limit_of_an_order_goes_by_the_calendar_that_the_policy_names(office: 
     same_as_told(office, ticket)
 
 
+@pytest.mark.server
 def test_an_interrupted_recompute_is_finished_by_the_next_and_a_second_finds_nothing(office: Office) -> None:
     tickets = office.tickets(7)
     with office.database.write() as session:

@@ -78,6 +78,7 @@ def test_a_ticket_by_batch_has_all_that_a_pushed_one_has(service: Service) -> No
     assert seals.verify(service.runtime.database) is None
 
 
+@pytest.mark.server
 @pytest.mark.parametrize("size", [1, bulk.COPY_FROM - 1, bulk.COPY_FROM, 2_500])
 def test_groups_of_every_size_are_stored_whole(service: Service, size: int) -> None:
     rows = [ticket(n, unit="GA" if n % 2 else None, attributes={"n": n, "中": [1, None]}) for n in range(size)]
@@ -227,6 +228,7 @@ def test_who_may_push_and_from_where(service: Service) -> None:
     assert service.client.post("/api/v1/tickets/batch", json=[ticket(1)]).status_code == 401
 
 
+@pytest.mark.server
 @pytest.mark.postgres
 @pytest.mark.parametrize("size", [5, 200])
 def test_of_two_transactions_with_one_key_the_first_wins_and_the_second_learns_of_it(

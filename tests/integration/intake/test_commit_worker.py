@@ -24,7 +24,7 @@ from ingest.rows.ticket_in import validate_ticket
 from tests.integration.intake.test_push import FULL, count, post
 from tests.support import Service, running
 
-pytestmark = pytest.mark.skipif(not worth_it(), reason="needs POSIX and a second processor")
+pytestmark = [pytest.mark.server, pytest.mark.skipif(not worth_it(), reason="needs POSIX and a second processor")]
 
 
 @pytest.fixture

@@ -339,6 +339,7 @@ def _position(database: Database) -> int:
         return 0
 
 
+@pytest.mark.server
 def test_killed_again_and_again_an_import_loses_nothing_and_doubles_nothing(database_url: str, tmp_path: Path) -> None:
     rows, bad = 16_000, 97
     path = table(tmp_path, [{"受理时间": "坏"} if n % bad == 5 else {"责任单位": f"U{n % 7}"} for n in range(rows)])

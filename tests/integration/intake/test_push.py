@@ -429,6 +429,7 @@ def test_a_corrected_parent_counts_as_a_repeat_there(service: Service) -> None:
 # ------------------------------------------------------------------------------------- nothing is lost, nothing is twice
 
 
+@pytest.mark.server
 @pytest.mark.parametrize("processors", [2, 8])
 def test_a_hundred_pushes_at_once_with_ten_numbers_make_ten_tickets(
     database_url: str, monkeypatch: pytest.MonkeyPatch, processors: int
@@ -534,6 +535,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("app.db.PATIENCE", 0.5)
 
 
+@pytest.mark.server
 @pytest.mark.usefixtures("impatient")
 def test_a_database_that_is_locked_or_away_answers_503_to_all_who_wait_and_recovers_by_itself(
     service: Service,

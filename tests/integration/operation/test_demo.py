@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -44,11 +44,18 @@ def tally(runtime: Runtime, column: Any) -> dict[Any, int]:
         return dict(tuple(row) for row in session.execute(select(column, func.count()).group_by(column)))
 
 
+@dataclass
+class Filled:
+    """A database with sample data, the counts that were answered, and the progress that was reported: done of total."""
+
+    runtime: Runtime
+    counts: dict[str, int]
+    progress: list[tuple[int, int]]
+
+
 @pytest.fixture(scope="module", params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
-def filled(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[tuple[Runtime, dict[str, int]]]:
-    """A database with some weeks of sample data, read by several tests, and the counts that were answered."""
+def filled(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Filled]:
+    """A database with some weeks of sample data, read by several tests and written by none."""
     if request.param == "sqlite":
         server, name = None, ""
         url = f"sqlite:///{(tmp_path_factory.mktemp('demo') / 'duban.db').as_posix()}"
@@ -58,15 +65,15 @@ def filled(
         url = server.url_of(name)
     with opened(url) as runtime:
         assert demo.is_empty(runtime)
-        yield runtime, demo.fill(runtime, NOW, days=DAYS)
+        progress: list[tuple[int, int]] = []
+        counts = demo.fill(runtime, NOW, progress=lambda done, total: progress.append((done, total)), days=DAYS)
+        yield Filled(runtime, counts, progress)
     if server is not None:
         server.drop_database(name)
 
 
-def test_every_page_has_something_to_show_and_the_chain_of_hashes_holds(
-    filled: tuple[Runtime, dict[str, int]],
-) -> None:
-    runtime, counts = filled
+def test_every_page_has_something_to_show_and_the_chain_of_hashes_holds(filled: Filled) -> None:
+    runtime, counts = filled.runtime, filled.counts
     assert not demo.is_empty(runtime)
     assert verify(runtime.database) is None
     assert counts["tickets"] > 250
@@ -97,10 +104,8 @@ def test_every_page_has_something_to_show_and_the_chain_of_hashes_holds(
     assert 0.96 <= content / rated < 1
 
 
-def test_alerts_and_orders_arose_at_their_moments_and_in_the_order_of_time(
-    filled: tuple[Runtime, dict[str, int]],
-) -> None:
-    runtime, _ = filled
+def test_alerts_and_orders_arose_at_their_moments_and_in_the_order_of_time(filled: Filled) -> None:
+    runtime = filled.runtime
     with runtime.database.read() as session:
         raised = list(session.execute(select(Alert).order_by(col(Alert.id))).scalars())
         issued = list(session.execute(select(SupervisionOrder).order_by(col(SupervisionOrder.id))).scalars())
@@ -124,19 +129,16 @@ def heads(runtime: Runtime) -> list[tuple[Any, ...]]:
         return [tuple(row) for row in session.execute(query)]
 
 
-def test_the_same_seed_and_clock_write_the_same_database_down_to_the_hashes(database_url: str, tmp_path: Path) -> None:
-    other = f"sqlite:///{(tmp_path / 'other.db').as_posix()}"
-    with opened(database_url) as one, opened(other) as two:
+def test_the_same_seed_and_clock_write_the_same_rows_to_both_databases(sqlite_url: str, postgres_url: str) -> None:
+    with opened(sqlite_url) as one, opened(postgres_url) as two:
         assert demo.fill(one, NOW, days=2) == demo.fill(two, NOW, days=2)
         assert heads(one) == heads(two)
 
 
-def test_progress_is_told_up_to_its_end(sqlite_url: str) -> None:
-    seen: list[tuple[int, int]] = []
-    with opened(sqlite_url) as runtime:
-        demo.fill(runtime, NOW, progress=lambda done, total: seen.append((done, total)), days=2)
-    assert seen == sorted(seen)
-    assert seen[-1][0] == seen[-1][1] > 0
+def test_progress_is_reported_up_to_its_end(filled: Filled) -> None:
+    assert filled.progress == sorted(filled.progress)
+    done, total = filled.progress[-1]
+    assert done == total > 0
 
 
 def test_an_account_does_not_make_a_database_full_but_a_unit_or_a_source_does(database_url: str) -> None:
@@ -149,8 +151,6 @@ def test_an_account_does_not_make_a_database_full_but_a_unit_or_a_source_does(da
         assert not demo.is_empty(runtime)
 
 
-def test_no_account_comes_with_the_sample_data(sqlite_url: str) -> None:
-    with opened(sqlite_url) as runtime:
-        demo.fill(runtime, NOW, days=1)
-        with runtime.database.read() as session:
-            assert session.execute(select(func.count()).select_from(User)).scalar_one() == 0
+def test_no_account_comes_with_the_sample_data(filled: Filled) -> None:
+    with filled.runtime.database.read() as session:
+        assert session.execute(select(func.count()).select_from(User)).scalar_one() == 0

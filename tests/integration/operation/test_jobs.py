@@ -51,6 +51,7 @@ def test_a_lease_has_one_holder_until_it_runs_out_and_the_epoch_grows_with_each_
     assert (one.epoch, other.epoch) == (None, 2)
 
 
+@pytest.mark.server
 def test_of_many_who_ask_at_once_one_leads(office: Office) -> None:
     leaders = [Leadership(office.database, f"p{n}") for n in range(6)]
     barrier = Barrier(6)
@@ -174,6 +175,7 @@ def test_a_stop_does_not_wait_for_a_long_report_and_the_next_leader_does_it_at_o
     assert [(run.period, run.error) for run in office.all(JobRun)] == [(period, None) for period in PERIODS]
 
 
+@pytest.mark.server
 def test_a_stop_does_not_wait_for_a_busy_database_either(office: Office) -> None:
     before = set(enumerate_threads())
     long = Long(office)
@@ -215,9 +217,7 @@ cli.main()
 A_JOB, AN_IMPORT = 'register(Job("stuck", 1, stuck))', "jobs.import_file = stuck"
 
 
-@pytest.mark.parametrize(
-    ("what", "told"), [(A_JOB, signal.SIGTERM), (A_JOB, signal.SIGINT), (AN_IMPORT, signal.SIGTERM)]
-)
+@pytest.mark.parametrize(("what", "told"), [(A_JOB, signal.SIGINT), (AN_IMPORT, signal.SIGTERM)])
 def test_a_service_that_is_told_to_end_leaves_what_is_long_behind(
     sqlite_url: str, tmp_path: Path, what: str, told: signal.Signals
 ) -> None:
@@ -276,6 +276,7 @@ def test_the_sweeper_notes_its_looks_but_not_every_idle_one(office: Office) -> N
     assert (office.all(SweepRun)[0].at, office.all(SweepRun)[0].checked) == (DUE, 1)
 
 
+@pytest.mark.server
 def test_the_background_sweeps_and_leads_and_ends_when_told(office: Office) -> None:
     ticket = office.ticket()  # its deadline passed long ago
     background = Background(office.runtime)

@@ -12,7 +12,7 @@ from app.models import metadata
 from tests.facilities import KEPT, PostgresServer
 from tests.support import running
 
-pytestmark = pytest.mark.postgres
+pytestmark = [pytest.mark.postgres, pytest.mark.server]
 
 
 @pytest.fixture

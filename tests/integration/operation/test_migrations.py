@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import inspect, text
@@ -11,6 +12,8 @@ from app.config import Settings
 from app.db import downgrade, make_engine, migrate
 from app.models import metadata
 from app.runtime import Runtime
+
+pytestmark = pytest.mark.server
 
 
 def tables(url: str) -> set[str]:

@@ -14,6 +14,8 @@ from app.security.hash_chain import link
 from app.services.audit import seals
 from tests.integration.office import START, Office, working
 
+pytestmark = pytest.mark.server
+
 HOUR = timedelta(hours=1)
 
 

@@ -135,6 +135,7 @@ def test_a_list_is_frozen_once_and_sealed(office: Service) -> None:
     assert (behind["total"], len(behind["items"])) == (1, 1)
 
 
+@pytest.mark.server
 def test_who_freezes_at_once_gets_one_list(office: Service) -> None:
     ticket(office, "03-01 10:00")
     barrier, found = Barrier(3), []

@@ -105,6 +105,7 @@ def test_a_week_of_the_year_before_is_made_up_in_its_order(office: Office) -> No
     ]  # fmt: skip
 
 
+@pytest.mark.server
 def test_several_processes_make_each_report_once(office: Office) -> None:
     leaders = [led(office, f"p{n}") for n in range(3)]
     barrier = Barrier(3)

@@ -164,6 +164,7 @@ def test_a_period_that_still_runs_is_marked_and_makes_way_for_its_first_edition(
     assert (done.document["edition"], done.document["running"], stored(march, done.id).difference) == (1, False, None)
 
 
+@pytest.mark.server
 def test_who_publishes_at_once_gets_one_edition(march: Service) -> None:
     barrier, found = Barrier(4), []
 

@@ -160,6 +160,7 @@ def test_without_an_id_the_stream_begins_now_and_with_one_behind_it(site: Site) 
     assert [number for number, _ in listen(site, 1, headers, query="?last_event_id=5")] == [6]
 
 
+@pytest.mark.server
 def test_a_viewer_who_comes_and_goes_misses_nothing_and_sees_nothing_twice(site: Site) -> None:
     headers = site.key("admin")
     total = 40
@@ -196,6 +197,7 @@ def test_a_unit_sees_its_own_subtree_alone(site: Site) -> None:
     assert {event["ticket_id"] for _, event in everything} == {mine, other, later}
 
 
+@pytest.mark.server
 def test_twenty_viewers_all_have_the_alert(site: Site) -> None:
     headers = site.key("leader")
     arrived: list[str] = []

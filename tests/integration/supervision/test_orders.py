@@ -213,6 +213,7 @@ def test_no_order_for_an_ended_ticket_or_an_unknown_trigger(office: Office) -> N
         issue(office, 10**9)
 
 
+@pytest.mark.server
 def test_orders_from_many_threads_have_one_number_each_and_one_order_a_ticket(office: Office) -> None:
     tickets = office.tickets(12)
     barrier = Barrier(4)

@@ -239,6 +239,7 @@ def test_a_ticket_that_cannot_be_written_puts_off_itself_and_the_rest_of_its_bat
     check_once(office, ids)
 
 
+@pytest.mark.server
 def test_sweepers_in_several_threads_raise_everything_once(office: Office) -> None:
     ids = office.tickets(60)
     barrier = Barrier(4)
@@ -289,6 +290,7 @@ def go(process: subprocess.Popen[str]) -> None:
     process.stdin.flush()
 
 
+@pytest.mark.server
 def test_sweepers_in_two_processes_raise_everything_once(office: Office, database_url: str) -> None:
     ids = office.tickets(80)
     with start_sweeper(database_url, 9) as one, start_sweeper(database_url, 9) as other:
@@ -299,6 +301,7 @@ def test_sweepers_in_two_processes_raise_everything_once(office: Office, databas
     check_once(office, ids)
 
 
+@pytest.mark.server
 def test_a_sweeper_killed_in_the_middle_leaves_nothing_half_done(office: Office, database_url: str) -> None:
     ids = office.tickets(120)
     killed_midway = 0

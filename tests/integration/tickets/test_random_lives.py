@@ -20,6 +20,7 @@ def world(database_url: str) -> Iterator[World]:
     world.runtime.close()
 
 
+@pytest.mark.server
 def test_random_lives_are_what_their_logs_tell(world: World) -> None:
     tell(world, LIVES, seed=2026)
     assert list(contradictions(world)) == []
@@ -28,6 +29,7 @@ def test_random_lives_are_what_their_logs_tell(world: World) -> None:
     assert unused([world]) == set(), "each kind of step ought to be taken by one life at least"
 
 
+@pytest.mark.server
 @pytest.mark.parametrize(
     ("column", "what"),
     [("due_at", "due_at"), ("met_at", "met_at"), ("cancelled_at", "cancelled_at"), ("started_at", "started_at")],
