@@ -72,12 +72,21 @@ def looks_that_do_not_wait(tree: ast.Module) -> Iterator[tuple[int, str]]:
                 yield node.lineno, "asserts on page.url"
 
 
+def long_names(tree: ast.Module) -> Iterator[tuple[int, str]]:
+    """The name of a test says the behaviour in at most ``LONGEST_NAME`` characters."""
+    functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+    for node in functions:
+        if node.name.startswith("test_") and len(node.name) > LONGEST_NAME:
+            yield node.lineno, f"{node.name} has {len(node.name)} characters"
+
+
 BREACHES: dict[Rule, tuple[str, ...]] = {
     private_members: (
         "module._limit", "thing.part._state = 1", "from app.db import _open", "patch.setattr(jobs, '_EVERY', 0)",
         "patch.setattr('app.db._open', None)",
     ),
     fixed_waits: ("time.sleep(1)", "await asyncio.sleep(0.1)", "from time import sleep"),
+    long_names: (f"def test_{'x' * 56}() -> None: ...",),
     looks_that_do_not_wait: (
         "assert page.locator('h1').count() == 1", "assert 'x' in page.inner_text('p')", "assert page.url == first",
     ),
@@ -87,6 +96,7 @@ BREACHES: dict[Rule, tuple[str, ...]] = {
 RIGHT: dict[Rule, tuple[str, ...]] = {
     private_members: ("self._state = cls._made", "thing.__dict__", "patch.setattr(jobs, 'EVERY', 0)"),
     fixed_waits: ("await asyncio.sleep(0)", "event.wait(1)", "clock.sleep(3)"),
+    long_names: (f"def test_{'x' * 55}() -> None: ...", f"def made_{'x' * 60}() -> None: ..."),
     looks_that_do_not_wait: ("expect(page).to_have_url('/')", "count = page.locator('tr').count()"),
 }
 """Each rule, with snippets that keep it."""

@@ -30,7 +30,7 @@ def _base_names(requirements: list[str]) -> set[str]:
     return {re.sub(r"[-_.]+", "-", name.group()).lower() for name in names if name}
 
 
-def test_the_wheel_carries_the_data_files_of_the_packages_and_the_migrations(tmp_path: Path) -> None:
+def test_the_wheel_contains_data_files_and_migrations(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", str(tmp_path)]
     subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
     (wheel,) = tmp_path.glob("*.whl")

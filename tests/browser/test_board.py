@@ -44,7 +44,7 @@ def test_an_alert_comes_without_a_reload_and_stands_out(signed_in: SignIn, site:
     assert page.evaluate("document.body.dataset.kept") == "yes", "the page was loaded anew"
 
 
-def test_acknowledging_is_one_click_and_every_viewer_sees_by_whom(signed_in: SignIn, site: Site) -> None:
+def test_one_click_acknowledges_and_shows_every_viewer_who_did(signed_in: SignIn, site: Site) -> None:
     overdue(site, "占道经营")
     site.sweep()
     mine, others = signed_in("chen"), signed_in("li")
@@ -166,7 +166,7 @@ def test_the_wall_shows_no_chrome_and_cuts_no_row(signed_in: SignIn, site: Site)
     assert page.evaluate("document.documentElement.scrollHeight <= innerHeight")
 
 
-def test_the_wall_turns_through_the_rows_that_do_not_fit_and_says_where_it_is(signed_in: SignIn, site: Site) -> None:
+def test_the_wall_pages_through_rows_that_do_not_fit(signed_in: SignIn, site: Site) -> None:
     for n in range(20):
         overdue(site, f"轮播的第 {n} 件事")
     site.sweep()
@@ -189,7 +189,7 @@ def test_the_wall_turns_through_the_rows_that_do_not_fit_and_says_where_it_is(si
     assert len({text.partition("/")[0] for text in told}) > 2
 
 
-def test_without_a_script_the_board_shows_and_acknowledges_the_same(signed_in: SignIn, site: Site) -> None:
+def test_the_board_works_without_javascript(signed_in: SignIn, site: Site) -> None:
     overdue(site, "没有脚本")
     site.sweep()
     page = signed_in("chen", scripts=False)
@@ -197,7 +197,7 @@ def test_without_a_script_the_board_shows_and_acknowledges_the_same(signed_in: S
     expect(alert_named(page, "没有脚本")).to_contain_text("陈督办已确认")
 
 
-def test_a_feed_that_brings_nothing_is_named_until_it_is_whole_again(signed_in: SignIn, site: Site) -> None:
+def test_a_failing_feed_is_named_until_it_recovers(signed_in: SignIn, site: Site) -> None:
     def whole(**ago: float) -> None:
         with site.runtime.database.write() as session:
             feed = feeds.need(session, "hotline12345")

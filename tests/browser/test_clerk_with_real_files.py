@@ -62,9 +62,7 @@ def test_letters_with_their_answers_are_tickets_after_six_steps(clerk: Counted, 
     assert whole["result"].startswith("现将网友")
 
 
-def test_labelled_messages_bring_their_categories_and_the_one_that_contradicts_another_is_set_right(
-    clerk: Counted, site: Site, real_data: Path
-) -> None:
+def test_labelled_messages_keep_categories_and_fix_conflicts(clerk: Counted, site: Site, real_data: Path) -> None:
     page = clerk.page
     clerk.click("导入", link=True)
     clerk.bring(real_data / "taidi_att2_sample495.xlsx")

@@ -164,9 +164,7 @@ TOO_WIDE = "Math.max(0, document.documentElement.scrollWidth - innerWidth)"
 
 
 @pytest.mark.parametrize("lang", ["zh", "en"])
-def test_each_page_can_be_told_by_ear_stands_out_from_its_ground_and_fits_the_screen(
-    signed_in: SignIn, pages: list[str], lang: str
-) -> None:
+def test_each_page_is_accessible_and_fits_the_screen(signed_in: SignIn, pages: list[str], lang: str) -> None:
     """Fields, links and headings have their names; texts have contrast by day and by night; nothing is too wide."""
     page = signed_in("admin", width=WIDTHS[0], height=800, lang=lang)
     page.emulate_media(reduced_motion="reduce")

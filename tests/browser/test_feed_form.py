@@ -35,7 +35,7 @@ title = "title"
 """
 
 
-def test_a_feed_is_added_with_its_mistakes_named_by_line_and_then_changed(signed_in: SignIn, site: Site) -> None:
+def test_a_feed_form_names_mistakes_by_line_and_saves_changes(signed_in: SignIn, site: Site) -> None:
     page = signed_in("admin")
     page.goto("/feeds")
     page.get_by_role("link", name="添加接入源").click()

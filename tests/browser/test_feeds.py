@@ -52,9 +52,7 @@ def upstream(site: Site, monkeypatch: pytest.MonkeyPatch, request: pytest.Fixtur
         site.call("PATCH", f"/feeds/{name}", json={"active": False})
 
 
-def test_a_feed_is_pulled_at_the_press_of_a_button_and_its_figures_follow(
-    upstream: Upstream, signed_in: SignIn
-) -> None:
+def test_a_button_pulls_a_feed_and_its_figures_are_updated(upstream: Upstream, signed_in: SignIn) -> None:
     page = signed_in("li", lang="zh")
     page.click("nav.tabs >> text=接入源")
     page.click(f"a[href='/feeds/{upstream.name}']")

@@ -51,7 +51,7 @@ def counts(page: Page) -> list[int]:
     return [int(text) for text in page.locator("#preview .counts dd").all_inner_texts()]
 
 
-def test_a_mapping_is_tried_with_every_change_saved_and_found_again(clerk: Page, site: Site, tmp_path: Path) -> None:
+def test_a_mapping_is_previewed_on_change_saved_and_reloaded(clerk: Page, site: Site, tmp_path: Path) -> None:
     bring(clerk, letters(tmp_path, "某市来信.csv"))
     expect(clerk.get_by_role("heading", name="核对：某市来信.csv")).to_be_visible()
     assert counts(clerk) == [1, 2, 0]
@@ -117,7 +117,7 @@ def test_what_is_no_table_is_said_where_it_was_brought(clerk: Page, tmp_path: Pa
     expect(clerk.get_by_role("button", name="上传")).to_be_enabled()
 
 
-def test_a_name_that_is_taken_and_a_wrong_zone_are_said_and_nothing_typed_is_lost(clerk: Page, tmp_path: Path) -> None:
+def test_a_taken_name_and_a_bad_zone_are_reported_keeping_input(clerk: Page, tmp_path: Path) -> None:
     bring(clerk, letters(tmp_path, "third.csv"))
     clerk.fill("#name", "pingshan")
     clerk.fill("#title", "另一个市")
@@ -135,9 +135,7 @@ def test_a_name_that_is_taken_and_a_wrong_zone_are_said_and_nothing_typed_is_los
     expect(clerk.get_by_role("heading", name="导入", exact=True)).to_be_visible()
 
 
-def test_without_a_script_a_file_is_brought_tried_and_taken_in_all_the_same(
-    signed_in: SignIn, site: Site, tmp_path: Path
-) -> None:
+def test_a_file_is_uploaded_and_imported_without_javascript(signed_in: SignIn, site: Site, tmp_path: Path) -> None:
     page = signed_in("li", scripts=False)
     bring(page, letters(tmp_path, "plain.csv", LETTERS.replace("信件", "来函")))
     page.select_option("[id='col.external_id']", "c:来函编号")
@@ -154,7 +152,7 @@ def test_without_a_script_a_file_is_brought_tried_and_taken_in_all_the_same(
     assert [t["source"] for t in site.call("GET", "/tickets?source=plain")["items"]]
 
 
-def test_whoever_may_not_take_files_in_is_not_shown_the_way_and_is_refused(signed_in: SignIn) -> None:
+def test_a_role_that_may_not_import_sees_no_link_and_gets_403(signed_in: SignIn) -> None:
     page = signed_in("sun")
     expect(page.get_by_role("link", name="导入")).to_have_count(0)
     for address in ("/imports", "/rejects"):
@@ -172,7 +170,7 @@ def rejected(site: Site, *rows: dict[str, Any]) -> None:
     assert made["rejected"] == len(rows), made
 
 
-def test_a_pushed_row_is_corrected_beside_its_reason_and_the_next_one_follows(clerk: Page, site: Site) -> None:
+def test_a_rejected_push_is_corrected_and_the_next_one_is_shown(clerk: Page, site: Site) -> None:
     rejected(
         site,
         {"external_id": "P1", "title": "路灯不亮", "unit": "nowhere", "latitude": "31.2"},
@@ -199,9 +197,7 @@ def test_a_pushed_row_is_corrected_beside_its_reason_and_the_next_one_follows(cl
     assert (found["P1"]["unit"], found["P1"]["latitude"]) == ("GA-01", 31.2)
 
 
-def test_a_group_is_tried_again_after_a_code_was_made_and_another_discarded_only_when_confirmed(
-    clerk: Page, site: Site
-) -> None:
+def test_a_reject_group_is_retried_and_discard_is_confirmed(clerk: Page, site: Site) -> None:
     rejected(
         site,
         *({"external_id": f"G{n}", "title": "x", "unit": "NEW"} for n in range(3)),
@@ -225,9 +221,7 @@ def test_a_group_is_tried_again_after_a_code_was_made_and_another_discarded_only
     expect(clerk.get_by_role("button", name="更正后接收")).to_have_count(0)
 
 
-def test_a_row_with_cells_missing_is_set_right_column_by_column_and_broken_json_as_text(
-    clerk: Page, site: Site, tmp_path: Path
-) -> None:
+def test_a_short_row_is_fixed_by_column_and_broken_json_as_text(clerk: Page, site: Site, tmp_path: Path) -> None:
     bring(
         clerk,
         letters(tmp_path, "torn.csv", "信件编号,信件标题,来信时间\nT1,少了一格\nT2,多,了,一格\nT3,好的,2026/1/5\n"),
@@ -257,9 +251,7 @@ def test_a_row_with_cells_missing_is_set_right_column_by_column_and_broken_json_
     expect(clerk.get_by_role("status").first).to_contain_text("已接收 1 行")
 
 
-def test_words_without_a_code_are_given_one_where_their_rows_wait_and_the_rows_are_taken_in(
-    clerk: Page, site: Site, tmp_path: Path
-) -> None:
+def test_unknown_words_get_codes_and_their_rows_are_imported(clerk: Page, site: Site, tmp_path: Path) -> None:
     rows = "".join(f"W{n},第{n}件,2026/1/5,{'闲聊' if n < 4 else '其他'}\n" for n in range(6))
     path = letters(tmp_path, "words.csv", "编号,标题,受理时间,类型\n" + rows)
     done = import_file(site.runtime, path, load_profile("duban"), clock.now())
@@ -294,9 +286,7 @@ PRESSED_TWICE = """async (which) => {
 """In the page itself: whoever asks from outside waits for what the first press leads to. Says whether it took no second."""
 
 
-def test_discarding_is_sent_once_however_often_the_button_is_pressed_and_says_what_it_is(
-    clerk: Page, site: Site
-) -> None:
+def test_discarding_is_submitted_once_despite_repeated_clicks(clerk: Page, site: Site) -> None:
     rejected(site, {"external_id": "D1", "title": ""}, {"external_id": "D2", "title": ""})
     clerk.goto("/rejects?door=batch&reason=string_too_short")
     clerk.locator("a[data-reject]").first.click()

@@ -19,7 +19,7 @@ def choose(page: Page, **values: str) -> None:
         page.select_option(f"[name='{name}']", value)
 
 
-def test_everybody_reads_the_policies_and_asks_which_one_would_apply(site: Site, signed_in: SignIn) -> None:
+def test_every_role_reads_policies_and_asks_which_one_applies(site: Site, signed_in: SignIn) -> None:
     page = signed_in("wang", lang="zh")
     page.goto("/policies")
     expect(page.locator("table.policies tbody tr")).to_have_count(4)
@@ -32,9 +32,7 @@ def test_everybody_reads_the_policies_and_asks_which_one_would_apply(site: Site,
     assert page.goto("/policies/+replay").status == 403  # type: ignore[union-attr]
 
 
-def test_the_next_version_is_tried_on_past_tickets_and_then_saved_for_open_ones_too(
-    site: Site, signed_in: SignIn
-) -> None:
+def test_a_policy_is_replayed_on_past_tickets_and_then_saved(site: Site, signed_in: SignIn) -> None:
     late = site.push("已经拖了几天的事", days_ago=12, unit="GA-01", accept=True)
     page = signed_in("li", lang="zh")
     page.goto("/policies/default")
@@ -101,9 +99,7 @@ def test_policies_leave_as_toml_and_come_back_from_it(site: Site, signed_in: Sig
     expect(page.locator(".refusal")).to_contain_text(re.compile("weeks|must be one of"))
 
 
-def test_a_calendar_is_made_given_hours_past_midnight_and_a_unit_with_all_below_it(
-    site: Site, signed_in: SignIn
-) -> None:
+def test_a_calendar_gets_hours_past_midnight_and_a_unit_subtree(site: Site, signed_in: SignIn) -> None:
     below = site.push("夜里的事", unit="GA-02", accept=True)
     page = signed_in("li", lang="zh")
     page.goto("/calendar")
@@ -131,9 +127,7 @@ def test_a_calendar_is_made_given_hours_past_midnight_and_a_unit_with_all_below_
 
 
 @pytest.mark.parametrize("lang", ["zh", "en"])
-def test_the_two_clocks_and_the_time_each_unit_had_it_stand_on_the_ticket(
-    site: Site, signed_in: SignIn, lang: str
-) -> None:
+def test_a_ticket_shows_both_clocks_and_the_time_in_each_unit(site: Site, signed_in: SignIn, lang: str) -> None:
     ticket = site.push("换了单位的事", days_ago=3, unit="GA-01", accept=True)
     site.act(ticket, "reassign", unit="CG", reason="职责")
     page = signed_in("chen", lang=lang)
@@ -162,7 +156,7 @@ def test_a_raised_priority_moves_the_deadline_at_once(site: Site, signed_in: Sig
     expect(page.locator(".timeline li").first).to_contain_text("更正")
 
 
-def test_the_office_tells_of_a_suspension_in_the_past_and_a_unit_may_not(site: Site, signed_in: SignIn) -> None:
+def test_the_office_may_backdate_a_suspension_and_a_unit_may_not(site: Site, signed_in: SignIn) -> None:
     ticket = site.push("鉴定等了两天的事", days_ago=8, unit="GA-01", accept=True)
     page = signed_in("chen", lang="zh")
     page.goto(f"/tickets/{ticket}")
@@ -189,7 +183,7 @@ def test_the_office_tells_of_a_suspension_in_the_past_and_a_unit_may_not(site: S
     ("now", "banners"),
     [("2026-11-30T23:59:59+08:00", 0), ("2026-12-01T00:00:00+08:00", 1), ("2027-01-05T08:00:00+08:00", 1)],
 )
-def test_from_the_first_of_december_the_board_asks_for_the_next_year(
+def test_the_board_asks_for_next_years_calendar_from_december(
     site: Site, signed_in: SignIn, monkeypatch: pytest.MonkeyPatch, now: str, banners: int
 ) -> None:
     monkeypatch.setattr(clock, "now", lambda: datetime.fromisoformat(now).astimezone(UTC))

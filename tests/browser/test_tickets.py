@@ -99,7 +99,7 @@ def test_a_ticket_goes_its_whole_way_through_the_forms(signed_in: SignIn, site: 
     expect(caller.locator(".timeline")).to_contain_text("王承办")
 
 
-def test_the_forms_stand_as_buttons_in_a_row_and_the_open_one_beneath_them(signed_in: SignIn, site: Site) -> None:
+def test_action_buttons_form_a_row_with_the_open_form_below(signed_in: SignIn, site: Site) -> None:
     ticket = site.push("按钮排成一行", unit="CG")
     page = signed_in("chen", width=1366, height=768)
     page.goto(f"/tickets/{ticket}")
@@ -111,7 +111,7 @@ def test_the_forms_stand_as_buttons_in_a_row_and_the_open_one_beneath_them(signe
     assert form["y"] > max(box["y"] + box["height"] for box in buttons)
 
 
-def test_a_refusal_stands_beside_the_form_and_keeps_what_was_typed(signed_in: SignIn, site: Site) -> None:
+def test_a_refusal_is_shown_at_the_form_and_keeps_the_input(signed_in: SignIn, site: Site) -> None:
     ticket = site.push("早已超期的事", days_ago=40, unit="GA-01", accept=True)
     page = signed_in("wang")
     page.goto(f"/tickets/{ticket}")
@@ -207,7 +207,7 @@ def test_a_supervision_order_is_issued_answered_and_ruled_on(signed_in: SignIn, 
     expect(office.locator(".timeline")).to_contain_text("督办回复被退回")
 
 
-def test_the_reporter_is_masked_until_asked_for_and_the_look_is_kept(signed_in: SignIn, site: Site) -> None:
+def test_the_reporter_is_masked_until_an_audited_disclosure(signed_in: SignIn, site: Site) -> None:
     ticket = site.push("留了电话的事", unit="GA-01", reporter=REPORTER)
     page = signed_in("zhao")
     page.goto(f"/tickets/{ticket}")
@@ -223,7 +223,7 @@ def test_the_reporter_is_masked_until_asked_for_and_the_look_is_kept(signed_in: 
     assert [look.actor for look in looks] == ["user:zhao"]
 
 
-def test_who_may_not_see_the_reporter_finds_no_button_and_no_way_round(signed_in: SignIn, site: Site) -> None:
+def test_a_role_without_disclosure_has_no_button_and_no_bypass(signed_in: SignIn, site: Site) -> None:
     ticket = site.push("不该看到电话的事", unit="GA-01", reporter=REPORTER)
     page = signed_in("sun")
     page.goto(f"/tickets/{ticket}")

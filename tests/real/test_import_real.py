@@ -88,7 +88,7 @@ def test_baltimore_comes_out_as_the_city_has_it(runtime: Runtime, real_data: Pat
     assert sum(count for (_, verdict), count in found.items() if verdict) == 9_555
 
 
-def test_every_boston_verdict_from_the_stored_times_is_the_citys_own(runtime: Runtime, real_data: Path) -> None:
+def test_every_boston_verdict_equals_the_one_of_the_city(runtime: Runtime, real_data: Path) -> None:
     take(runtime, real_data, "boston311", *BOSTON)
     with runtime.database.read() as session:
         events = session.execute(

@@ -85,7 +85,7 @@ def pulled(runtime: Runtime, answers: dict[str, tuple[int, bytes]], encoding: st
     return found
 
 
-def test_every_request_of_chicago_becomes_a_ticket_with_its_notes(runtime: Runtime, open311: Path) -> None:
+def test_every_chicago_request_becomes_a_ticket_with_its_notes(runtime: Runtime, open311: Path) -> None:
     body = (open311 / "chicago_2014_requests_with_notes.json").read_bytes()
     rows = {row["service_request_id"]: row for row in json.loads(body)}
     tickets = pulled(runtime, {"/requests.json": (200, body), "/services.json": (200, b"[]")}, "json")
@@ -182,7 +182,7 @@ def test_refusals_are_told_in_their_own_words(open311: Path) -> None:
     assert [error.code for error in read_errors(duplicate)] == ["400"]
 
 
-def test_what_a_posted_request_is_answered_and_both_discoveries_can_be_read(open311: Path) -> None:
+def test_open311_answers_and_both_discovery_documents_are_read(open311: Path) -> None:
     (posted,) = read_requests((open311 / "cfa_gem_fixtures/post_service_request.xml").read_bytes())
     assert (posted["service_request_id"], posted["account_id"]) == ("293944", None)
     assert posted["service_notice"].startswith("The City will inspect")

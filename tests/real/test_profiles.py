@@ -60,7 +60,7 @@ def test_pingshan_is_the_same_in_gb18030(real_data: Path, tmp_path: Path) -> Non
     assert list(tickets(tmp_path, "pingshan", "gb.csv")) == list(tickets(real_data, "pingshan", name))
 
 
-def test_baltimore_closed_9555_with_both_times_of_which_7988_on_time(real_data: Path) -> None:
+def test_baltimore_has_9555_closed_of_which_7988_on_time(real_data: Path) -> None:
     verdicts: Counter[tuple[str, str | None]] = Counter()
     identifiers = set()
     for ticket in tickets(real_data, "baltimore311", "baltimore311_10k.csv.gz"):

@@ -46,7 +46,7 @@ def signed_in(session: Session, name: str = "li", role: str = "dispatcher") -> s
     return accounts.sign_in(session, name, "a long enough one", NOW).token
 
 
-def test_a_person_signs_in_with_the_one_time_password_and_must_change_it(session: Session) -> None:
+def test_a_one_time_password_signs_in_and_must_be_changed(session: Session) -> None:
     user, password = accounts.create_user(session, "li", "dispatcher", display_name="李派单", now=NOW)
     signed = accounts.sign_in(session, "li", password, NOW)
     assert signed.must_change_password
@@ -67,15 +67,13 @@ def test_neither_password_nor_token_stands_in_the_database(session: Session) -> 
 @pytest.mark.parametrize(
     ("name", "password"), [("li", "not the password"), ("nobody", "a long enough one"), ("li", "")]
 )
-def test_a_wrong_name_and_a_wrong_password_are_refused_with_the_same_words(
-    session: Session, name: str, password: str
-) -> None:
+def test_wrong_name_and_wrong_password_get_the_same_message(session: Session, name: str, password: str) -> None:
     signed_in(session)
     with pytest.raises(Unauthorized, match=r"^the name or the password is wrong$"):
         accounts.sign_in(session, name, password, NOW)
 
 
-def test_the_sixth_failure_in_a_row_makes_even_the_right_password_wait(session: Session) -> None:
+def test_the_sixth_failed_login_delays_even_the_right_password(session: Session) -> None:
     signed_in(session)
     for _ in range(5):
         with pytest.raises(Unauthorized, match="wrong"):
@@ -153,7 +151,7 @@ def test_a_name_is_given_once(session: Session) -> None:
         accounts.create_user(session, "li", "leader", now=NOW)
 
 
-def test_a_stopped_person_is_out_at_once_and_a_reset_password_must_be_changed(session: Session) -> None:
+def test_a_disabled_user_is_out_and_a_reset_password_must_change(session: Session) -> None:
     accounts.create_user(session, "root", "admin", now=NOW)
     token = signed_in(session)
     user = accounts.session_of(session, token, NOW).user

@@ -30,9 +30,7 @@ def refused_rows(service: Service, folder: Path) -> None:
     )
 
 
-def test_the_raw_row_of_a_reject_is_shown_whole_to_whoever_may_and_each_look_is_kept(
-    service: Service, tmp_path: Path
-) -> None:
+def test_a_raw_reject_row_is_disclosed_by_role_and_audited(service: Service, tmp_path: Path) -> None:
     refused_rows(service, tmp_path)
     torn, of_file, plain, pushed = service.get("/rejects", role="dispatcher")["items"]
     assert all("13812345678" in row["raw"] for row in (torn, of_file, pushed))
@@ -47,7 +45,7 @@ def test_the_raw_row_of_a_reject_is_shown_whole_to_whoever_may_and_each_look_is_
     assert [one["who_name"] for one in looks(service, reject=pushed["id"])] == ["admin", "dispatcher"]
 
 
-def test_who_may_not_see_a_reporter_gets_every_row_masked_and_nothing_is_kept(service: Service, tmp_path: Path) -> None:
+def test_a_role_without_disclosure_gets_masked_rows_unaudited(service: Service, tmp_path: Path) -> None:
     refused_rows(service, tmp_path)
     torn, of_file, _, pushed = service.get("/rejects", role="integrator")["items"]
     assert torn["raw"] is None

@@ -52,7 +52,7 @@ LISTS = (
 )
 
 
-def test_a_number_that_no_database_holds_is_refused_wherever_it_stands(service: Service) -> None:
+def test_a_number_beyond_the_database_range_is_refused(service: Service) -> None:
     for path in LISTS:
         for text in (f"k{HUGE}", "k9223372036854775808", "k-1", "k"):
             problem(service.call("GET", path, params={"cursor": cursor(text)}), 400)
@@ -80,7 +80,7 @@ MEANINGLESS = [
 ]  # fmt: skip
 
 
-def test_a_filter_that_means_nothing_is_refused_and_not_answered_with_everything(service: Service) -> None:
+def test_an_invalid_filter_is_refused_instead_of_ignored(service: Service) -> None:
     service.push()
     for name, value in MEANINGLESS:
         assert pointers(service.call("GET", "/tickets", params={name: value})) == [f"/{name}"], (name, value)
@@ -88,7 +88,7 @@ def test_a_filter_that_means_nothing_is_refused_and_not_answered_with_everything
     assert pointers(service.call("GET", "/tickets?status=closed&status=void")) == ["/status"]
 
 
-def test_a_moment_is_text_with_an_offset_whose_plus_may_be_lost_in_an_address(service: Service) -> None:
+def test_a_time_filter_needs_an_offset_and_tolerates_a_lost_plus(service: Service) -> None:
     ticket = service.push(unit="GA")["id"]
     for wrong in (1_700_000_000, "1700000000", "2026-01-01", "2026-01-01T00:00:00", "0001-01-01T00:00:00+14:00", True):
         assert pointers(service.call("POST", f"/tickets/{ticket}/urge", json={"at": wrong})) == ["/at"]
@@ -140,7 +140,7 @@ def test_a_body_that_is_no_object_of_json_is_refused(service: Service) -> None:
         problem(answer, 422)
 
 
-def test_a_huge_body_is_refused_before_it_is_read_by_what_it_says_and_by_what_comes(service: Service) -> None:
+def test_a_huge_body_is_refused_by_length_header_and_by_content(service: Service) -> None:
     ticket = service.push(unit="GA")["id"]
     path = f"/tickets/{ticket}/urge"
     declared = service.client.post(f"/api/v1{path}", content=b"x" * (LONGEST + 1), headers=JSON)
@@ -156,7 +156,7 @@ def test_a_huge_body_is_refused_before_it_is_read_by_what_it_says_and_by_what_co
     assert service.get(f"/tickets/{ticket}")["urges"] == 0
 
 
-def test_what_is_not_there_is_said_to_be_not_there_whatever_is_asked_of_it(service: Service) -> None:
+def test_every_method_on_a_missing_resource_answers_404(service: Service) -> None:
     for method in ("GET", "POST", "PUT", "PATCH", "DELETE"):
         for path in ("/mediations", "/webhooks", "/supervision-orders/1/document", "/nope"):
             found = problem(service.call(method, path), 404)
@@ -165,7 +165,7 @@ def test_what_is_not_there_is_said_to_be_not_there_whatever_is_asked_of_it(servi
         problem(service.client.get(path), 404)
 
 
-def test_a_method_that_an_address_does_not_take_is_told_which_it_takes(service: Service) -> None:
+def test_405_names_the_allowed_methods(service: Service) -> None:
     answer = service.call("DELETE", "/units")
     assert answer.headers["allow"] == "GET, HEAD, POST"
     assert "GET, HEAD, POST" in problem(answer, 405)["detail"]
@@ -198,14 +198,14 @@ def test_the_scope_of_a_report_is_an_object_or_a_code(service: Service) -> None:
     assert service.call("POST", "/reports", json={**body, "scope": "GA"}).json()["scope"] == {"unit": "GA"}
 
 
-def test_an_order_that_cannot_be_ruled_on_says_in_which_state_it_is_and_what_may_be_done(service: Service) -> None:
+def test_an_invalid_order_action_names_state_and_allowed_actions(service: Service) -> None:
     ticket = service.push(unit="GA")["id"]
     order = service.call("POST", f"/tickets/{ticket}/supervision-orders", json={}).json()["id"]
     found = problem(service.call("POST", f"/supervision-orders/{order}/accept-reply", json={}), 409)
     assert (found["state"], found["allowed"]) == ("issued", ["reply"])
 
 
-def test_a_group_that_a_report_does_not_have_has_no_list_of_tickets(service: Service) -> None:
+def test_an_unknown_report_group_has_no_ticket_list(service: Service) -> None:
     service.push(unit="GA", received_at="2026-03-02T09:00:00+08:00")
     report = service.call("POST", "/reports", json={"kind": "daily", "period": "2026-03-02"}).json()["id"]
     path = f"/reports/{report}/tickets"
@@ -225,7 +225,7 @@ def test_what_is_due_is_open_unless_a_state_is_named(service: Service) -> None:
 
 @pytest.mark.server
 @pytest.mark.postgres
-def test_a_page_says_that_the_database_is_away_and_is_there_again_when_it_is(postgres_url: str) -> None:
+def test_a_page_reports_a_lost_database_and_recovers(postgres_url: str) -> None:
     def refuse(*_: Any) -> None:
         raise psycopg.OperationalError("the database system is starting up")
 
@@ -240,7 +240,7 @@ def test_a_page_says_that_the_database_is_away_and_is_there_again_when_it_is(pos
         assert service.client.get("/tickets", headers=cookie, follow_redirects=False).status_code == 303
 
 
-def test_text_that_no_database_keeps_is_refused_in_rules_too_with_its_place(service: Service) -> None:
+def test_unstorable_text_in_rules_is_refused_with_pointer(service: Service) -> None:
     rungs = service.get("/ladders")["items"][0]["rungs"]
     for path, body, where in (
         ("/ladders/default", {"rungs": [{**rungs[0], "name": "到\ud800期"}, *rungs[1:]]}, "/rungs/0/name"),

@@ -109,7 +109,7 @@ CODINGS = ("chunked", "gzip, chunked", "gzip", "chunked, chunked", "identity", "
 
 @given(st.data())
 @settings(max_examples=60 * THOROUGH, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_a_request_that_lies_or_breaks_off_is_answered_or_dropped(
+def test_a_malformed_or_aborted_request_is_answered_or_dropped(
     site: Site, caplog: pytest.LogCaptureFixture, data: st.DataObject
 ) -> None:
     method, path, kind, body = data.draw(st.sampled_from(DOORS))

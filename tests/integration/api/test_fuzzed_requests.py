@@ -154,7 +154,7 @@ def sent_by(service: Service, method: str, path: str, sent: Sent, headers: dict[
 
 @given(st.data())
 @often(200)
-def test_every_door_of_the_api_answers_what_chance_has_spoilt(
+def test_every_api_endpoint_answers_fuzzed_input(
     service: Service, doors: list[Door], places: dict[str, Any], data: st.DataObject
 ) -> None:
     method, path, kind, good = data.draw(st.sampled_from(doors))
@@ -218,7 +218,7 @@ WORDS = (
 
 @given(st.data())
 @often(150)
-def test_every_form_of_the_console_answers_what_chance_has_spoilt(
+def test_every_console_form_answers_fuzzed_input(
     service: Service, visitor: tuple[dict[str, str], str], places: dict[str, Any], data: st.DataObject
 ) -> None:
     headers, csrf = visitor

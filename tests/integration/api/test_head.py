@@ -44,7 +44,7 @@ def test_head_of_a_stream_ends(service: Service) -> None:
     assert (head.status_code, head.headers["content-type"].partition(";")[0]) == (200, "text/event-stream")
 
 
-def test_head_is_refused_where_there_is_no_get_and_asks_who_it_is(service: Service) -> None:
+def test_head_needs_authentication_and_a_get_route(service: Service) -> None:
     refused = service.call("HEAD", "/deadlines/preview")
     assert (refused.status_code, refused.headers["allow"], refused.content) == (405, "POST", b"")
     assert service.client.head("/api/v1/tickets").status_code == 401

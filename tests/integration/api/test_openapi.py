@@ -66,7 +66,7 @@ def test_every_request_and_every_answer_has_an_example(document: dict[str, Any])
     assert silent == []
 
 
-def test_every_operation_asks_for_a_bearer_and_refuses_by_problem_documents(document: dict[str, Any]) -> None:
+def test_every_operation_needs_a_bearer_and_declares_problems(document: dict[str, Any]) -> None:
     assert document["components"]["securitySchemes"]["bearer"]["scheme"] == "bearer"
     for method, path, operation in operations(document):
         assert operation["security"] == [{"bearer": []}], (method, path)

@@ -6,7 +6,6 @@ import json
 import re
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from structlog.testing import capture_logs
 
 from tests.integration.killing.machines import free_port
 from tests.support import Service
+from tests.waiting import until
 
 PHONE = "13912345678"
 
@@ -104,19 +104,20 @@ def test_a_served_process_logs_json_with_the_actor(tmp_path: Path) -> None:
     make = [sys.executable, "-m", "app.cli", "key", "create", "--role", "auditor", "--json"]
     made = subprocess.run(make, env=environment, capture_output=True, text=True, check=True).stdout
     token = json.loads(made)["secret"]
+
+    def answered() -> bool:
+        headers = {"Authorization": f"Bearer {token}", "X-Request-ID": "probe-1"}
+        url = f"http://127.0.0.1:{port}/api/v1/tickets?q={PHONE}"
+        try:
+            return httpx.get(url, headers=headers, trust_env=False, timeout=30).is_success
+        except httpx.TransportError:
+            return False
+
     with errors.open("wb") as log:
         command = [sys.executable, "-m", "app.cli", "serve", "--port", str(port)]
         process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=log)
         try:
-            ends = time.monotonic() + 180
-            while time.monotonic() < ends:
-                try:
-                    headers = {"Authorization": f"Bearer {token}", "X-Request-ID": "probe-1"}
-                    url = f"http://127.0.0.1:{port}/api/v1/tickets?q={PHONE}"
-                    httpx.get(url, headers=headers, trust_env=False, timeout=30)
-                    break
-                except httpx.TransportError:
-                    time.sleep(0.1)
+            until(answered, "the service does not answer", 180)
         finally:
             process.terminate()
             process.wait(30)

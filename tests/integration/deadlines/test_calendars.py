@@ -78,7 +78,7 @@ BAD_INPUT: list[tuple[dict[str, Any], str]] = [
 ]  # fmt: skip
 
 
-def test_bad_input_is_refused_at_its_place_without_walking_a_thousand_million_days(service: Service) -> None:
+def test_bad_calendar_input_is_refused_quickly_with_pointer(service: Service) -> None:
     service.key("admin")
     for change, pointer in BAD_INPUT:
         body = {"calendar": "cn", "start": at("2026-03-02 10:00"), "limit": DAYS_5, **change}
@@ -97,7 +97,7 @@ def test_a_calendar_is_read_with_its_version_who_and_when(service: Service) -> N
     service.get("/calendars/cn", version=7, expect=404)
 
 
-def test_publishing_a_year_is_a_new_version_and_the_old_one_stays(service: Service) -> None:
+def test_publishing_a_year_adds_a_version_and_keeps_the_old_one(service: Service) -> None:
     answer = service.call(
         "PUT", "/calendars/cn/years/2027", role="dispatcher", json={"days": YEAR_2027, "note": "通知"}
     )
@@ -169,7 +169,7 @@ def test_a_calendar_is_made_and_its_week_replaced(service: Service) -> None:
     assert refused.json()["errors"][0]["pointer"] == "/week"
 
 
-def test_a_week_without_hours_is_refused_for_it_would_stop_every_limit_and_so_the_intake(service: Service) -> None:
+def test_a_week_without_working_hours_is_refused(service: Service) -> None:
     weeks: tuple[dict[str, list[list[str]]], ...] = ({}, {"mon": [], "sun": []})
     for week in weeks:
         refused = service.call("PUT", "/calendars/cn", json={"week": week})

@@ -97,9 +97,7 @@ FILES = {
         ("nowhere.json", "there is no file "),
     ],
 )
-def test_a_file_of_days_off_that_is_wrong_is_refused_and_changes_nothing(
-    run: Run, tmp_path: Path, name: str, said: str
-) -> None:
+def test_a_wrong_file_of_days_off_is_refused_unchanged(run: Run, tmp_path: Path, name: str, said: str) -> None:
     path = tmp_path / name
     if name in FILES:
         path.write_text(FILES[name], "utf-8")

@@ -69,7 +69,7 @@ def same_as_told(office: Office, *tickets: int) -> None:
     assert verify(office.database) is None
 
 
-def test_an_added_day_off_moves_the_open_deadlines_that_count_it_and_no_others(office: Office) -> None:
+def test_a_new_day_off_moves_only_open_deadlines_that_count_it(office: Office) -> None:
     over, before, done = office.ticket(), office.ticket(start=moment("02-24 10:00")), office.ticket()
     office.act(done, "complete", NOON, result="好了")
     tally = edit_year(office, {"2026-03-05": []}, NOON)
@@ -97,7 +97,7 @@ def test_a_day_made_half_moves_a_deadline_to_its_close_and_back(office: Office) 
     same_as_told(office, ticket)
 
 
-def test_publishing_the_year_makes_provisional_deadlines_certain_and_lists_those_that_move(office: Office) -> None:
+def test_publishing_a_year_confirms_deadlines_and_lists_moves(office: Office) -> None:
     start = datetime.fromisoformat("2026-12-30T10:00:00+08:00")
     moved, far = office.ticket(start=start), office.ticket(start=moment("12-25 10:00"))
     assert office.get(moved).provisional
@@ -112,7 +112,7 @@ def test_publishing_the_year_makes_provisional_deadlines_certain_and_lists_those
     same_as_told(office, moved, far)
 
 
-def test_a_deadline_that_keeps_its_time_is_confirmed_when_its_year_is_published(office: Office) -> None:
+def test_an_unmoved_deadline_is_confirmed_by_its_published_year(office: Office) -> None:
     start = datetime.fromisoformat("2027-03-01T10:00:00+08:00")
     ticket = office.ticket(start=start)
     assert office.get(ticket).provisional
@@ -146,7 +146,7 @@ def test_an_edit_while_suspended_counts_at_the_resumption(office: Office) -> Non
     same_as_told(office, ticket)
 
 
-def test_an_overdue_alert_stands_on_when_it_is_overdue_still_and_nobody_is_told_twice(office: Office) -> None:
+def test_a_still_overdue_alert_stays_open_without_a_new_one(office: Office) -> None:
     ticket = office.ticket()
     office.sweep(moment("03-20 10:00"))
     before = office.alerts(ticket)
@@ -162,7 +162,7 @@ def test_an_overdue_alert_stands_on_when_it_is_overdue_still_and_nobody_is_told_
     assert office.orders(ticket)[0].term == 1
 
 
-def test_an_alert_whose_breach_is_no_longer_is_resolved_and_raised_again_in_time(office: Office) -> None:
+def test_an_alert_without_breach_is_resolved_and_raised_later(office: Office) -> None:
     ticket = office.ticket()
     office.sweep(moment("03-09 17:30"))
     assert office.get(ticket).card == "red"
@@ -176,7 +176,7 @@ def test_an_alert_whose_breach_is_no_longer_is_resolved_and_raised_again_in_time
     assert office.get(ticket).card == "red"
 
 
-def test_a_suspension_told_of_later_takes_back_the_card_of_the_time_it_covers(office: Office) -> None:
+def test_a_backdated_suspension_withdraws_the_card_it_covers(office: Office) -> None:
     ticket = office.ticket()
     office.sweep(moment("03-10 09:00"))
     assert office.get(ticket).card == "red"
@@ -201,7 +201,7 @@ def test_a_contact_made_while_the_clock_stands_still_is_in_time(office: Office) 
     assert list(verify_deadlines(office.database, office.runtime.reference, now=NOON)) == []
 
 
-def test_the_office_tells_of_a_suspension_before_a_contact_that_was_made_since(office: Office) -> None:
+def test_the_office_backdates_a_suspension_before_a_contact(office: Office) -> None:
     ticket = office.ticket(accepted=False)
     office.act(ticket, "accept", START)
     office.act(ticket, "contact", moment("03-05 10:30"))
@@ -234,7 +234,7 @@ def change_policy(office: Office, code: str, fields: dict[str, Any], now: dateti
 SEVEN = {"limits": {"complete": {"unit": "working_days", "amount": 7}, "accept": {"unit": "working_days", "amount": 1}}}
 
 
-def test_a_new_policy_version_is_for_new_tickets_and_open_ones_keep_theirs(office: Office) -> None:
+def test_a_new_policy_version_applies_to_new_tickets_only(office: Office) -> None:
     old = office.ticket()
     change_policy(office, "default", SEVEN, NOON)
     new = office.ticket(start=NOON + timedelta(hours=2))
@@ -306,7 +306,7 @@ def order_of(office: Office, ticket: int, now: datetime) -> None:
         orders.issue(uow, LEADER, ticket, trigger_code="leader", demand="速办", signatory=None)
 
 
-def test_a_limit_of_an_order_follows_the_ticket_under_the_other_units_calendar(office: Office) -> None:
+def test_an_order_limit_follows_its_ticket_to_the_units_calendar(office: Office) -> None:
     every_day(office, "CG")
     ticket = office.ticket()
     order_of(office, ticket, moment("03-05 10:00"))
@@ -320,7 +320,7 @@ def test_a_limit_of_an_order_follows_the_ticket_under_the_other_units_calendar(o
     assert list(verify_deadlines(office.database, office.runtime.reference, now=NOON)) == []
 
 
-def test_a_limit_of_an_order_goes_by_the_calendar_that_the_policy_names(office: Office) -> None:
+def test_an_order_limit_uses_the_calendar_of_its_policy(office: Office) -> None:
     every_day(office)
     change_policy(office, "default", {"calendar": "every-day"}, START)
     ticket = office.ticket(start=START + timedelta(minutes=5))
@@ -332,7 +332,7 @@ def test_a_limit_of_an_order_goes_by_the_calendar_that_the_policy_names(office: 
 
 
 @pytest.mark.server
-def test_an_interrupted_recompute_is_finished_by_the_next_and_a_second_finds_nothing(office: Office) -> None:
+def test_the_next_recompute_finishes_an_interrupted_one_once(office: Office) -> None:
     tickets = office.tickets(7)
     with office.database.write() as session:
         calendars.save(

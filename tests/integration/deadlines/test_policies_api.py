@@ -127,7 +127,7 @@ def test_one_policy_for_all_other_tickets_must_stay(service: Service) -> None:
     assert service.get("/policies", history=True)["items"][0]["version"] == 1
 
 
-def test_administrators_and_dispatchers_edit_policies_and_ladders_and_everybody_reads(service: Service) -> None:
+def test_only_admins_and_dispatchers_edit_policies_and_all_read(service: Service) -> None:
     ladder = service.get("/ladders", role="auditor")["items"][0]
     for role in ("supervisor", "leader", "integrator"):
         service.get("/policies", role=role)
@@ -153,7 +153,7 @@ def test_a_version_with_a_later_beginning_waits_for_it(service: Service) -> None
     assert (before["policy"]["version"], after["policy"]["version"]) == (1, 2)
 
 
-def test_a_receipt_comes_as_text_in_both_languages_and_refuses_what_is_not_there(service: Service) -> None:
+def test_a_receipt_is_text_in_both_languages_or_404(service: Service) -> None:
     ticket = service.push(unit="GA", received_at=at("2026-02-13 16:30"))
     path = f"/tickets/{ticket['id']}/deadlines"
     english = service.call("GET", f"{path}/complete/receipt?format=text&lang=en").text
@@ -181,7 +181,7 @@ def problem(service: Service, method: str, path: str, json: dict[str, Any]) -> t
     return told["pointer"], told["detail"]
 
 
-def test_a_limit_that_does_not_end_by_some_calendar_is_refused_with_the_most_that_does(service: Service) -> None:
+def test_a_limit_beyond_a_calendar_is_refused_with_the_maximum(service: Service) -> None:
     send(service, "PUT", "/calendars/tiny", 201, json={"week": {"wed": HOURS}})
     said = "must be within 5,217 working {}: by the calendar 'tiny' a longer one is not sure to end in 100 years"
     place = "/limits/complete/amount"

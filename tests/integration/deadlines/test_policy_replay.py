@@ -130,7 +130,7 @@ def test_void_tickets_and_those_received_outside_are_left_out(service: Service) 
         ({"policy": THREE, "unit": "nobody"}, "/unit"),
     ],
 )  # fmt: skip
-def test_a_proposal_that_cannot_be_tried_is_refused_with_its_place(
+def test_an_invalid_replay_proposal_is_refused_with_pointer(
     service: Service, proposal: dict[str, Any], pointer: str
 ) -> None:
     ticket(service, "2026-03-03 10:00")

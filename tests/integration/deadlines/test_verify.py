@@ -54,7 +54,7 @@ def test_an_untouched_database_differs_in_nothing(office: Office) -> None:
     assert differing(office) == []
 
 
-def test_a_wrong_deadline_is_named_with_what_it_should_be_and_nothing_is_written(office: Office) -> None:
+def test_verify_names_a_wrong_deadline_and_writes_nothing(office: Office) -> None:
     ticket = office.ticket()
     spoil(office, ticket, "complete", due_at=WRONG)
     (found,) = differing(office)
@@ -65,7 +65,7 @@ def test_a_wrong_deadline_is_named_with_what_it_should_be_and_nothing_is_written
     assert "deadline_mended" not in office.events(ticket)
 
 
-def test_mending_writes_the_right_one_with_an_event_and_looks_again(office: Office) -> None:
+def test_repair_writes_the_right_deadline_and_an_event(office: Office) -> None:
     ticket = office.ticket()
     spoil(office, ticket, "complete", due_at=WRONG)
     with office.database.write() as session:
@@ -96,7 +96,7 @@ def test_a_late_red_card_is_raised_after_mending(office: Office) -> None:
 
 
 @pytest.mark.parametrize("column", ["met_at", "cancelled_at"])
-def test_a_deadline_said_to_have_ended_is_found_out_and_runs_again(office: Office, column: str) -> None:
+def test_a_falsely_ended_deadline_is_found_and_reopened(office: Office, column: str) -> None:
     ticket = office.ticket()
     spoil(office, ticket, "complete", **{column: START})
     assert column in {found.what for found in differing(office)}
@@ -111,7 +111,7 @@ def test_a_deadline_said_to_have_ended_is_found_out_and_runs_again(office: Offic
     [("started_at", START - timedelta(days=1)), ("extended_days", 3), ("provisional", True), ("calendar_id", None),
      ("limit", {"unit": "working_days", "amount": 9, "ends": "close", "count_first_day": False})],
 )  # fmt: skip
-def test_what_a_deadline_is_computed_from_is_held_against_the_log_too(office: Office, column: str, value: Any) -> None:
+def test_the_inputs_of_a_deadline_are_checked_against_the_events(office: Office, column: str, value: Any) -> None:
     """The deadline is right as it stands, and the next move would start from something wrong."""
     ticket = office.ticket()
     before = office.deadline(ticket, "complete")
@@ -180,7 +180,7 @@ def test_closed_tickets_are_looked_at_unless_left_out(office: Office) -> None:
     assert office.get(ticket).next_check_at is None
 
 
-def test_suspension_extension_reassignment_and_reopening_are_all_retold(office: Office) -> None:
+def test_rebuilding_covers_suspension_extension_and_reopening(office: Office) -> None:
     ticket = office.ticket()
     office.act(ticket, "suspend", moment("03-03 10:00"), reason="等鉴定")
     office.act(ticket, "resume", moment("03-05 10:00"))

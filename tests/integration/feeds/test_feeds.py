@@ -51,9 +51,7 @@ def test_an_hour_of_a_misbehaving_upstream_leaves_nothing_out(feed_runtime: Runt
             assert (compare.status in ("completed", "closed")) == (item.state == 2)
 
 
-def test_the_same_again_is_unchanged_and_an_older_version_is_not_taken_back(
-    feed_runtime: Runtime, moving: Moving
-) -> None:
+def test_a_repeated_record_is_unchanged_and_an_older_one_ignored(feed_runtime: Runtime, moving: Moving) -> None:
     world = SimulatedUpstream(1, moving.now, Faults(update=0))
     with serving(world) as address:
         add(feed_runtime, simulated("hotline12345", address))
@@ -91,7 +89,7 @@ def test_a_change_of_a_closed_ticket_is_a_reject_with_its_reason(feed_runtime: R
     assert (reject.door, reject.reason, reject.profile) == ("feed", "update_refused", "feed:open311")
 
 
-def test_an_upstream_that_is_down_opens_the_breaker_and_the_cursor_stays(feed_runtime: Runtime, moving: Moving) -> None:
+def test_a_failing_upstream_opens_the_breaker_keeping_the_cursor(feed_runtime: Runtime, moving: Moving) -> None:
     world = SimulatedUpstream(1, moving.now, Faults(update=0))
     with serving(world) as address:
         add(feed_runtime, simulated("sulaiban", address, attempts=2))
@@ -115,9 +113,7 @@ def test_an_upstream_that_is_down_opens_the_breaker_and_the_cursor_stays(feed_ru
     assert (feed.failures, feed.open_until, feed.last_error, feed.position) == (0, None, None, {"token": "8"})
 
 
-def test_the_breaker_stays_open_longer_with_each_failure_and_never_beyond_a_day(
-    feed_runtime: Runtime, moving: Moving
-) -> None:
+def test_the_breaker_backs_off_up_to_one_day(feed_runtime: Runtime, moving: Moving) -> None:
     add(feed_runtime, load_spec("sulaiban", changes=SpecOverrides(base_url="http://127.0.0.1:9")))
     waits = []
     for _ in range(12):
@@ -135,9 +131,7 @@ def test_two_pulls_of_one_feed_do_not_run_at_once(feed_runtime: Runtime, moving:
 
 
 @pytest.mark.parametrize("skew", [-45, 45], ids=["behind", "ahead"])
-def test_an_upstream_whose_clock_is_off_by_more_than_the_overlap_loses_nothing(
-    feed_runtime: Runtime, moving: Moving, skew: int
-) -> None:
+def test_clock_skew_beyond_the_overlap_loses_nothing(feed_runtime: Runtime, moving: Moving, skew: int) -> None:
     """The overlap is of 30 minutes. The clock is right at first, off from the third pull on, and put right again."""
     world = SimulatedUpstream(3, moving.now, Faults(update=0.3))
     with serving(world) as address:
@@ -155,7 +149,7 @@ def test_an_upstream_whose_clock_is_off_by_more_than_the_overlap_loses_nothing(
     assert counts(feed_runtime) == (32, 0)
 
 
-def test_a_change_stamped_far_in_the_future_does_not_hide_the_later_ones(feed_runtime: Runtime, moving: Moving) -> None:
+def test_a_change_dated_far_ahead_does_not_hide_later_ones(feed_runtime: Runtime, moving: Moving) -> None:
     world = SimulatedUpstream(1, moving.now, Faults(update=0))
     with serving(world) as address:
         add(feed_runtime, simulated("sulaiban", address))
@@ -170,9 +164,7 @@ def test_a_change_stamped_far_in_the_future_does_not_hide_the_later_ones(feed_ru
     assert the_feed(feed_runtime).newest_at == moving.moment + timedelta(seconds=5)
 
 
-def test_what_the_office_corrected_stands_until_the_source_says_something_new(
-    feed_runtime: Runtime, moving: Moving
-) -> None:
+def test_an_office_correction_holds_until_the_source_changes(feed_runtime: Runtime, moving: Moving) -> None:
     world = SimulatedUpstream(1, moving.now, Faults(update=0))
     office = Principal("user:li", "李派单", "dispatcher")
 
@@ -232,9 +224,7 @@ def test_pages_that_shift_while_they_are_read_leave_nothing_out(feed_runtime: Ru
     assert (ticket(feed_runtime, "S000012").content or "").endswith("补充")
 
 
-def test_a_record_changed_under_a_clock_that_is_behind_hides_none_however_late_the_pull_goes_on(
-    feed_runtime: Runtime, moving: Moving
-) -> None:
+def test_a_slow_upstream_clock_hides_no_record_on_a_late_resume(feed_runtime: Runtime, moving: Moving) -> None:
     """Changed, it goes from the first page to the last of the very same span, whose total stays; the first of the second
     page is now the last of the first, which has been read. The pull is cut off there, and goes on a day later."""
     world = SimulatedUpstream(5, moving.now, Faults(update=0, skew_seconds=-60))
@@ -262,7 +252,7 @@ def test_a_record_changed_under_a_clock_that_is_behind_hides_none_however_late_t
     assert (last.created, last.corrected, last.rejected) == (0, 0, 0)
 
 
-def test_pages_made_longer_in_the_middle_of_a_span_leave_nothing_out(feed_runtime: Runtime, moving: Moving) -> None:
+def test_a_page_size_raised_within_a_span_skips_nothing(feed_runtime: Runtime, moving: Moving) -> None:
     world = SimulatedUpstream(5, moving.now, Faults(update=0))
     with serving(world) as address:
         add(feed_runtime, in_pages_of(2, address))
@@ -297,9 +287,7 @@ def _events(runtime: Runtime) -> int:
         return int(session.execute(select(func.count()).select_from(TicketEvent)).scalar_one())
 
 
-def test_a_poisoned_record_is_set_aside_and_its_neighbours_and_the_cursor_go_on(
-    feed_runtime: Runtime, moving: Moving
-) -> None:
+def test_a_bad_record_is_rejected_and_the_cursor_advances(feed_runtime: Runtime, moving: Moving) -> None:
     """In each of the ways in which a record can be spoilt, and in one that only the database finds."""
     world = SimulatedUpstream(1, moving.now, Faults(update=0))
     with serving(world) as address:
@@ -318,9 +306,7 @@ def test_a_poisoned_record_is_set_aside_and_its_neighbours_and_the_cursor_go_on(
     assert all(reject.door == "feed" and reject.errors and reject.raw for reject in kept)
 
 
-def test_a_record_mended_upstream_settles_its_reject_and_a_worse_version_waits_alone(
-    feed_runtime: Runtime, moving: Moving
-) -> None:
+def test_a_record_fixed_upstream_resolves_its_reject(feed_runtime: Runtime, moving: Moving) -> None:
     world = SimulatedUpstream(1, moving.now, Faults(update=0))
 
     def say(garbage: int, note: str, seconds: int) -> str:
@@ -348,7 +334,7 @@ def test_a_record_mended_upstream_settles_its_reject_and_a_worse_version_waits_a
     assert (ticket(feed_runtime, "S000001").content or "").endswith("三")
 
 
-def test_a_refused_record_that_a_mended_mapping_reads_settles_its_reject(feed_runtime: Runtime, moving: Moving) -> None:
+def test_a_fixed_mapping_resolves_the_reject_of_its_record(feed_runtime: Runtime, moving: Moving) -> None:
     world = SimulatedUpstream(1, moving.now, Faults(update=0))
     with serving(world) as address:
         spec = simulated("sulaiban", address)
@@ -365,7 +351,7 @@ def test_a_refused_record_that_a_mended_mapping_reads_settles_its_reject(feed_ru
         assert set(session.execute(select(col(Reject.state))).scalars()) == {"retried"}
 
 
-def test_a_database_that_fails_at_the_commit_leaves_the_cursor_with_the_data(
+def test_a_failed_commit_keeps_cursor_and_data_consistent(
     feed_runtime: Runtime, moving: Moving, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The third page is stored, and its cursor is not written: then neither of the two is."""
@@ -393,9 +379,7 @@ def test_a_database_that_fails_at_the_commit_leaves_the_cursor_with_the_data(
 
 
 @pytest.mark.parametrize("name", ["hotline12345", "sulaiban", "open311"])
-def test_reconciliation_pulls_what_is_missing_and_shows_what_is_extra(
-    feed_runtime: Runtime, moving: Moving, name: str
-) -> None:
+def test_reconciliation_pulls_missing_and_shows_extra_records(feed_runtime: Runtime, moving: Moving, name: str) -> None:
     world = SimulatedUpstream(1, moving.now, Faults(update=0))
     with serving(world) as address:
         add(feed_runtime, simulated(name, address))
@@ -443,7 +427,7 @@ def test_a_watched_folder_takes_a_file_once_and_puts_it_away(
     ]  # fmt: skip
 
 
-def test_a_folder_that_is_given_the_same_day_twice_and_then_a_later_state_of_it_follows(
+def test_a_folder_takes_one_day_twice_and_then_a_later_state(
     feed_runtime: Runtime, moving: Moving, tmp_path: Path
 ) -> None:
     folder = tmp_path / "in"
@@ -478,7 +462,7 @@ def test_an_upstream_that_asks_for_time_is_left_alone_so_long(feed_runtime: Runt
 
 
 @pytest.mark.parametrize(("most", "known"), [(50, False), (7, True)], ids=["not known", "known"])
-def test_an_open311_server_that_gives_a_few_at_once_is_read_whole(
+def test_an_open311_server_with_small_pages_is_read_completely(
     feed_runtime: Runtime, moving: Moving, most: int, known: bool
 ) -> None:
     world = SimulatedUpstream(1, moving.now, Faults(update=0), most=most)
@@ -498,9 +482,7 @@ def test_an_open311_server_that_gives_a_few_at_once_is_read_whole(
     accounted(feed_runtime, world)
 
 
-def test_more_within_a_second_than_a_server_gives_is_an_error_and_no_silence(
-    feed_runtime: Runtime, moving: Moving
-) -> None:
+def test_more_records_in_a_second_than_a_page_is_an_error(feed_runtime: Runtime, moving: Moving) -> None:
     world = SimulatedUpstream(1, moving.now, Faults(update=0), most=3)
     with serving(world) as address:
         spec = simulated("open311", address)
@@ -515,7 +497,7 @@ def test_more_within_a_second_than_a_server_gives_is_an_error_and_no_silence(
     assert "no way to the others" in done.error.message.en
 
 
-def test_a_span_that_is_never_still_is_left_and_the_log_says_which(feed_runtime: Runtime, moving: Moving) -> None:
+def test_a_span_that_never_settles_is_logged_and_left(feed_runtime: Runtime, moving: Moving) -> None:
     """What may have been passed over for good is told; the last minutes are read again by the next pull, and are not."""
     world = SimulatedUpstream(5, moving.now, Faults(update=0))
     with serving(world) as address:

@@ -27,9 +27,7 @@ def add(service: Service, body: dict[str, Any] = HOTLINE, expect: int = 201, rol
     return answer.json()  # type: ignore[no-any-return]
 
 
-def test_a_feed_is_added_pulled_by_a_worker_compared_switched_off_and_begun_again(
-    service: Service, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_feed_is_added_pulled_reconciled_and_restarted(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     for variable in SECRET_VARIABLES.values():
         monkeypatch.setenv(variable, SECRET)
     world, worker = SimulatedUpstream(1, clock.now, Faults(update=0)), Puller(service.runtime)
@@ -67,7 +65,7 @@ def test_a_feed_is_added_pulled_by_a_worker_compared_switched_off_and_begun_agai
     )  # fmt: skip
 
 
-def test_a_definition_is_taken_as_toml_or_as_an_object_and_changed_while_the_cursor_stays(service: Service) -> None:
+def test_a_feed_is_defined_in_toml_or_json_and_keeps_its_cursor(service: Service) -> None:
     text = template_text("sulaiban").replace('name = "sulaiban"', 'name = "west"')
     made = add(service, {"toml": text, "source": "west", "base_url": "https://west.example.org"})
     assert (made["source"], made["definition"]["base_url"]) == ("west", "https://west.example.org")
@@ -103,7 +101,7 @@ def test_who_may_see_run_and_change_feeds(service: Service) -> None:
     assert "definition" not in service.get("/feeds/hotline12345", role="auditor")
 
 
-def test_no_secret_and_no_file_of_the_machine_can_be_reached_over_the_network(service: Service) -> None:
+def test_a_feed_definition_reaches_no_secret_and_no_local_file(service: Service) -> None:
     text = template_text("sulaiban")
     for secret, pointer in (
         ("file:/etc/hostname", "/signature/secret"), ("env:DUBAN_DATABASE_URL", "/signature/secret"),
@@ -140,7 +138,7 @@ def test_what_is_wrong_with_a_feed_is_said_at_its_place(
         assert answer.json()["errors"][0]["pointer"] == pointer
 
 
-def test_a_name_is_taken_once_and_a_feed_that_is_not_there_is_404(service: Service) -> None:
+def test_a_feed_name_is_unique_and_an_unknown_feed_is_404(service: Service) -> None:
     add(service)
     assert add(service, HOTLINE, 409)["status"] == 409
     for method, path in (("GET", ""), ("PATCH", ""), ("GET", "/pulls"), ("POST", "/pull"), ("POST", "/reconcile")):
@@ -182,7 +180,7 @@ def test_the_gauges_tell_how_each_feed_does(service: Service) -> None:
     assert not any('feed="off"' in line for line in lines)
 
 
-def test_a_span_that_the_upstream_never_held_still_for_stands_in_the_log_and_on_the_page(service: Service) -> None:
+def test_an_unsettled_span_is_shown_in_the_log_and_on_the_page(service: Service) -> None:
     add(service)
     spans = [[f"2026-03-{day:02}T02:00:00+00:00", f"2026-03-{day + 1:02}T02:00:00+00:00"] for day in range(1, 6)]
     with service.runtime.database.write() as session:
@@ -198,7 +196,7 @@ def test_a_span_that_the_upstream_never_held_still_for_stands_in_the_log_and_on_
     assert row["note"] in unescape(service.client.get("/feeds/hotline12345", headers=headers).text)
 
 
-def test_a_feed_is_late_after_three_intervals_and_pointed_out_after_an_hour(service: Service) -> None:
+def test_a_feed_is_late_after_three_intervals_and_shown_after_1h(service: Service) -> None:
     every = add(service)["every_seconds"]
     added = now = clock.now()
 

@@ -33,7 +33,7 @@ def due(runtime: Runtime, now: datetime) -> list[str]:
         return feeds.due(session, now)
 
 
-def test_a_feed_is_due_when_its_interval_has_passed_or_somebody_wants_it(feed_runtime: Runtime, moving: Moving) -> None:
+def test_a_feed_is_due_after_its_interval_or_on_request(feed_runtime: Runtime, moving: Moving) -> None:
     with serving(SimulatedUpstream(1, moving.now, Faults(error=1.0))) as address:
         add(feed_runtime, simulated("sulaiban", address, every_seconds=60, attempts=1, breaker_failures=1))
         assert due(feed_runtime, moving.now()) == ["sulaiban"], "it has never been pulled"
@@ -85,7 +85,7 @@ def test_many_workers_at_once_pull_each_feed_once_a_turn(feed_runtime: Runtime) 
     assert sorted(row.created for row in pulls(feed_runtime)) == [10, 10]
 
 
-def test_a_worker_that_is_told_to_stop_leaves_a_feed_that_is_due_at_once(feed_runtime: Runtime, moving: Moving) -> None:
+def test_a_stopped_worker_leaves_its_feed_due_at_once(feed_runtime: Runtime, moving: Moving) -> None:
     world = SimulatedUpstream(1, moving.now, Faults(update=0))
     with serving(world) as address:
         spec = simulated("sulaiban", address)
@@ -101,9 +101,7 @@ def test_a_worker_that_is_told_to_stop_leaves_a_feed_that_is_due_at_once(feed_ru
     accounted(feed_runtime, world)
 
 
-def test_a_feed_switched_off_in_the_middle_of_a_pull_is_pulled_no_further(
-    feed_runtime: Runtime, moving: Moving
-) -> None:
+def test_disabling_a_feed_ends_its_running_pull(feed_runtime: Runtime, moving: Moving) -> None:
     world = SimulatedUpstream(1, moving.now, Faults(update=0))
 
     def switch_off(_: object) -> None:
@@ -122,7 +120,7 @@ def test_a_feed_switched_off_in_the_middle_of_a_pull_is_pulled_no_further(
     assert the_feed(feed_runtime).position == {"token": "10"}
 
 
-def test_the_lease_of_a_process_that_is_gone_is_taken_at_once_and_of_a_live_one_not() -> None:
+def test_only_the_lease_of_a_dead_process_is_taken_at_once() -> None:
     host = holder_name().split(":")[0]
     assert is_gone(f"{host}:{2**22 - 1}:abcd"), "there is no process of this number"
     assert is_gone(f"{host}:{os.getpid()}:abcd"), "this process knows of no such work"
@@ -130,9 +128,7 @@ def test_the_lease_of_a_process_that_is_gone_is_taken_at_once_and_of_a_live_one_
     assert not is_gone(f"another-{host}:{2**22 - 1}:abcd"), "another host's processes cannot be seen from here"
 
 
-def test_work_of_a_frozen_process_is_taken_over_when_its_lease_runs_out_and_it_learns_that(
-    feed_runtime: Runtime, moving: Moving
-) -> None:
+def test_a_frozen_process_loses_its_work_when_its_lease_expires(feed_runtime: Runtime, moving: Moving) -> None:
     world = SimulatedUpstream(1, moving.now, Faults(update=0))
     with serving(world) as address:
         add(feed_runtime, simulated("sulaiban", address))
@@ -149,9 +145,7 @@ def test_work_of_a_frozen_process_is_taken_over_when_its_lease_runs_out_and_it_l
     ]  # fmt: skip
 
 
-def test_each_day_is_compared_on_the_day_after_and_a_missed_one_is_made_up(
-    feed_runtime: Runtime, moving: Moving
-) -> None:
+def test_each_day_is_reconciled_the_day_after_with_catch_up(feed_runtime: Runtime, moving: Moving) -> None:
     """Three days of downtime: the days are compared oldest first, each once, and none before the feed was there."""
     start = datetime(2026, 3, 10, 9, 0, tzinfo=BEIJING)
     moving.moment = start

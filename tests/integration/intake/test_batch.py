@@ -112,7 +112,7 @@ def test_rejects_are_kept_whole_and_once(service: Service) -> None:
     assert {error["pointer"] for error in kept.errors} == {"/title", "/colour"}
 
 
-def test_ndjson_is_read_line_by_line_and_a_broken_line_is_a_reject(service: Service) -> None:
+def test_ndjson_is_read_by_line_and_a_broken_line_is_rejected(service: Service) -> None:
     lines = [json.dumps(ticket(1)), "", '{"external_id": "B2", "ti', json.dumps(ticket(3)), "[1]"]
     answer = raw(service, b"\xef\xbb\xbf" + "\r\n".join(lines).encode(), "application/x-ndjson; charset=utf-8")
     assert answer.status_code == 200, answer.text
@@ -172,7 +172,7 @@ def test_a_request_that_is_no_batch_is_refused_whole(
 
 
 @pytest.mark.parametrize("kind", ["application/json", "application/x-ndjson"])
-def test_a_row_that_is_broken_too_long_or_too_deep_sinks_no_neighbour(service: Service, kind: str) -> None:
+def test_a_broken_long_or_deep_row_is_rejected_alone(service: Service, kind: str) -> None:
     bad = [
         '{"a": }',
         "nope",
@@ -204,7 +204,7 @@ def test_more_batches_than_may_wait_are_told_to_come_again(service: Service) -> 
     assert raw(service, b"[]").status_code == 200
 
 
-def test_a_batch_sent_again_after_the_office_corrected_a_ticket_is_a_retry_and_undoes_nothing(service: Service) -> None:
+def test_a_repeated_batch_does_not_undo_an_office_correction(service: Service) -> None:
     send(service, [ticket(1), ticket(2)])
     office = Principal("user:li", "李派单", "dispatcher")
     with service.runtime.writing() as uow:
@@ -231,9 +231,7 @@ def test_who_may_push_and_from_where(service: Service) -> None:
 @pytest.mark.server
 @pytest.mark.postgres
 @pytest.mark.parametrize("size", [5, 200])
-def test_of_two_transactions_with_one_key_the_first_wins_and_the_second_learns_of_it(
-    postgres_url: str, size: int
-) -> None:
+def test_the_first_of_two_transactions_with_one_key_wins(postgres_url: str, size: int) -> None:
     """The look-up before saw nothing: the race is lost in the insert itself, by one statement and by COPY."""
 
     with running(postgres_url) as service:

@@ -99,7 +99,7 @@ def test_a_file_becomes_tickets_and_rejects_and_its_chains_hold(runtime: Runtime
     assert (run.state, run.position, run.created, run.rejected) == ("done", 5, 2, 3)
 
 
-def test_a_file_taken_in_again_changes_nothing_and_doubles_no_reject(runtime: Runtime, tmp_path: Path) -> None:
+def test_importing_a_file_again_changes_nothing(runtime: Runtime, tmp_path: Path) -> None:
     path = table(tmp_path, [{}, {"标题": ""}, {}])
     take(runtime, path)
     with runtime.database.write() as session:
@@ -117,7 +117,7 @@ def test_two_equal_bad_rows_of_one_file_are_two_rejects(runtime: Runtime, tmp_pa
     assert [reject.row for reject in all_of(runtime, Reject)] == [1, 2]
 
 
-def test_other_content_under_a_known_number_is_refused_and_says_in_what(runtime: Runtime, tmp_path: Path) -> None:
+def test_changed_content_of_a_known_number_is_rejected_by_field(runtime: Runtime, tmp_path: Path) -> None:
     take(runtime, table(tmp_path, [{}, {}, {}]))
     other = [{"标题": "井盖缺失"}, {"状态": "已办结", "办结时间": "2026-01-06 09:00"}, {}]
     done = take(runtime, table(tmp_path, other, "other.csv"))
@@ -141,9 +141,7 @@ def test_a_source_may_be_named_and_is_made(runtime: Runtime, tmp_path: Path) -> 
     assert [source.code for source in all_of(runtime, Source)] == ["import", "hotline"]
 
 
-def test_a_file_that_is_no_table_of_the_profile_is_refused_before_anything_is_kept(
-    runtime: Runtime, tmp_path: Path
-) -> None:
+def test_a_file_unlike_its_profile_is_refused_before_storing(runtime: Runtime, tmp_path: Path) -> None:
     path = tmp_path / "other.csv"
     path.write_text("a,b\n1,2\n", "utf-8")
     with pytest.raises(Exception, match="column") as caught:
@@ -165,7 +163,7 @@ def test_a_json_array_that_breaks_off_keeps_what_stands_before(runtime: Runtime,
 # ---------------------------------------------------------------------------------------- what the past becomes
 
 
-def test_each_known_step_of_a_past_life_is_an_event_at_its_moment(runtime: Runtime, tmp_path: Path) -> None:
+def test_each_known_step_of_history_is_an_event_at_its_time(runtime: Runtime, tmp_path: Path) -> None:
     take(runtime, table(tmp_path, [{
         "状态": "已归档", "责任单位": "城管局", "派单时间": "2026-01-05 10:00", "签收时间": "2026-01-05 11:00",
         "办结时间": "2026-01-08 17:00", "归档时间": "2026-01-09 09:00", "时限": "2026-01-09 18:00", "满意度": "满意",
@@ -204,7 +202,7 @@ def test_each_known_step_of_a_past_life_is_an_event_at_its_moment(runtime: Runti
         ({"状态": "作废"}, False, ["received", "voided?"]),
     ],
 )  # fmt: skip
-def test_history_is_judged_by_its_sources_own_limit_or_not_at_all(
+def test_history_is_judged_by_the_limit_of_its_source_or_not(
     runtime: Runtime, tmp_path: Path, row: dict[str, str], has_deadline: bool, events: list[str]
 ) -> None:
     take(runtime, table(tmp_path, [row]))
@@ -232,7 +230,7 @@ def test_history_wakes_no_ladder_and_live_rows_do(runtime: Runtime, tmp_path: Pa
     assert sweep(runtime.database, runtime.reference, NOW).alerts == 5
 
 
-def test_units_are_found_by_code_then_by_name_and_made_where_missing(runtime: Runtime, tmp_path: Path) -> None:
+def test_units_are_found_by_code_then_name_or_created(runtime: Runtime, tmp_path: Path) -> None:
     with runtime.database.write() as session:
         catalogue.create_node(session, Unit, {"code": "GA", "name": "公安局"})
         catalogue.create_node(session, Unit, {"code": "公安局", "name": "另一个"})
@@ -266,7 +264,7 @@ levels = [{ code = "g", name = "gn" }]
 """
 
 
-def test_trees_are_made_root_first_and_a_name_that_duban_has_stays(runtime: Runtime, tmp_path: Path) -> None:
+def test_trees_are_created_from_the_root_keeping_known_names(runtime: Runtime, tmp_path: Path) -> None:
     with runtime.database.write() as session:
         catalogue.create_node(session, Grid, {"code": "G1", "name": "我们的名字"})
         catalogue.create_node(session, Grid, {"code": "G2", "name": "G2"})
@@ -292,7 +290,7 @@ class Interrupted(Exception):
     """The import ends here."""
 
 
-def test_an_import_goes_on_behind_the_last_row_that_was_committed(runtime: Runtime, tmp_path: Path) -> None:
+def test_an_import_resumes_after_the_last_committed_row(runtime: Runtime, tmp_path: Path) -> None:
     path = table(tmp_path, [{"标题": ""} if n % 10 == 3 else {} for n in range(95)])
 
     def stop(done: Progress) -> None:
@@ -309,7 +307,7 @@ def test_an_import_goes_on_behind_the_last_row_that_was_committed(runtime: Runti
     assert only(runtime, ImportRun).state == "done"
 
 
-def test_a_second_process_on_the_same_file_stops_and_nothing_is_twice(runtime: Runtime, tmp_path: Path) -> None:
+def test_a_second_import_of_a_running_file_stops(runtime: Runtime, tmp_path: Path) -> None:
     path = table(tmp_path, [{} for _ in range(40)])
     inner: list[tuple[int, int, int]] = []
 
@@ -340,7 +338,7 @@ def _position(database: Database) -> int:
 
 
 @pytest.mark.server
-def test_killed_again_and_again_an_import_loses_nothing_and_doubles_nothing(database_url: str, tmp_path: Path) -> None:
+def test_a_repeatedly_killed_import_loses_and_doubles_nothing(database_url: str, tmp_path: Path) -> None:
     rows, bad = 16_000, 97
     path = table(tmp_path, [{"受理时间": "坏"} if n % bad == 5 else {"责任单位": f"U{n % 7}"} for n in range(rows)])
     choose = random.Random(database_url)

@@ -46,7 +46,7 @@ def count(runtime: Runtime, model: type) -> int:
         return int(session.execute(select(func.count()).select_from(model)).scalar_one())
 
 
-def test_a_file_is_taken_in_by_whoever_brought_it_and_is_gone_afterwards(runtime: Runtime) -> None:
+def test_an_uploaded_file_is_imported_by_its_user_and_removed(runtime: Runtime) -> None:
     work = ImportJobs(runtime)
     upload = brought(work, 5)
     path = work.uploads.file_of(upload)
@@ -69,7 +69,7 @@ def test_a_file_is_taken_in_by_whoever_brought_it_and_is_gone_afterwards(runtime
     assert work.stop(60)
 
 
-def test_a_file_that_breaks_off_says_so_keeps_what_came_before_and_can_go_on(runtime: Runtime) -> None:
+def test_a_truncated_file_keeps_its_rows_and_can_be_resumed(runtime: Runtime) -> None:
     work = ImportJobs(runtime)
     incoming = work.uploads.begin(NOW)
     incoming.write('[{"编号": "1", "标题": "甲"}, {"编号": "2", "标'.encode())
@@ -84,9 +84,7 @@ def test_a_file_that_breaks_off_says_so_keeps_what_came_before_and_can_go_on(run
     assert work.stop(60)
 
 
-def test_an_import_that_its_process_did_not_end_is_gone_on_with_by_the_next(
-    runtime: Runtime, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_next_process_resumes_an_unfinished_import(runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(jobs, "SAVE_EVERY", 0.0)
     reached, stopped = threading.Event(), threading.Event()
 
@@ -123,7 +121,7 @@ def test_an_import_that_its_process_did_not_end_is_gone_on_with_by_the_next(
     assert second.stop(60)
 
 
-def test_an_import_whose_process_died_behind_its_last_commit_is_not_done_again(runtime: Runtime) -> None:
+def test_an_import_killed_after_its_last_commit_is_not_repeated(runtime: Runtime) -> None:
     work = ImportJobs(runtime)
     upload = brought(work, 5)
     profile = load_profile("duban", ())

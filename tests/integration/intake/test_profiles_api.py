@@ -29,7 +29,7 @@ def sent(
     return answer.json()
 
 
-def test_a_profile_that_was_saved_is_listed_read_and_taken_by_an_import(service: Service, tmp_path: Path) -> None:
+def test_a_saved_profile_is_listed_read_and_used_by_an_import(service: Service, tmp_path: Path) -> None:
     assert service.call("POST", "/profiles", json=PROFILE_EXAMPLE).status_code == 201
     listed = {each["name"]: each for each in service.get("/profiles")["items"]}
     assert (listed["mycity"]["bundled"], listed["pingshan"]["bundled"]) == (False, True)
@@ -42,7 +42,7 @@ def test_a_profile_that_was_saved_is_listed_read_and_taken_by_an_import(service:
     assert (tally.created, tally.rejected) == (2, 1)
 
 
-def test_a_name_that_is_taken_is_replaced_only_on_purpose_and_a_bundled_one_never(service: Service) -> None:
+def test_a_profile_is_replaced_on_request_but_no_bundled_one(service: Service) -> None:
     toml = toml_of(named_profile("duban", Path("nowhere"))).replace('name = "duban"', 'name = "mine"')
     headers = {"Content-Type": "application/toml"}
     assert service.call("POST", "/profiles", content=toml.encode(), headers=headers).status_code == 201
@@ -71,7 +71,7 @@ def test_a_profile_with_a_mistake_is_answered_at_its_place(
     assert not (service.runtime.settings.data_dir / "profiles").exists()
 
 
-def test_a_mapping_is_proposed_tried_and_saved_and_nothing_is_stored_before(service: Service) -> None:
+def test_a_mapping_is_proposed_and_previewed_before_it_is_stored(service: Service) -> None:
     found = sent(service, "/profiles/propose")
     assert found["profile"]["fields"] == {
         "external_id": "信件编号", "title": "信件标题", "kind": "信件类型", "received_at": "来信时间",
@@ -110,9 +110,7 @@ def test_what_cannot_be_tried_says_why_and_leaves_nothing(
     assert not folder.exists() or list(folder.iterdir()) == []
 
 
-def test_a_file_of_several_mebibytes_is_streamed_and_one_beyond_the_limit_refused(
-    database_url: str, tmp_path: Path
-) -> None:
+def test_a_large_upload_is_streamed_and_an_oversized_one_refused(database_url: str, tmp_path: Path) -> None:
     with running(database_url, data_dir=tmp_path / "small", upload_mib=6) as service:
         large = LETTERS + "".join(f"{n},{'长' * 150},2026/1/5,投诉\n" for n in range(10, 11_000))
         assert 4 * 2**20 < len(large.encode()) < 6 * 2**20
@@ -145,9 +143,7 @@ def bad_letters(service: Service, folder: Path, rows: int = 5) -> None:
     import_file(service.runtime, folder / "bad.csv", profile, NOW)
 
 
-def test_a_profile_mended_and_all_of_a_reason_tried_again_leaves_what_is_wrong_otherwise(
-    service: Service, tmp_path: Path
-) -> None:
+def test_retrying_with_a_fixed_profile_leaves_other_errors(service: Service, tmp_path: Path) -> None:
     bad_letters(service, tmp_path)
     before = service.get("/rejects", group="reason")["items"]
     assert [(group["reason"], group["count"]) for group in before] == [("value_unknown", 6)]
@@ -176,9 +172,7 @@ def refuse_titles(service: Service, title: str) -> None:
             session.execute(text(statement))
 
 
-def test_a_row_that_the_database_refuses_sinks_no_neighbour_when_many_are_tried_again(
-    service: Service, tmp_path: Path
-) -> None:
+def test_a_row_refused_by_the_database_fails_alone_in_a_retry(service: Service, tmp_path: Path) -> None:
     bad_letters(service, tmp_path, rows=4)
     refuse_titles(service, "第2件")
     mended = {**PROFILE_EXAMPLE, "values": {"kind": {"闲聊": "help"}}}

@@ -67,7 +67,7 @@ def test_what_a_push_answers_is_what_reading_the_ticket_gives(service: Service) 
     assert answer.json()["reporter"] == {"name": "张**", "phone": "138****1234", "id_number": None}
 
 
-def test_the_same_push_again_is_answered_200_with_the_stored_ticket_and_one_that_differs_409_naming_the_fields(
+def test_a_repeated_push_is_200_and_a_different_one_409_by_field(
     service: Service,
 ) -> None:
     first = post(service, FULL)
@@ -84,7 +84,7 @@ def test_the_same_push_again_is_answered_200_with_the_stored_ticket_and_one_that
     assert count(service) == 1
 
 
-def test_a_retry_after_the_office_has_dispatched_is_still_the_same_content(service: Service) -> None:
+def test_a_retry_after_dispatch_is_still_the_same_content(service: Service) -> None:
     body = {"external_id": "D-1", "title": "路灯不亮"}
     ticket = post(service, body).json()
     service.act(ticket["id"], "dispatch", unit="CG")
@@ -122,7 +122,7 @@ def test_what_cannot_be_taken_is_refused_at_its_place(service: Service, change: 
     assert count(service) == 0
 
 
-def test_an_upstream_whose_clock_is_ten_minutes_ahead_is_heard_and_one_that_is_eleven_is_not(service: Service) -> None:
+def test_a_receipt_ten_minutes_ahead_is_accepted_and_eleven_not(service: Service) -> None:
     def ahead(minutes: float, number: str) -> int:
         moment = (clock.now() + timedelta(minutes=minutes)).isoformat()
         return post(service, {"external_id": number, "title": "x", "received_at": moment}).status_code
@@ -165,7 +165,7 @@ def test_a_body_that_hides_its_length_is_cut_off_all_the_same(service: Service) 
     assert answer.status_code == 413
 
 
-def test_text_that_no_database_keeps_is_refused_wherever_it_is_said_and_never_an_error_of_the_service(
+def test_unstorable_text_is_refused_everywhere_and_never_a_500(
     service: Service,
 ) -> None:
     ticket = post(service, FULL).json()
@@ -184,7 +184,7 @@ def test_text_that_no_database_keeps_is_refused_wherever_it_is_said_and_never_an
 # ------------------------------------------------------------------------------------------------------- who may push
 
 
-def test_the_office_pushes_as_manual_or_names_a_source_and_others_may_not_push(service: Service) -> None:
+def test_only_the_office_pushes_manually_or_for_a_source(service: Service) -> None:
     service.key("integrator", source="hotline")
     body = {"external_id": "M-1", "title": "来访登记"}
     assert post(service, body, role="dispatcher").json()["source"] == "manual"
@@ -219,7 +219,7 @@ def test_a_source_that_is_switched_off_takes_nothing(service: Service) -> None:
 # --------------------------------------------------------------------------------------------------- Idempotency-Key
 
 
-def test_the_same_key_and_body_get_the_same_answer_again_though_the_ticket_has_moved_on(service: Service) -> None:
+def test_an_idempotency_key_replays_the_answer_after_changes(service: Service) -> None:
     first = post(service, FULL, **{"Idempotency-Key": '"k-1"'})
     assert first.status_code == 201
     assert "idempotency-replayed" not in first.headers
@@ -229,7 +229,7 @@ def test_the_same_key_and_body_get_the_same_answer_again_though_the_ticket_has_m
     assert again.headers["idempotency-replayed"] == "true"
 
 
-def test_a_key_used_for_another_body_is_refused_and_another_callers_same_key_is_its_own(service: Service) -> None:
+def test_a_key_reused_for_another_body_is_refused_per_caller(service: Service) -> None:
     post(service, FULL, **{"Idempotency-Key": "k-1"})
     other = post(service, {**FULL, "external_id": "F-2"}, **{"Idempotency-Key": "k-1"})
     assert other.status_code == 422
@@ -285,7 +285,7 @@ def correct(service: Service, body: Any, *, expect: int = 200, external_id: str 
     return answer.json()
 
 
-def test_a_correction_changes_what_it_names_and_its_retry_and_that_of_the_new_content_change_nothing(
+def test_a_correction_changes_named_fields_and_a_retry_none(
     service: Service,
 ) -> None:
     ticket = post(service, FULL).json()
@@ -310,7 +310,7 @@ def test_a_correction_changes_what_it_names_and_its_retry_and_that_of_the_new_co
     assert post(service, FULL).json()["fields"] == ["address", "attributes", "reporter.phone", "title"]
 
 
-def test_the_same_push_again_after_the_office_corrected_the_ticket_is_a_retry_and_undoes_nothing(
+def test_a_repeated_push_does_not_undo_an_office_correction(
     service: Service,
 ) -> None:
     ticket = post(service, FULL).json()
@@ -325,7 +325,7 @@ def test_the_same_push_again_after_the_office_corrected_the_ticket_is_a_retry_an
     assert post(service, FULL).status_code == 409  # the source itself has said something else since
 
 
-def test_the_event_of_a_correction_tells_old_and_new_but_nothing_of_the_citizen(service: Service) -> None:
+def test_a_correction_event_has_old_and_new_but_no_personal_data(service: Service) -> None:
     ticket = post(service, FULL).json()
     correct(service, {"priority": "emergency", "reporter": {"phone": "13900009999"}, "address": "解放路 2 号"})
     told = service.get(f"/tickets/{ticket['id']}/events")["items"][-1]
@@ -336,7 +336,7 @@ def test_the_event_of_a_correction_tells_old_and_new_but_nothing_of_the_citizen(
     assert verify(service.runtime.database) is None
 
 
-def test_a_raised_priority_brings_the_deadline_forward_and_the_event_tells_both_times(service: Service) -> None:
+def test_a_raised_priority_brings_the_deadline_forward(service: Service) -> None:
     ticket = post(service, {**FULL, "priority": "normal"}).json()
     assert ticket["due_at"] == at("2026-03-09 17:30")
     after = correct(service, {"priority": "emergency"})
@@ -346,7 +346,7 @@ def test_a_raised_priority_brings_the_deadline_forward_and_the_event_tells_both_
     assert set(moves) == {"accept", "contact", "complete"}
 
 
-def test_a_later_receipt_moves_what_began_with_it_and_not_what_began_with_the_offices_dispatch(
+def test_a_later_receipt_moves_only_deadlines_that_start_with_it(
     service: Service,
 ) -> None:
     post(service, FULL)
@@ -369,7 +369,7 @@ def test_time_suspended_is_kept_when_the_limit_changes(service: Service) -> None
     assert correct(service, {"kind": "complaint"})["due_at"] == at("2026-03-10 17:30")
 
 
-def test_a_binding_source_limit_that_is_corrected_moves_the_deadline(service: Service) -> None:
+def test_a_corrected_binding_source_limit_moves_the_deadline(service: Service) -> None:
     service.key("integrator")
     service.call("PATCH", "/sources/hotline", json={"binds_due": True}).raise_for_status()
     assert post(service, FULL).json()["due_at"] == at("2026-03-05 10:00")
@@ -377,7 +377,7 @@ def test_a_binding_source_limit_that_is_corrected_moves_the_deadline(service: Se
     assert correct(service, {"source_due_at": None})["due_at"] == at("2026-03-09 17:30")
 
 
-def test_the_source_may_name_the_unit_of_a_ticket_nobody_has_dispatched_and_not_after(service: Service) -> None:
+def test_the_source_may_set_the_unit_only_before_dispatch(service: Service) -> None:
     ticket = post(service, {**FULL, "unit": None}).json()
     assert correct(service, {"unit": "CG"})["status"] == "dispatched"
     types = [event["type"] for event in service.get(f"/tickets/{ticket['id']}/events")["items"]]
@@ -391,15 +391,13 @@ def test_the_source_may_name_the_unit_of_a_ticket_nobody_has_dispatched_and_not_
     ({"colour": "red"}, "/colour"), ({"received_at": "2099-01-01T00:00:00Z"}, "/received_at"), ([], ""),
     ({"attributes": {"x": "\u0000"}}, "/attributes/x"),
 ])  # fmt: skip
-def test_a_correction_that_makes_no_ticket_is_refused_and_changes_nothing(
-    service: Service, body: Any, pointer: str
-) -> None:
+def test_an_invalid_correction_is_refused_and_changes_nothing(service: Service, body: Any, pointer: str) -> None:
     ticket = post(service, FULL).json()
     assert [error["pointer"] for error in correct(service, body, expect=422)["errors"]] == [pointer]
     assert service.get(f"/tickets/{ticket['id']}") == ticket
 
 
-def test_a_closed_or_void_ticket_is_not_corrected_and_one_that_moved_on_asks_to_be_read_again(service: Service) -> None:
+def test_a_closed_ticket_is_not_corrected_and_a_stale_one_is_412(service: Service) -> None:
     ticket = post(service, FULL).json()
     correct(service, {"title": "x"}, expect=412, version=7)
     correct(service, {"title": "x"}, version=ticket["version"])
@@ -431,7 +429,7 @@ def test_a_corrected_parent_counts_as_a_repeat_there(service: Service) -> None:
 
 @pytest.mark.server
 @pytest.mark.parametrize("processors", [2, 8])
-def test_a_hundred_pushes_at_once_with_ten_numbers_make_ten_tickets(
+def test_a_hundred_concurrent_pushes_of_ten_ids_make_ten_tickets(
     database_url: str, monkeypatch: pytest.MonkeyPatch, processors: int
 ) -> None:
     """In one group after the other, and, where the database can, in two at a time."""
@@ -484,9 +482,7 @@ def test_a_bug_in_one_ticket_sinks_no_neighbour(service: Service, monkeypatch: p
     assert [type(answer) for answer in answers] == [Answer, ZeroDivisionError, Answer]
 
 
-def test_a_group_that_was_stored_though_the_commit_failed_is_found_to_be_there(
-    service: Service, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_group_stored_by_a_failed_commit_is_found_again(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     service.key("integrator")
     lost = ["once"]
 
@@ -537,7 +533,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.server
 @pytest.mark.usefixtures("impatient")
-def test_a_database_that_is_locked_or_away_answers_503_to_all_who_wait_and_recovers_by_itself(
+def test_a_lost_database_answers_503_to_all_waiting_and_recovers(
     service: Service,
 ) -> None:
     post(service, FULL)

@@ -144,7 +144,7 @@ def test_a_nested_row_of_json_keeps_its_parts(service: Service, tmp_path: Path) 
     assert ticket["reporter"]["phone"]
 
 
-def test_other_content_for_a_known_ticket_is_taken_under_a_number_of_its_own(service: Service) -> None:
+def test_other_content_of_a_known_ticket_gets_its_own_number(service: Service) -> None:
     send(service, bad(1, unit=None), bad(1, unit=None, title="另一件事"))
     (reject,) = items(service)
     assert reject["reason"] == "differs"
@@ -167,7 +167,7 @@ def test_a_deleted_reject_leaves_the_list_and_is_kept(service: Service) -> None:
     assert service.call("DELETE", "/rejects/999999").status_code == 404
 
 
-def test_an_integrator_sees_its_own_sources_rejects_with_the_reporter_masked(service: Service) -> None:
+def test_an_integrator_sees_masked_rejects_of_its_own_source(service: Service) -> None:
     reporter = {"name": "张三丰", "phone": "13812345678"}
     send(service, bad(1, reporter=reporter))
     send(service, bad(2), source="feed2")

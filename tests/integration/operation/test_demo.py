@@ -72,7 +72,7 @@ def filled(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
         server.drop_database(name)
 
 
-def test_every_page_has_something_to_show_and_the_chain_of_hashes_holds(filled: Filled) -> None:
+def test_sample_data_fills_every_page_with_a_valid_hash_chain(filled: Filled) -> None:
     runtime, counts = filled.runtime, filled.counts
     assert not demo.is_empty(runtime)
     assert verify(runtime.database) is None
@@ -104,7 +104,7 @@ def test_every_page_has_something_to_show_and_the_chain_of_hashes_holds(filled: 
     assert 0.96 <= content / rated < 1
 
 
-def test_alerts_and_orders_arose_at_their_moments_and_in_the_order_of_time(filled: Filled) -> None:
+def test_sample_alerts_and_orders_arise_on_time_and_in_order(filled: Filled) -> None:
     runtime = filled.runtime
     with runtime.database.read() as session:
         raised = list(session.execute(select(Alert).order_by(col(Alert.id))).scalars())
@@ -129,7 +129,7 @@ def heads(runtime: Runtime) -> list[tuple[Any, ...]]:
         return [tuple(row) for row in session.execute(query)]
 
 
-def test_the_same_seed_and_clock_write_the_same_rows_to_both_databases(sqlite_url: str, postgres_url: str) -> None:
+def test_the_same_seed_and_clock_fill_both_databases_alike(sqlite_url: str, postgres_url: str) -> None:
     with opened(sqlite_url) as one, opened(postgres_url) as two:
         assert demo.fill(one, NOW, days=2) == demo.fill(two, NOW, days=2)
         assert heads(one) == heads(two)
@@ -141,7 +141,7 @@ def test_progress_is_reported_up_to_its_end(filled: Filled) -> None:
     assert done == total > 0
 
 
-def test_an_account_does_not_make_a_database_full_but_a_unit_or_a_source_does(database_url: str) -> None:
+def test_a_database_with_accounts_alone_counts_as_empty(database_url: str) -> None:
     with opened(database_url) as runtime:
         with runtime.database.write() as session:
             accounts.create_user(session, "admin", "admin", now=NOW)

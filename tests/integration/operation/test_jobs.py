@@ -40,7 +40,7 @@ def office(database_url: str) -> Iterator[Office]:
         yield office
 
 
-def test_a_lease_has_one_holder_until_it_runs_out_and_the_epoch_grows_with_each_change(office: Office) -> None:
+def test_a_lease_has_one_holder_and_each_change_raises_the_epoch(office: Office) -> None:
     one, other = Leadership(office.database, "one"), Leadership(office.database, "other")
     assert one.beat(START) == 1
     assert other.beat(START + one.term - SECOND) is None
@@ -120,7 +120,7 @@ def led(office: Office, holder: str = "one", now: datetime = START) -> Scheduler
     return Scheduler(office.runtime, leadership)
 
 
-def test_missed_periods_are_made_up_oldest_first_and_each_is_done_once(office: Office) -> None:
+def test_missed_periods_are_caught_up_once_oldest_first(office: Office) -> None:
     diary = Diary()
     scheduler = led(office)
     assert scheduler.tick(diary.job, START) == 2
@@ -162,7 +162,7 @@ class Long(Diary):
         super().run(runtime, period, now)
 
 
-def test_a_stop_does_not_wait_for_a_long_report_and_the_next_leader_does_it_at_once(office: Office) -> None:
+def test_a_stop_leaves_a_long_report_to_the_next_leader(office: Office) -> None:
     long = Long(office)
     assert not long.scheduler.stop(patience=0, noting=60)
     (broken,) = office.all(JobRun)
@@ -190,7 +190,7 @@ def test_a_stop_does_not_wait_for_a_busy_database_either(office: Office) -> None
         assert not thread.is_alive()
 
 
-def test_a_stop_waits_for_a_job_that_ends_soon_and_begins_no_other_period(office: Office) -> None:
+def test_a_stop_waits_for_a_short_job_and_starts_no_other(office: Office) -> None:
     job = Long(office)
     job.scheduler.tell()
     job.released.set()
@@ -218,7 +218,7 @@ A_JOB, AN_IMPORT = 'register(Job("stuck", 1, stuck))', "jobs.import_file = stuck
 
 
 @pytest.mark.parametrize(("what", "told"), [(A_JOB, signal.SIGINT), (AN_IMPORT, signal.SIGTERM)])
-def test_a_service_that_is_told_to_end_leaves_what_is_long_behind(
+def test_a_terminated_service_leaves_long_work_behind(
     sqlite_url: str, tmp_path: Path, what: str, told: signal.Signals
 ) -> None:
     uploads = Uploads(tmp_path / "uploads", MIB)

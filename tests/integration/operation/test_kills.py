@@ -31,9 +31,7 @@ from tests.waiting import until
 pytestmark = pytest.mark.kills
 
 
-def test_a_server_and_a_worker_killed_under_load_lose_nothing_and_double_nothing(
-    database_url: str, tmp_path: Path
-) -> None:
+def test_killing_server_and_worker_under_load_loses_nothing(database_url: str, tmp_path: Path) -> None:
     series = Series(tmp_path, database_url, Load(pushers=3, rows=2_600, growth=2))
     tickets = series.run(2)
     ledger = series.ledger
@@ -51,9 +49,7 @@ class BrokenOff(Series):
         raise RuntimeError("broken off")
 
 
-def test_a_series_goes_on_behind_one_that_broke_off_and_holds_the_database_to_what_that_was_told(
-    sqlite_url: str, tmp_path: Path
-) -> None:
+def test_a_kill_series_continues_after_an_interrupted_one(sqlite_url: str, tmp_path: Path) -> None:
     load = Load(pushers=2, rows=200, growth=1)
     with pytest.raises(RuntimeError, match="broken off"):
         BrokenOff(tmp_path, sqlite_url, load).run(1)
@@ -63,7 +59,7 @@ def test_a_series_goes_on_behind_one_that_broke_off_and_holds_the_database_to_wh
     assert sum(one.startswith("r1-") for one in series.ledger.tickets) >= 20
 
 
-def test_a_server_told_to_stop_under_load_answers_whoever_it_has_taken_in(database_url: str, tmp_path: Path) -> None:
+def test_a_server_stopped_under_load_answers_accepted_requests(database_url: str, tmp_path: Path) -> None:
     runtime = Runtime.open(Settings(database_url=SecretStr(database_url)), clock.now())
     with runtime.database.write() as session:
         _, key = accounts.create_key(session, "load", "integrator", "hotline", None, now=clock.now())

@@ -24,7 +24,7 @@ def tables(url: str) -> set[str]:
     return found
 
 
-def test_up_makes_every_table_and_down_leaves_none_even_with_data(bare_database_url: str) -> None:
+def test_upgrade_creates_and_downgrade_drops_filled_tables(bare_database_url: str) -> None:
     migrate(bare_database_url)
     assert tables(bare_database_url) == set(metadata.tables)
     Runtime.open(Settings(database_url=bare_database_url), clock.now()).close()  # writes the defaults

@@ -91,7 +91,7 @@ def test_days_open_are_told_on_both_clocks(office: Service) -> None:
     assert row["citizen_seconds"] == int((moment("2024-04-01 00:00") - moment("2024-03-11 10:00")).total_seconds())
 
 
-def test_twice_dissatisfied_and_an_order_in_its_second_term_are_reasons(office: Service) -> None:
+def test_two_dissatisfactions_and_a_second_term_are_reasons(office: Service) -> None:
     number = ticket(office, "03-04 10:00")
     for day in ("05", "07"):
         office.act(number, "complete", result="办结", at=at(f"2024-03-{day} 10:00"))
@@ -101,7 +101,7 @@ def test_twice_dissatisfied_and_an_order_in_its_second_term_are_reasons(office: 
     assert row["stage"]["code"] != "assigned"
 
 
-def test_a_report_again_within_thirty_days_of_closing_is_a_reason(office: Service) -> None:
+def test_a_repeat_within_thirty_days_of_closing_is_a_reason(office: Service) -> None:
     for name, closed in (("A", "02-28"), ("B", "01-05")):
         earlier = office.push(received_at=at("2024-01-02 10:00"), external_id=name)["id"]
         office.act(earlier, "dispatch", unit="GA", at=at("2024-01-02 10:00"))
@@ -171,7 +171,7 @@ def test_a_month_that_still_runs_is_shown_and_not_frozen(office: Service) -> Non
 # ------------------------------------------------------------------------------------------------------ lived with
 
 
-def test_a_row_is_cleared_by_completion_and_put_back_when_the_matter_is_reported_again(office: Service) -> None:
+def test_a_row_is_cleared_by_completion_and_restored_by_a_repeat(office: Service) -> None:
     number = ticket(office, "03-01 10:00", external_id="A")
     frozen(office)
     assert lived(office)[number]["state"] == "open"
@@ -192,7 +192,7 @@ def test_a_reopened_ticket_is_put_back_too(office: Service) -> None:
     assert lived(office)[number]["state"] == "put_back"
 
 
-def test_the_next_list_settles_the_last_and_carries_over_what_was_planned(office: Service) -> None:
+def test_the_next_list_settles_the_last_and_carries_plans_over(office: Service) -> None:
     done, stays = ticket(office, "03-01 10:00"), ticket(office, "03-04 10:00", unit="CG")
     frozen(office)
     plan = {"leader": "李副局长", "measures": "每周调度", "condition": "群众签字"}
@@ -217,7 +217,7 @@ def test_the_next_list_settles_the_last_and_carries_over_what_was_planned(office
     assert (part["summary"]["last"]["listed"], part["summary"]["last"]["cleared"]) == (1, 1)
 
 
-def test_what_is_still_open_stays_on_the_ledger_though_no_other_reason_holds(office: Service) -> None:
+def test_an_open_ticket_stays_on_the_ledger_without_other_reason(office: Service) -> None:
     number = ticket(office, "03-12 10:00")
     office.act(number, "suspend", reason="等鉴定", at=at("2024-03-13 10:00"))
     assert codes(frozen(office)) == {number: ["suspended"]}

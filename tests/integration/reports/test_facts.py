@@ -51,7 +51,7 @@ SECOND: tuple[Step, ...] = (
 )
 
 
-def test_what_was_known_at_a_moment_stays_the_same_when_later_news_comes_in(service: Service) -> None:
+def test_facts_as_of_a_moment_ignore_later_events(service: Service) -> None:
     ticket = service.push(received_at=at("2026-03-02 10:00"), kind="complaint")["id"]
     tell(service, ticket, *FIRST)
     known = facts(service, "2026-03-02 18:00")
@@ -92,7 +92,7 @@ def test_time_suspended_is_not_handling_time(service: Service) -> None:
     assert bool(row["suspended"])
 
 
-def test_a_ticket_carried_over_a_month_is_open_at_its_start_and_end(service: Service) -> None:
+def test_a_ticket_carried_over_is_open_at_month_start_and_end(service: Service) -> None:
     old = service.push(received_at=at("2026-02-25 10:00"))["id"]
     gone = service.push(received_at=at("2026-02-25 10:00"))["id"]
     tell(service, gone, ("void", "2026-02-26 10:00", {"reason": "误录"}))
@@ -102,7 +102,7 @@ def test_a_ticket_carried_over_a_month_is_open_at_its_start_and_end(service: Ser
     assert not len(facts(service, "2026-02-20 00:00", "2026-01"))
 
 
-def test_a_report_again_within_thirty_days_of_closing_is_a_relapse(service: Service) -> None:
+def test_a_repeat_within_thirty_days_of_closing_is_a_relapse(service: Service) -> None:
     parents = [service.push(received_at=at("2026-03-02 10:00")) for _ in range(2)]
     for parent in parents:
         tell(service, parent["id"], *FIRST, ("complete", "2026-03-03 10:00", {"result": "好"}),

@@ -66,9 +66,7 @@ def test_every_kind_of_report_has_its_job() -> None:
         ("clear-out", "03-01 00:00:00", "2026-02"),
     ],
 )
-def test_the_first_report_is_about_the_period_that_has_just_ended(
-    office: Office, kind: str, when: str, period: str
-) -> None:
+def test_the_first_report_covers_the_period_just_ended(office: Office, kind: str, when: str, period: str) -> None:
     assert due_periods(office.runtime, kind, moment(when)) == [period]
 
 
@@ -83,14 +81,14 @@ def test_each_report_is_made_once(office: Office) -> None:
     assert [row.month for row in office.all(ClearOutList)] == ["2026-02"]
 
 
-def test_after_a_downtime_what_was_missed_is_made_up_oldest_first(office: Office) -> None:
+def test_missed_reports_are_made_oldest_first_after_a_downtime(office: Office) -> None:
     scheduler(office).tick(REPORT_JOBS["daily"], MONDAY)
     back = MONDAY + timedelta(days=4)
     assert scheduler(office, "two", back).tick(REPORT_JOBS["daily"], back) == 4
     assert [period for period, _ in editions_of(office, "daily")] == [f"2026-03-0{n}" for n in range(1, 6)]
 
 
-def test_a_long_downtime_is_made_up_for_so_many_periods_and_no_more(office: Office) -> None:
+def test_catch_up_after_a_long_downtime_is_limited(office: Office) -> None:
     scheduler(office).tick(REPORT_JOBS["daily"], MONDAY)
     back = MONDAY + timedelta(days=400)
     due = due_periods(office.runtime, "daily", back)
@@ -126,7 +124,7 @@ def test_several_processes_make_each_report_once(office: Office) -> None:
     assert sum(len(editions_of(office, kind)) for kind in REPORT_JOBS) == 4
 
 
-def test_a_leader_that_died_after_publishing_leaves_no_second_edition_behind(office: Office) -> None:
+def test_a_leader_killed_after_publishing_adds_no_edition(office: Office) -> None:
     one = scheduler(office)
     one.tick(REPORT_JOBS["monthly"], MONDAY)
     with office.database.write() as session:  # as it was left: begun, published, never recorded as done
@@ -145,13 +143,13 @@ def test_a_report_that_somebody_made_by_hand_is_not_made_again(office: Office) -
     assert editions_of(office, "monthly") == [("2026-02", 1)]
 
 
-def test_a_running_report_made_by_hand_does_not_stand_in_for_the_edition(office: Office) -> None:
+def test_a_manual_running_report_does_not_replace_the_edition(office: Office) -> None:
     service.produce(office.runtime, SYSTEM, "monthly", "2026-02", now=moment("02-27 09:00"))
     scheduler(office).tick(REPORT_JOBS["monthly"], MONDAY)
     assert sorted(editions_of(office, "monthly")) == [("2026-02", 0), ("2026-02", 1)]
 
 
-def test_nothing_is_made_while_there_is_no_ticket_or_where_it_is_switched_off(database_url: str) -> None:
+def test_no_report_without_tickets_or_when_switched_off(database_url: str) -> None:
     with working(database_url) as office:
         assert due_periods(office.runtime, "clear-out", MONDAY) == []
         office.tickets(1)

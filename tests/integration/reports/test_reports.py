@@ -153,7 +153,7 @@ def test_facts_come_back_from_parquet_as_they_went_in(march: Service) -> None:
     assert editions.changed_tickets(facts, facts) == []
 
 
-def test_a_period_that_still_runs_is_marked_and_makes_way_for_its_first_edition(march: Service) -> None:
+def test_a_running_report_is_marked_and_replaced_by_its_edition(march: Service) -> None:
     one = made(march, now="2024-03-05 09:00")
     assert (one.document["running"], one.document["edition"]) == (True, 0)
     assert one.document["figures"]["received"] == {"value": 3}
@@ -181,7 +181,7 @@ def test_who_publishes_at_once_gets_one_edition(march: Service) -> None:
     assert sorted(each.created for each in found) == [False, False, False, True]
 
 
-def test_a_report_that_does_not_balance_is_not_published_and_names_the_ticket(march: Service) -> None:
+def test_an_unbalanced_report_is_not_published_and_names_tickets(march: Service) -> None:
     ticket = march.get("/tickets", status="accepted")["items"][0]
     with march.runtime.database.write() as session:  # completed before it was received, as no door would take it
         broken = update(Ticket).where(col(Ticket.id) == ticket["id"])
@@ -220,7 +220,7 @@ def test_what_cannot_be_reported_on_is_refused_where_it_is_wrong(
 # ---------------------------------------------------------------------------------------------- held against the past
 
 
-def test_a_report_is_held_against_earlier_ones_as_they_stood_when_they_were_as_old(march: Service) -> None:
+def test_a_report_is_compared_with_earlier_ones_at_equal_age(march: Service) -> None:
     early = march.push(received_at=at("2024-02-05 10:00"))["id"]
     when = at("2024-03-02 10:00")
     march.act(early, "dispatch", at=when, unit="CG")
@@ -235,7 +235,7 @@ def test_a_report_is_held_against_earlier_ones_as_they_stood_when_they_were_as_o
     assert report["by_unit"][0]["compare"]["previous"] is None or report["by_unit"][0]["compare"]["previous"]
 
 
-def test_an_earlier_period_is_read_from_its_sealed_edition_where_that_is_as_old(march: Service) -> None:
+def test_an_earlier_period_is_read_from_a_sealed_edition_as_old(march: Service) -> None:
     march.push(received_at=at("2024-02-05 10:00"))
     february = made(march, period="2024-02", now="2024-03-01 03:00").document
     march.push(received_at=at("2024-02-06 10:00"))  # late news, which that edition does not know
@@ -262,7 +262,7 @@ def test_days_weeks_and_ranges_are_reported_too(
 # -------------------------------------------------------------------------------------------------------- what is behind
 
 
-def test_the_list_behind_every_figure_is_as_long_as_the_figure_says(march: Service) -> None:
+def test_every_figure_equals_the_length_of_its_ticket_list(march: Service) -> None:
     report_id = made(march).id
     report = march.get(f"/reports/{report_id}")
     groups = {"": report["figures"], "unit:GA": next(r["figures"] for r in report["by_unit"] if r["code"] == "GA")}
@@ -347,7 +347,7 @@ def test_a_unit_reads_its_own_reports_and_those_below_it_alone(march: Service) -
     assert march.call("POST", "/reports", key=key, json=body).status_code == 403
 
 
-def test_a_ticket_that_has_gone_elsewhere_is_still_counted_but_says_nothing(march: Service) -> None:
+def test_a_ticket_of_another_unit_is_counted_without_content(march: Service) -> None:
     ticket = march.push(received_at=at("2024-03-07 10:00"), content="家里的事", address="人民路 1 号")["id"]
     march.act(ticket, "dispatch", unit="CG", at=at("2024-03-07 10:10"))
     march.act(ticket, "reassign", unit="GA", reason="职责不符", at=at("2024-03-07 11:00"))
@@ -383,7 +383,7 @@ def test_a_report_is_downloaded_under_its_name(march: Service, format_: str, tmp
 
 
 @pytest.mark.parametrize("format_", ["docx", "pdf", "exe"])
-def test_a_format_that_is_not_made_is_refused_with_those_that_are(march: Service, format_: str) -> None:
+def test_an_unknown_format_is_refused_with_the_known_ones(march: Service, format_: str) -> None:
     answer = march.call("GET", f"/reports/{made(march).id}/download", params={"format": format_})
     assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (422, "/format")
     assert "json, csv, xlsx" in answer.json()["errors"][0]["detail"]
@@ -424,9 +424,7 @@ def test_the_command_line_writes_the_files_asked_for(
     assert march.get(f"/reports/{made(march).id}")["hash"] == written["hash"]
 
 
-def test_the_command_line_prints_one_json_document_and_nothing_else(
-    duban: Any, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_report_command_prints_exactly_one_json_document(duban: Any, capsys: pytest.CaptureFixture[str]) -> None:
     assert duban("report", "weekly", "2024-W10", "--json") == 0
     printed = json.loads(capsys.readouterr().out)
     assert (printed["kind"], printed["figures"]["received"]) == ("weekly", {"value": 4})

@@ -132,7 +132,7 @@ class Viewer:
         return self.found
 
 
-def test_what_is_raised_acknowledged_and_resolved_comes_in_order_with_gapless_ids(site: Site) -> None:
+def test_alert_events_are_streamed_in_order_with_gapless_ids(site: Site) -> None:
     viewer = Viewer(site, 3, site.key("leader"))
     ticket = site.office.ticket()
     site.office.sweep(DUE)
@@ -147,7 +147,7 @@ def test_what_is_raised_acknowledged_and_resolved_comes_in_order_with_gapless_id
     assert (listed["ticket_id"], listed["unit"], listed["rung_name"]) == (ticket, "GA", "办理超期")
 
 
-def test_without_an_id_the_stream_begins_now_and_with_one_behind_it(site: Site) -> None:
+def test_the_stream_begins_now_or_after_the_given_id(site: Site) -> None:
     site.office.tickets(2)
     site.office.sweep(DUE)  # six entries: accept, contact, complete of two tickets
     headers = site.key("supervisor")
@@ -161,7 +161,7 @@ def test_without_an_id_the_stream_begins_now_and_with_one_behind_it(site: Site) 
 
 
 @pytest.mark.server
-def test_a_viewer_who_comes_and_goes_misses_nothing_and_sees_nothing_twice(site: Site) -> None:
+def test_a_reconnecting_viewer_misses_and_repeats_nothing(site: Site) -> None:
     headers = site.key("admin")
     total = 40
     stop = threading.Event()
@@ -233,7 +233,7 @@ def test_twenty_viewers_all_have_the_alert(site: Site) -> None:
 
 
 @pytest.mark.parametrize("place", ["x", "-1", "1.5", "９", "9" * 30])
-def test_an_id_that_the_stream_never_gave_is_refused_before_it_begins(site: Site, place: str) -> None:
+def test_an_invalid_stream_id_is_refused_before_streaming(site: Site, place: str) -> None:
     answer = site.call("GET", "/alerts/stream", params={"last_event_id": place})
     assert answer.status_code == 400
     assert answer.headers["content-type"].startswith("application/problem+json")

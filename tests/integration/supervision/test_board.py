@@ -49,7 +49,7 @@ def test_acknowledged_alerts_stay_counted_and_are_no_longer_open(filled: Service
     assert after["red"].open == before["red"].open - 1
 
 
-def test_a_unit_counts_its_subtree_alone_and_the_office_may_narrow_to_it(filled: Service) -> None:
+def test_a_unit_counts_its_subtree_and_the_office_filters_by_it(filled: Service) -> None:
     with filled.runtime.reading() as (_, ref):
         node = ref.unit_by_code("GA")
         assert node is not None

@@ -98,7 +98,7 @@ def test_a_trigger_begins_a_new_term_once_the_limit_has_passed(office: Office, a
     assert office.deadline(ticket, "supervise").revision == term
 
 
-def test_the_units_completion_is_its_answer_and_a_content_citizen_closes_the_order(office: Office) -> None:
+def test_completion_answers_an_order_and_satisfaction_closes_it(office: Office) -> None:
     ticket, _ = overdue(office)
     office.act(ticket, "complete", DUE + HOUR, result="已修复路灯")
     (order,) = office.orders(ticket)
@@ -109,7 +109,7 @@ def test_the_units_completion_is_its_answer_and_a_content_citizen_closes_the_ord
     assert (order.state, order.live, order.closed_at) == ("closed", False, DUE + 2 * HOUR)
 
 
-def test_a_dissatisfied_citizen_reopens_and_advances_the_order_and_raises_the_stage(office: Office) -> None:
+def test_dissatisfaction_reopens_the_order_and_raises_the_stage(office: Office) -> None:
     ticket, _ = overdue(office)
     assert office.get(ticket).stage == "urged"
     office.act(ticket, "complete", DUE + HOUR, result="已修复")
@@ -123,7 +123,7 @@ def test_a_dissatisfied_citizen_reopens_and_advances_the_order_and_raises_the_st
     assert office.deadline(ticket, "supervise").due_at == order.due_at
 
 
-def test_a_dissatisfied_citizen_alone_is_reason_enough_for_an_order(office: Office) -> None:
+def test_dissatisfaction_alone_triggers_an_order(office: Office) -> None:
     ticket = office.ticket()
     office.act(ticket, "complete", START + HOUR, result="已修复")
     office.call_back(ticket, START + 2 * HOUR, "very_dissatisfied")
@@ -132,7 +132,7 @@ def test_a_dissatisfied_citizen_alone_is_reason_enough_for_an_order(office: Offi
     assert office.get(ticket).stage == "urged"
 
 
-def test_an_answer_in_time_meets_the_limit_and_an_accepted_one_closes_the_order(office: Office) -> None:
+def test_a_timely_reply_meets_the_limit_and_acceptance_closes_it(office: Office) -> None:
     ticket, order = overdue(office)
     office.sweep(moment("03-11 17:30"))
     assert office.get(ticket).card == "red"
@@ -145,7 +145,7 @@ def test_an_answer_in_time_meets_the_limit_and_an_accepted_one_closes_the_order(
     assert office.sweep(DUE + timedelta(days=90)).alerts == 0
 
 
-def test_a_refused_answer_begins_the_second_term_and_keeps_what_was_said(office: Office) -> None:
+def test_a_refused_reply_starts_the_second_term_and_is_kept(office: Office) -> None:
     ticket, order = overdue(office)
     rule(office, orders.reply, order, office.person_of("GA"), "正在处理", moment("03-10 09:00"))
     refused = rule(office, orders.refuse_reply, order, SUPERVISOR, "未说明时限", moment("03-10 10:00"))
@@ -158,7 +158,7 @@ def test_a_refused_answer_begins_the_second_term_and_keeps_what_was_said(office:
     assert office.get(ticket).stage == "in_depth"
 
 
-def test_after_a_closed_order_the_next_trigger_issues_a_fresh_one(office: Office) -> None:
+def test_the_next_trigger_after_a_closed_order_issues_a_new_one(office: Office) -> None:
     ticket, order = overdue(office)
     rule(office, orders.reply, order, office.person_of("GA"), "已处理", moment("03-10 09:00"))
     rule(office, orders.accept_reply, order, SUPERVISOR, "同意", moment("03-10 10:00"))
@@ -214,7 +214,7 @@ def test_no_order_for_an_ended_ticket_or_an_unknown_trigger(office: Office) -> N
 
 
 @pytest.mark.server
-def test_orders_from_many_threads_have_one_number_each_and_one_order_a_ticket(office: Office) -> None:
+def test_concurrent_orders_get_unique_numbers_and_one_per_ticket(office: Office) -> None:
     tickets = office.tickets(12)
     barrier = Barrier(4)
 

@@ -58,7 +58,7 @@ def check_once(office: Office, ids: list[int]) -> None:
     assert verify(office.database) is None
 
 
-def test_nothing_is_raised_a_second_before_and_the_red_card_at_the_deadline(office: Office) -> None:
+def test_the_red_card_is_raised_at_the_deadline_not_before(office: Office) -> None:
     ticket = office.ticket()
     office.sweep(DUE - SECOND)
     assert raised(office) == [("complete", "complete_t1")]
@@ -70,7 +70,7 @@ def test_nothing_is_raised_a_second_before_and_the_red_card_at_the_deadline(offi
     assert office.events(ticket)[-3:] == ["alert_raised", "supervision_order_issued", "stage_raised"]
 
 
-def test_a_prompt_sweeper_gives_reminder_yellow_and_red_each_in_its_time(office: Office) -> None:
+def test_frequent_sweeps_raise_reminder_yellow_and_red_in_turn(office: Office) -> None:
     ticket = office.ticket()
     for text in ("03-05 17:30", "03-06 17:30", "03-09 17:30"):
         assert office.get(ticket).next_check_at == moment(text)
@@ -82,7 +82,7 @@ def test_a_prompt_sweeper_gives_reminder_yellow_and_red_each_in_its_time(office:
     ]
 
 
-def test_a_higher_rung_takes_the_place_of_the_one_below_it_of_the_same_deadline_alone(office: Office) -> None:
+def test_a_higher_rung_replaces_the_lower_of_the_same_deadline(office: Office) -> None:
     ticket, later = office.ticket(), office.ticket(start=START + timedelta(days=1))
     for text in ("03-05 17:30", "03-06 17:30", "03-09 17:30"):
         office.sweep(moment(text))
@@ -102,7 +102,7 @@ def test_a_higher_rung_takes_the_place_of_the_one_below_it_of_the_same_deadline_
     assert office.get(ticket).card == "red"
 
 
-def test_a_late_sweep_raises_the_highest_rung_alone_and_names_the_others(office: Office) -> None:
+def test_a_late_sweep_raises_only_the_highest_rung_naming_others(office: Office) -> None:
     ticket = office.ticket()
     office.sweep(DUE + timedelta(days=20))
     (alert,) = office.alerts(ticket)
@@ -121,7 +121,7 @@ def test_a_second_sweep_at_the_same_moment_does_nothing(office: Office) -> None:
     check_once(office, ids)
 
 
-def test_the_order_runs_out_into_its_second_term_and_then_in_depth(office: Office) -> None:
+def test_an_expired_order_gets_a_second_term_then_goes_in_depth(office: Office) -> None:
     ticket = office.ticket()
     office.sweep(DUE)
     (order,) = office.orders(ticket)
@@ -176,7 +176,7 @@ def approve(office: Office, ticket_id: int, now: datetime) -> None:
         extensions.rule(uow, SUPERVISOR, asked.id, approve=True, params={})
 
 
-def test_a_suspended_ticket_is_left_alone_until_it_is_taken_up_again(office: Office) -> None:
+def test_a_suspended_ticket_is_not_swept_until_resumed(office: Office) -> None:
     ticket = office.ticket()
     office.act(ticket, "suspend", moment("03-05 09:00"), reason="等待检测")
     assert office.get(ticket).next_check_at is None
@@ -217,9 +217,7 @@ def test_a_rule_that_fails_puts_off_its_own_ticket_and_no_other(
     check_once(office, ids)
 
 
-def test_a_ticket_that_cannot_be_written_puts_off_itself_and_the_rest_of_its_batch_is_done(
-    office: Office, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_failing_ticket_is_postponed_and_its_batch_completes(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
     ids = office.tickets(5)
     poisoned = ids[3]
     real: Callable[..., object] = order_book.fresh

@@ -30,7 +30,7 @@ def differing(service: Service) -> list[Any]:
     return list(verify(service.runtime.database, service.runtime.reference, now=clock.now()))
 
 
-def test_an_order_and_what_its_limit_raised_go_with_the_ticket_to_its_new_unit(service: Service) -> None:
+def test_an_order_and_its_alerts_follow_the_ticket_to_a_new_unit(service: Service) -> None:
     old, new = service.key("unit", unit="GA-1"), service.key("unit", unit="CG")
     ticket = pushed(service)
     service.sweep("2026-03-13 18:00")  # overdue: the order
@@ -47,7 +47,7 @@ def test_an_order_and_what_its_limit_raised_go_with_the_ticket_to_its_new_unit(s
     assert service.call("POST", f"{path}/reply", key=new, json={"reply": "已办"}).json()["state"] == "replied"
 
 
-def test_an_order_follows_a_returned_ticket_to_the_unit_it_is_sent_to(service: Service) -> None:
+def test_an_order_follows_a_returned_ticket_to_its_next_unit(service: Service) -> None:
     ticket = service.push(unit="GA-1")["id"]
     assert service.call("POST", f"/tickets/{ticket}/supervision-orders", json={}).status_code == 201
     service.act(ticket, "return", reason="非本辖区")
@@ -65,7 +65,7 @@ def suspended(service: Service, until: str | None) -> int:
     return ticket
 
 
-def test_a_suspension_ends_by_itself_when_its_time_has_come_and_gives_back_no_more_than_that(service: Service) -> None:
+def test_a_suspension_ends_on_time_and_returns_its_length(service: Service) -> None:
     ticket, without_end = suspended(service, "2026-03-11 09:00"), suspended(service, None)
     service.sweep("2026-03-11 08:59")
     assert service.get(f"/tickets/{ticket}")["status"] == "suspended"
@@ -83,13 +83,13 @@ def test_a_suspension_ends_by_itself_when_its_time_has_come_and_gives_back_no_mo
     assert differing(service) == []
 
 
-def test_a_suspension_told_of_that_is_over_already_is_ended_at_the_next_sweep(service: Service) -> None:
+def test_a_backdated_past_suspension_ends_at_the_next_sweep(service: Service) -> None:
     ticket = suspended(service, "2026-03-09 17:30")
     service.sweep("2026-03-10 09:00")
     assert due(service.get(f"/tickets/{ticket}")) == "2026-03-16 17:30"
 
 
-def test_a_suspended_ticket_with_an_end_is_looked_at_though_nothing_else_is_watched(service: Service) -> None:
+def test_a_suspension_with_an_end_is_swept_by_itself(service: Service) -> None:
     ticket = suspended(service, "2026-03-20 09:00")
     service.act(ticket, "extend", days=2, reason="鉴定机构排期", at=at("2026-03-09 10:00"))
     extension = service.get("/extensions", ticket=ticket)["items"][0]["id"]
@@ -98,7 +98,7 @@ def test_a_suspended_ticket_with_an_end_is_looked_at_though_nothing_else_is_watc
     assert service.get(f"/tickets/{ticket}")["status"] == "accepted"
 
 
-def test_a_citizen_who_did_not_answer_has_a_limit_for_the_next_attempt(service: Service) -> None:
+def test_an_unanswered_callback_limits_the_next_attempt(service: Service) -> None:
     ticket = pushed(service)
     service.act(ticket, "accept", at=at("2026-03-06 10:30"))
     service.act(ticket, "complete", result="已办", at=at("2026-03-09 10:00"))
@@ -118,7 +118,7 @@ def test_a_citizen_who_did_not_answer_has_a_limit_for_the_next_attempt(service: 
     assert differing(service) == []
 
 
-def test_the_day_of_a_dispatch_at_midnight_is_not_counted_for_its_return(service: Service) -> None:
+def test_the_day_of_a_midnight_dispatch_is_not_counted(service: Service) -> None:
     ticket = service.push(received_at=at("2026-03-08 20:00"))["id"]
     service.act(ticket, "dispatch", unit="GA-1", at=at("2026-03-09 00:00"))  # a Monday
     service.act(ticket, "return", reason="非本辖区", at=at("2026-03-11 17:30"))

@@ -34,7 +34,7 @@ def test_a_ticket_goes_its_whole_way_and_each_step_is_an_event(service: Service)
     assert types == ["received", "dispatched", "accepted", "contacted", "completed", "called_back", "closed"]
 
 
-def test_five_working_days_from_a_monday_end_at_the_close_of_the_next_monday(service: Service) -> None:
+def test_five_working_days_from_monday_end_at_next_mondays_close(service: Service) -> None:
     assert due(life(service, "dispatch")) == "2026-03-09 17:30"
 
 
@@ -44,12 +44,12 @@ def test_a_make_up_saturday_before_the_spring_festival_counts(service: Service) 
     assert due(service.push(received_at=at("2026-02-13 16:30"))) == "2026-02-27 17:30"
 
 
-def test_a_consultation_has_two_working_days_and_an_emergency_two_hours(service: Service) -> None:
+def test_a_consultation_has_two_days_and_an_emergency_two_hours(service: Service) -> None:
     assert due(service.push(kind="consult", received_at=at("2026-03-02 10:00"))) == "2026-03-04 17:30"
     assert due(service.push(priority="emergency", received_at=at("2026-03-01 23:00"))) == "2026-03-02 01:00"
 
 
-def test_a_step_outside_the_table_is_refused_and_says_what_is_allowed(service: Service) -> None:
+def test_an_invalid_transition_is_refused_naming_allowed_ones(service: Service) -> None:
     ticket = life(service)
     refusal = service.act(ticket["id"], "complete", result="x", expect=409)
     assert refusal["state"] == "received"
@@ -77,7 +77,7 @@ def test_a_bad_parameter_is_refused_at_its_place(
     assert [error["pointer"] for error in refusal["errors"]] == [pointer]
 
 
-def test_if_match_lets_only_the_reader_of_the_latest_version_through(service: Service) -> None:
+def test_if_match_accepts_only_the_latest_version(service: Service) -> None:
     ticket = life(service)
     stale = {"If-Match": f'"{ticket["version"] - 1}"'}
     service.act(ticket["id"], "dispatch", unit="GA", headers=stale, expect=412)
@@ -85,7 +85,7 @@ def test_if_match_lets_only_the_reader_of_the_latest_version_through(service: Se
     service.act(ticket["id"], "accept", headers={"If-Match": "soon"}, expect=400)
 
 
-def test_the_first_unit_stays_responsible_when_the_ticket_is_reassigned(service: Service) -> None:
+def test_the_first_unit_stays_responsible_after_reassignment(service: Service) -> None:
     ticket = life(service, "dispatch", "accept")
     ticket = service.act(ticket["id"], "reassign", unit="CG", reason="属城管", at=at("2026-03-04 09:00"))
     assert (ticket["unit"], ticket["first_unit"], ticket["status"]) == ("CG", "GA", "dispatched")
@@ -100,7 +100,7 @@ def test_a_return_needs_to_be_asked_for_within_two_working_days(service: Service
     service.act(late["id"], "return", reason="非本单位职责", at="2026-03-04T17:30:01+08:00", expect=409)
 
 
-def test_a_return_refused_by_the_office_does_not_restart_the_clock(service: Service) -> None:
+def test_a_refused_return_does_not_restart_the_clock(service: Service) -> None:
     ticket = life(service, "dispatch")
     service.act(ticket["id"], "return", reason="非本单位职责", at=at("2026-03-03 09:00"))
     same = service.act(ticket["id"], "dispatch", unit="GA", at=at("2026-03-03 15:00"))
@@ -132,7 +132,7 @@ def test_a_suspension_over_a_weekend_gives_nothing_back(service: Service) -> Non
     assert due(service.act(ticket["id"], "resume", at=at("2026-03-09 09:00"))) == "2026-03-09 17:30"
 
 
-def test_an_extension_is_approved_by_another_and_moves_the_deadline(service: Service) -> None:
+def test_an_extension_approved_by_another_moves_the_deadline(service: Service) -> None:
     ticket = service.push(unit="GA")
     service.act(ticket["id"], "accept", role="dispatcher")
     before = due(service.act(ticket["id"], "extend", role="dispatcher", days=3, reason="需勘验"))
@@ -148,7 +148,7 @@ def test_an_extension_is_approved_by_another_and_moves_the_deadline(service: Ser
 
 
 @pytest.mark.parametrize("days", [0, 11, -1, None, True, "3", 2.5])
-def test_an_extension_of_no_whole_number_from_one_to_ten_is_refused(service: Service, days: Any) -> None:
+def test_an_extension_must_be_one_to_ten_whole_days(service: Service, days: Any) -> None:
     ticket = service.push(unit="GA")
     refusal = service.act(ticket["id"], "extend", days=days, reason="需勘验", expect=422)
     assert refusal["errors"][0]["pointer"] == "/days"
@@ -160,7 +160,7 @@ def test_an_extension_cannot_be_asked_for_after_the_deadline(service: Service) -
     service.act(ticket["id"], "extend", days=2, reason="正好", at="2026-03-09T17:30:00+08:00")
 
 
-def test_a_dissatisfied_callback_reopens_orders_supervision_and_raises_the_stage(service: Service) -> None:
+def test_a_dissatisfied_callback_reopens_and_orders_supervision(service: Service) -> None:
     ticket = life(service, "dispatch", "accept", "complete")
     ticket = service.call_back(ticket["id"], outcome="reached", satisfaction="dissatisfied", resolved=False, speed=2,
                                at=at("2026-03-04 10:00"))  # fmt: skip
@@ -171,7 +171,7 @@ def test_a_dissatisfied_callback_reopens_orders_supervision_and_raises_the_stage
     assert [(o["trigger"], o["term"]) for o in orders] == [("dissatisfied", 1)]
 
 
-def test_three_unanswered_calls_in_three_half_days_close_the_ticket_as_unreachable(service: Service) -> None:
+def test_three_unanswered_calls_on_three_half_days_close(service: Service) -> None:
     ticket = life(service, "dispatch", "accept", "complete")
     number = ticket["id"]
     for when in ("2026-03-04 09:30", "2026-03-04 10:30", "2026-03-04 14:00"):
@@ -264,7 +264,7 @@ def test_a_returned_ticket_asks_its_unit_for_no_contact_any_more(service: Servic
     assert states == {"accept": "cancelled", "contact": "cancelled", "complete": "overdue"}
 
 
-def test_a_binding_limit_of_the_source_holds_until_the_ticket_is_reopened(service: Service) -> None:
+def test_a_binding_source_limit_holds_until_reopening(service: Service) -> None:
     service.key("integrator")
     service.call("PATCH", "/sources/hotline", json={"binds_due": True})
     ticket = life(service, "dispatch", "accept", source_due_at=at("2026-03-05 12:00"))

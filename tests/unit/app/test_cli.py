@@ -37,7 +37,7 @@ def run(*words: str) -> str:
     return answer.output
 
 
-def test_a_profile_is_proposed_for_a_file_written_and_tried_without_storing_anything(tmp_path: Path) -> None:
+def test_a_profile_is_proposed_and_tried_without_storing(tmp_path: Path) -> None:
     file, out = tmp_path / "letters.csv", tmp_path / "mycity.toml"
     file.write_text("信件编号,信件标题,来信时间,信件类型\n1,甲,2026/1/5,投诉\n2,乙,昨天,闲聊\n", encoding="utf-8")
     assert "信件编号" in run("profiles", "propose", str(file), "--out", str(out), "--title", "某市来信")

@@ -37,7 +37,7 @@ def told(clock: str = TUESDAY, seed: int = 20) -> list[object]:
     return [(life.pushed, life.steps) for life in quarter(seed, moment(clock), CALENDAR, DEFAULT_POLICIES)]
 
 
-def test_the_same_seed_and_clock_tell_the_same_quarter_and_others_another() -> None:
+def test_the_same_seed_and_clock_make_the_same_quarter() -> None:
     assert told() == told()
     assert told(seed=21) != told()
     assert told("2026-11-24 11:21") != told()
@@ -51,7 +51,7 @@ def test_the_same_seed_and_clock_tell_the_same_quarter_and_others_another() -> N
     "2026-02-28 10:00",  # a make-up Saturday
     "2029-05-05 18:00",  # of a year that nobody has published
 ])  # fmt: skip
-def test_at_any_clock_nothing_happens_after_it_and_no_step_before_the_receipt(clock: str) -> None:
+def test_no_step_is_after_the_clock_or_before_the_receipt(clock: str) -> None:
     now = moment(clock)
     found = lives(clock)
     assert 1500 <= len(found) <= 2500
@@ -68,7 +68,7 @@ def test_ids_are_unique_and_grow_with_the_receipt() -> None:
     assert len(set(keys)) == len(keys)
 
 
-def test_a_repeat_is_of_the_same_person_matter_and_place_and_names_an_earlier_ticket_of_its_source() -> None:
+def test_a_repeat_names_an_earlier_ticket_of_the_same_matter() -> None:
     repeats = [life for life in lives() if life.parent is not None]
     assert len(repeats) > 40
     for life in repeats:
@@ -139,7 +139,7 @@ def test_lists_do_not_look_stamped() -> None:
     assert titles.most_common(1)[0][1] < 0.02 * len(lives())
 
 
-def test_every_code_that_a_matter_or_a_place_names_is_a_unit_or_a_grid_made_before_its_children() -> None:
+def test_every_code_in_the_stories_is_defined_parents_first() -> None:
     for tree in (list(units()), list(grids()), list(categories())):
         made: set[object] = {None}
         for fields in tree:
@@ -154,7 +154,7 @@ def test_every_code_that_a_matter_or_a_place_names_is_a_unit_or_a_grid_made_befo
     assert max(str(area).count("-") for area in areas) == 4, "four levels: 区、片、组、群"
 
 
-def test_the_board_of_the_last_day_has_somebody_in_every_situation() -> None:
+def test_the_board_of_the_last_day_shows_every_situation() -> None:
     assert {"late_open", "late_replied", "late_twice", "due_soon", "cross_open", "suspended_open", "returned_open",
             "asked_open", "unaccepted", "unanswered", "uncalled", "undispatched"} <= {turn for turn, *_ in CAST}  # fmt: skip
     now = moment(TUESDAY)

@@ -9,7 +9,7 @@ import pytest
 from app.turns import Turns
 
 
-def test_turns_come_in_the_order_of_arrival_also_before_one_who_comes_back_at_once() -> None:
+def test_turns_are_given_in_order_of_arrival() -> None:
     turns, order = Turns(10), []
     inside, go_on = threading.Event(), threading.Event()
 
@@ -38,7 +38,7 @@ def test_turns_come_in_the_order_of_arrival_also_before_one_who_comes_back_at_on
     assert order == ["other 0", "other 1", "other 2", "first again"]
 
 
-def test_a_turn_that_does_not_come_is_given_up_and_takes_nothing_from_the_others() -> None:
+def test_a_turn_that_times_out_takes_nothing_from_others() -> None:
     turns = Turns(0.01)
     with turns:
         failed: list[BaseException] = []
@@ -59,7 +59,7 @@ def test_a_turn_that_does_not_come_is_given_up_and_takes_nothing_from_the_others
         pass  # free again
 
 
-def test_so_many_as_there_are_places_are_let_in_and_of_the_others_so_many_may_wait() -> None:
+def test_places_and_waiting_callers_are_limited() -> None:
     turns = Turns(0.01, places=2, queue=0)
     with turns, turns, pytest.raises(TimeoutError, match="0 are waiting already"), turns:
         raise AssertionError("nobody may come in here")

@@ -49,7 +49,7 @@ def test_a_moment_is_entered_on_the_offices_clock() -> None:
         ("valid_from", "tomorrow", "/valid_from"),
     ],
 )
-def test_what_is_typed_wrong_is_refused_at_the_field_that_is_called_so(field: str, value: str, pointer: str) -> None:
+def test_wrong_input_is_refused_at_its_field(field: str, value: str, pointer: str) -> None:
     fields = {**fields_of(DEFAULT_POLICIES[0].to_spec(), ZONE), field: value}
     with pytest.raises(Invalid) as refused:
         read_policy({**{k: v for k, v in spec_of(fields, ZONE).items() if v is not None}, "code": "x"})
@@ -75,7 +75,7 @@ def test_the_quarter_before_this_one_is_asked_for_first(today: date, since: date
     assert last_quarter(today) == (since, until)
 
 
-def test_bars_are_drawn_to_one_scale_and_units_without_any_are_left_out() -> None:
+def test_bars_share_one_scale_and_skip_units_without_values() -> None:
     rows = [
         {"name": name, "overdue_before": a, "overdue_after": b}
         for name, a, b in (("A", 2, 8), ("B", 0, 0), ("C", 4, 0))
@@ -87,7 +87,7 @@ def test_bars_are_drawn_to_one_scale_and_units_without_any_are_left_out() -> Non
     assert pairs([], str) == []
 
 
-def test_a_calendar_to_be_proposed_reads_back_as_it_is_from_that_year_on() -> None:
+def test_a_proposed_calendar_reads_back_from_its_year_on() -> None:
     found = read_calendar(china_spec(), code="cn")
     again = read_calendar(json.loads(calendar_text(found, 2025))["calendar"], code="cn")
     assert (again.week, again.published) == (found.week, found.published)

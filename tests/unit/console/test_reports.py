@@ -69,7 +69,7 @@ def point(period: str, received: int, completed: int) -> dict[str, Any]:
     return {"period": period, "figures": {"received": {"value": received}, "completed": {"value": completed}}}
 
 
-def test_the_bars_of_a_series_stand_on_one_line_and_never_beyond_the_picture() -> None:
+def test_the_bars_of_a_series_share_a_baseline_within_the_chart() -> None:
     bars, most = report_view.series_bars(
         [point("2024-01", 10, 5), point("2024-02", 40, 40), point("2024-03", 0, 0)], ZH
     )
@@ -88,7 +88,7 @@ def test_a_series_without_any_ticket_is_drawn_all_the_same() -> None:
     assert report_view.series_bars([], EN) == ([], 1)
 
 
-def test_of_many_periods_the_last_is_named_and_labels_do_not_overlap() -> None:
+def test_the_last_of_many_periods_is_labelled_without_overlap() -> None:
     bars, _ = report_view.series_bars([point(f"2024-03-{n:02}", 1, 1) for n in range(1, 32)], EN)
     assert bars[-1].label == "03-31"
     assert sum(bool(bar.label) for bar in bars) <= 16
@@ -99,7 +99,7 @@ def test_a_period_is_said_shortly_under_its_bar(period: str, short: str) -> None
     assert report_view.short_period(period) == short
 
 
-def test_a_breakdown_keeps_the_rows_in_order_with_a_bar_for_the_largest() -> None:
+def test_a_breakdown_keeps_row_order_with_a_bar_for_the_largest() -> None:
     def row(code: str, received: int, depth: int) -> dict[str, Any]:
         figures: dict[str, Any] = {key: {"value": received} for key in report_view.TABLE_FIGURES}
         figures |= {key: ratio(0, 0) for key in report_view.TABLE_FIGURES if key.endswith("_rate")}

@@ -41,7 +41,7 @@ def used_groups() -> set[str]:
 
 
 @pytest.mark.parametrize("key", sorted(catalogue()))
-def test_each_text_is_there_in_both_languages_with_the_same_places(key: str) -> None:
+def test_each_text_has_both_languages_with_the_same_placeholders(key: str) -> None:
     zh, en = catalogue()[key]
     assert zh.strip()
     assert en.strip()
@@ -111,7 +111,7 @@ def test_each_kind_of_event_that_is_written_has_its_words() -> None:
 
 
 @pytest.mark.parametrize("lang", LANGUAGES)
-def test_a_code_nobody_named_is_shown_as_it_is_and_none_as_a_dash(lang: i18n.Lang) -> None:
+def test_an_unnamed_code_is_shown_as_is_and_none_as_a_dash(lang: i18n.Lang) -> None:
     t = Texts(lang)
     assert t.word("status", "nonsense") == "nonsense"
     assert t.word("event", "nonsense") == "nonsense"

@@ -230,7 +230,7 @@ def test_each_way_through_the_period_has_its_terms(what: str, facts: dict[str, A
     assert {key: count for key, count in balance.items() if count} == terms, what
 
 
-def test_a_report_that_does_not_balance_is_not_made_and_names_the_tickets() -> None:
+def test_an_unbalanced_report_is_refused_and_names_tickets() -> None:
     rows = many(3, at("03-05 09:00"))
     rows[1]["end_state"] = "absent"
     rows[2] |= {"status": "completed", "end_state": "completed", "end_completed_at": IN_FEBRUARY}
@@ -249,7 +249,7 @@ def test_errors_that_cancel_out_do_not_pass() -> None:
         report(frame(rows))
 
 
-def test_units_are_ranked_within_their_tier_and_from_30_tickets_on() -> None:
+def test_units_are_ranked_within_their_tier_from_30_tickets() -> None:
     day, due = at("03-04 09:00"), at("03-11 17:30")
     late, soon = at("03-12 09:00"), at("03-08 09:00")
     rows: list[dict[str, Any]] = []

@@ -60,7 +60,7 @@ def test_a_definition_says_in_both_languages_what_it_counts(each: Any) -> None:
 
 
 @pytest.mark.parametrize("text", [*CONDITIONS.values(), *(each.numerator for each in REGISTRY)])
-def test_a_condition_speaks_only_of_facts_and_of_other_conditions(text: str) -> None:
+def test_a_condition_uses_only_facts_and_other_conditions(text: str) -> None:
     assert names(parse(text)) <= set(COLUMNS) | set(CONDITIONS)
 
 

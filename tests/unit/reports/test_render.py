@@ -75,7 +75,7 @@ def test_the_json_is_the_document_itself(document: dict[str, Any], tmp_path: Pat
     assert standard_json.loads((tmp_path / "r.json").read_text("utf-8")) == document
 
 
-def test_the_csv_has_every_figure_with_its_parts_and_opens_in_excel(document: dict[str, Any], tmp_path: Path) -> None:
+def test_the_csv_has_every_figure_with_parts_and_a_bom(document: dict[str, Any], tmp_path: Path) -> None:
     render(document, "csv", tmp_path / "r.csv", lang="en")
     raw = (tmp_path / "r.csv").read_bytes()
     assert raw.startswith(b"\xef\xbb\xbf")
@@ -129,7 +129,7 @@ def test_the_workbook_says_what_the_report_says(
         assert WORDS[section][1 if lang == "en" else 0] in sheets
 
 
-def test_the_list_in_the_workbook_has_as_many_rows_as_the_figure_says(document: dict[str, Any], tmp_path: Path) -> None:
+def test_the_workbook_list_has_as_many_rows_as_the_figure(document: dict[str, Any], tmp_path: Path) -> None:
     facts = _facts()
     render(document, "xlsx", tmp_path / "r.xlsx", lang="en", behind=TicketList(facts, MARCH, APRIL_1))
     header, *rows = _sheets(tmp_path / "r.xlsx")["Tickets"]
@@ -180,7 +180,7 @@ def test_a_file_is_named_by_kind_period_and_unit(document: dict[str, Any]) -> No
     )
 
 
-def test_a_format_that_does_not_exist_is_refused_with_those_that_do(document: dict[str, Any], tmp_path: Path) -> None:
+def test_an_unknown_format_is_refused_with_the_known_ones(document: dict[str, Any], tmp_path: Path) -> None:
     with pytest.raises(Invalid, match="json, csv, xlsx"):
         render(document, "doc", tmp_path / "r.doc")
 

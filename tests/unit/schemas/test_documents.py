@@ -97,7 +97,7 @@ def test_a_limit_of_zero_names_the_amount() -> None:
     ]
 
 
-def test_an_offset_ends_at_the_same_time_unless_it_says_otherwise() -> None:
+def test_an_offset_ends_at_the_same_time_by_default() -> None:
     rungs = [{"code": "a", "target": "complete", "offset": {"unit": "days", "amount": -1}}]
     ladder = read_ladder({"code": "x", "rungs": rungs})
     assert ladder.rungs[0].offset == Limit("days", -1, "same_time")

@@ -24,7 +24,7 @@ def test_the_same_password_is_kept_differently_each_time() -> None:
     assert passwords.hash_password("correct horse battery") != passwords.hash_password("correct horse battery")
 
 
-def test_nobody_is_let_in_without_an_account_or_with_a_broken_hash() -> None:
+def test_login_fails_without_an_account_or_with_a_broken_hash() -> None:
     assert not passwords.verify("nobody has this password", None)
     assert not passwords.verify("anything at all", "not a hash")
 
@@ -77,7 +77,7 @@ def test_five_failures_are_free_and_the_sixth_try_waits() -> None:
     assert throttle.wait("wang", last) == timedelta(0)
 
 
-def test_the_pause_doubles_to_a_quarter_of_an_hour_and_a_success_ends_it() -> None:
+def test_the_login_delay_doubles_to_15_minutes_until_a_success() -> None:
     throttle = Throttle()
     for _ in range(FREE_TRIES + 1):
         throttle.failed("li", NOW)

@@ -60,13 +60,11 @@ def test_those_who_talk_to_the_citizen_see_the_phone_number(role: str, sees: boo
 @pytest.mark.parametrize(
     ("unit", "holder", "sees"), [(7, 7, True), (7, 71, True), (71, 7, False), (7, 8, False), (7, None, False)]
 )
-def test_a_unit_sees_the_phone_number_of_tickets_it_or_its_parts_hold(
-    unit: int, holder: int | None, sees: bool
-) -> None:
+def test_a_unit_sees_the_phone_number_in_tickets_of_its_subtree(unit: int, holder: int | None, sees: bool) -> None:
     assert sees_reporter(person("unit", unit), ticket(holder), REFERENCE) is sees
 
 
-def test_a_unit_that_passed_the_ticket_on_no_longer_sees_the_phone_number() -> None:
+def test_a_former_unit_no_longer_sees_the_phone_number() -> None:
     assert not sees_reporter(person("unit", 7), ticket(8, first_unit_id=7), REFERENCE)
 
 
@@ -77,7 +75,7 @@ def test_a_refusal_names_the_roles_that_may() -> None:
     assert "supervisor" in refused.value.message.en
 
 
-def test_an_administrator_may_do_everything_and_every_role_is_known() -> None:
+def test_an_admin_may_do_everything_and_every_role_is_known() -> None:
     assert all(may(person("admin"), permission) for permission in MAY)
     assert all(roles <= set(ROLES) for roles in MAY.values())
     assert all(step.roles <= set(ROLES) for step in TABLE.values())

@@ -45,7 +45,7 @@ def reference(spec: Mapping[str, Any], *policies: Policy) -> Reference:
 
 @pytest.mark.parametrize("name", CALENDARS)
 @pytest.mark.parametrize("limit", LIMITS, ids=str)
-def test_what_is_kept_for_a_stretch_is_what_each_start_gives_alone(name: str, limit: Limit) -> None:
+def test_cached_results_of_a_span_equal_those_of_each_start(name: str, limit: Limit) -> None:
     known = DeadlinePlanner(reference(CALENDARS[name], Policy("default", 1, "x", "x", {}, {"complete": limit})))
     choose = random.Random(name)
     base = datetime(2026, 3, 20, tzinfo=UTC)
@@ -55,7 +55,7 @@ def test_what_is_kept_for_a_stretch_is_what_each_start_gives_alone(name: str, li
         assert known.of(plan, start) == known.work_out(plan, start), start
 
 
-def test_a_policy_is_chosen_by_the_moment_at_which_it_is_in_force() -> None:
+def test_a_policy_is_chosen_by_the_time_it_is_in_force() -> None:
     change = datetime(2026, 3, 1, tzinfo=UTC)
     old = Policy("a", 1, "旧", "old", {}, {"complete": Limit("days", 1)}, valid_to=change)
     new = Policy("b", 1, "新", "new", {}, {"complete": Limit("days", 2)}, valid_from=change)

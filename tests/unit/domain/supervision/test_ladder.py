@@ -123,14 +123,14 @@ def test_each_target_has_its_card_stage_and_order(
     assert (raised.rung, raised.card, raised.stage, raised.order) == (rung, card, stage, order)
 
 
-def test_an_alert_carries_the_moment_of_the_breach_and_not_of_the_look() -> None:
+def test_an_alert_has_the_time_of_the_breach_not_of_the_sweep() -> None:
     (late,) = look(ticket(deadline()), DUE + timedelta(days=3)).raise_
     assert (late.breach_at, late.due_at) == (DUE, DUE)
     (warned,) = look(ticket(deadline()), DUE - SECOND).raise_
     assert (warned.breach_at, warned.due_at) == (T1, DUE)
 
 
-def test_the_second_term_of_an_order_ends_in_depth_and_begins_no_third() -> None:
+def test_an_orders_second_term_ends_in_depth_without_a_third() -> None:
     facts = ticket(deadline("supervise"), order_live=True, order_term=2, stage="focused")
     (raised,) = look(facts, DUE).raise_
     assert (raised.rung, raised.stage, raised.order) == ("supervise_due_again", "in_depth", False)
@@ -150,13 +150,13 @@ def test_an_emergency_of_hours_has_no_warning_days_before(hours: int) -> None:
     assert (raised.rung, raised.passed_over) == ("complete_due", ())
 
 
-def test_a_warning_at_the_very_start_does_not_apply_and_a_second_later_it_does() -> None:
+def test_a_warning_applies_after_the_start_and_not_at_it() -> None:
     assert look(ticket(deadline(started_at=T2)), T2).raise_ == ()
     (raised,) = look(ticket(deadline(started_at=T2 - SECOND)), T2).raise_
     assert raised.rung == "complete_t2"
 
 
-def test_a_limit_that_had_passed_before_the_ticket_came_still_gives_its_red_card() -> None:
+def test_a_limit_passed_before_receipt_still_gives_a_red_card() -> None:
     (raised,) = look(ticket(deadline(started_at=DUE + SECOND)), DUE + 2 * SECOND).raise_
     assert (raised.rung, raised.passed_over) == ("complete_due", ())
 
@@ -185,7 +185,7 @@ def test_an_ended_ticket_is_not_looked_at(status: str) -> None:
     assert look(ticket(deadline(), deadline("callback"), status=status), DUE) == Decision((), None)
 
 
-def test_each_deadline_raises_for_itself_and_the_next_look_is_the_earliest() -> None:
+def test_deadlines_raise_independently_and_earliest_is_next() -> None:
     later = deadline("callback", due_at=DUE + timedelta(hours=1))
     decision = look(ticket(deadline("accept"), deadline(), later), DUE)
     assert [(r.target, r.rung) for r in decision.raise_] == [("accept", "accept_due"), ("complete", "complete_due")]
@@ -222,7 +222,7 @@ def test_the_same_facts_give_the_same_decision() -> None:
     assert look(facts, DUE) == look(facts, DUE)
 
 
-def test_the_reason_names_deadline_and_consequence_in_both_languages() -> None:
+def test_the_reason_has_deadline_and_consequence_bilingually() -> None:
     (raised,) = look(ticket(deadline()), DUE).raise_
     assert (
         raised.why_zh

@@ -53,7 +53,7 @@ def test_the_lists_are_counted_with_this_one() -> None:
     ("completed", "reported_again", "became"),
     [(True, False, "cleared"), (True, True, "put_back"), (False, False, "carried_over"), (False, True, "carried_over")],
 )
-def test_a_row_is_cleared_by_completion_and_put_back_by_a_new_report(
+def test_a_row_is_cleared_by_completion_and_restored_by_a_repeat(
     completed: bool, reported_again: bool, became: str
 ) -> None:
     assert outcome(completed=completed, reported_again=reported_again) == became
@@ -79,7 +79,7 @@ NUMBERS = st.integers(0, 50)
 
 
 @given(st.builds(OpenTicket, NUMBERS, NUMBERS, NUMBERS, NUMBERS, NUMBERS, st.booleans(), NUMBERS, st.booleans()))
-def test_what_stood_on_the_last_list_and_is_open_stands_on_this_one(ticket: OpenTicket) -> None:
+def test_an_open_row_of_the_last_list_is_on_the_next_one(ticket: OpenTicket) -> None:
     found = [reason.code for reason in reasons(ticket, RULES)]
     assert found or not ticket.on_last
     assert found == [code for code in CLEAR_OUT_REASON if code in found]

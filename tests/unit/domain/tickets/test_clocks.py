@@ -70,7 +70,7 @@ def step(event: str, at: str, **data: Any) -> Step:
         ((RECEIVED, step("dispatched", "03-07 00:00", unit="R")), "03-08 00:00", DAY, False),
     ],
 )  # fmt: skip
-def test_the_unit_clock_runs_in_working_time_from_the_last_dispatch(
+def test_the_unit_clock_counts_working_time_since_last_dispatch(
     steps: tuple[Step, ...], now: str, seconds: int, ended: bool
 ) -> None:
     clock = unit_clock(life(*steps), calendar_of, moment(now))

@@ -88,7 +88,7 @@ def test_the_complete_deadline_follows_from_the_events(steps: tuple[Step, ...], 
     assert due(retold(*steps).in_force("complete")) == expected
 
 
-def test_a_deadline_that_was_met_keeps_only_the_suspensions_before_it() -> None:
+def test_a_met_deadline_keeps_only_earlier_suspensions() -> None:
     told = retold(
         *BEGUN,
         ("suspended", "03-02 17:30", {}),
@@ -154,14 +154,14 @@ def test_a_policy_without_such_a_limit_computes_nothing() -> None:
     assert due(told.in_force("accept")) is None
 
 
-def test_a_step_at_a_moment_nobody_knows_changes_the_state_and_leaves_the_moment_empty() -> None:
+def test_a_step_at_an_unknown_time_changes_state_without_a_time() -> None:
     life = TicketLife()
     life.take("received", moment("03-02 09:00"), {})
     life.take("completed", moment("03-02 09:00"), {"moment": "unknown"})
     assert (life.state, life.completed_at, life.first_completed_at) == ("completed", None, None)
 
 
-def test_after_a_correction_of_the_receipt_the_past_is_seen_with_it() -> None:
+def test_a_corrected_receipt_applies_to_the_past() -> None:
     events = [
         ("received", moment("03-02 09:00"), {}),
         ("dispatched", moment("03-02 09:00"), {"unit": "A"}),
@@ -174,7 +174,7 @@ def test_after_a_correction_of_the_receipt_the_past_is_seen_with_it() -> None:
     assert life_until(as_known(events, life), moment("02-28 09:00"), included=False).state == "absent"
 
 
-def test_a_ticket_whose_receipt_was_corrected_to_a_later_day_was_not_there_before_whatever_was_done_with_it() -> None:
+def test_a_ticket_is_absent_before_its_corrected_receipt() -> None:
     events = [
         ("received", moment("02-28 09:00"), {}),
         ("dispatched", moment("02-28 10:00"), {"unit": "A"}),

@@ -93,7 +93,7 @@ def test_the_more_specific_policy_applies(first: Policy, second: Policy) -> None
     assert choose([second, first], SUBJECT) is first
 
 
-def test_a_raised_priority_outranks_any_number_of_other_conditions() -> None:
+def test_priority_outranks_any_number_of_other_conditions() -> None:
     many = policy("a", unit="station", category="night", severity="major", kind="complaint", source="hotline")
     urgent = policy("z", priority=("urgent", "emergency"))
     assert choose([many, urgent], replace(SUBJECT, priority="urgent")) is urgent
@@ -135,7 +135,7 @@ def test_the_highest_version_in_force_counts() -> None:
     assert choose(versions, replace(SUBJECT, at=None)).version == 3
 
 
-def test_a_policy_is_in_force_from_its_beginning_until_before_its_end() -> None:
+def test_a_policy_applies_from_its_start_until_before_its_end() -> None:
     one = policy("a", since=2026, until=2027)
     moments = [datetime(2025, 12, 31, 23, 59, 59, tzinfo=UTC), datetime(2026, 1, 1, tzinfo=UTC),
                datetime(2026, 12, 31, 23, 59, 59, tzinfo=UTC), datetime(2027, 1, 1, tzinfo=UTC)]  # fmt: skip

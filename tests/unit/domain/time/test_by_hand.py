@@ -106,7 +106,7 @@ def test_so_does_one_that_was_suspended_and_extended(told: tuple[Case, Limit, He
 
 @examples(80)
 @given(held_cases(limits.filter(lambda limit: limit.working and limit.amount > 0)))
-def test_a_clerk_who_stops_his_watch_while_it_is_suspended_comes_to_the_same(told: tuple[Case, Limit, Held]) -> None:
+def test_suspensions_match_a_clock_that_is_stopped_by_hand(told: tuple[Case, Limit, Held]) -> None:
     """Not "the deadline, and what was suspended after it", but: so much work, and the watch stands meanwhile."""
     (clerk, start), limit, held = told
     plain = clerk.due(start, limit)
@@ -137,7 +137,7 @@ winter = st.dictionaries(
 
 @examples(150)
 @given(around_new_year, limits, winter, winter, st.booleans(), st.sampled_from(["Asia/Shanghai", "America/New_York"]))
-def test_what_is_not_provisional_hangs_on_no_day_of_an_unpublished_year(
+def test_a_firm_deadline_depends_on_no_unpublished_year(
     start: datetime, limit: Limit, days: dict[date, Any], others: dict[date, Any], early: bool, zone: str
 ) -> None:
     """Whatever the State Council may yet decide of that year, the deadline stays where it is."""

@@ -109,7 +109,7 @@ def hours(n: float | Fraction) -> Limit:
         ("Mon 2026-03-02 00:00:00", days(1, "same_time"), "Tue 2026-03-03 00:00:00"),
     ],
 )
-def test_a_working_day_limit_ends_on_the_nth_working_day_after_receipt(start: str, limit: Limit, end: str) -> None:
+def test_a_working_day_limit_ends_on_the_nth_day_after_receipt(start: str, limit: Limit, end: str) -> None:
     assert ends(CN, start, limit) == end
 
 
@@ -128,7 +128,7 @@ def test_a_working_day_limit_ends_on_the_nth_working_day_after_receipt(start: st
         ("Sat 2026-03-07 10:00:00", days(2, first=True), "Tue 2026-03-10 17:30:00"),
     ],
 )
-def test_a_first_day_that_counts_does_so_while_its_end_is_still_to_come(start: str, limit: Limit, end: str) -> None:
+def test_the_first_day_counts_while_its_end_is_still_ahead(start: str, limit: Limit, end: str) -> None:
     assert ends(CN, start, limit) == end
 
 
@@ -188,7 +188,7 @@ def test_working_hours_run_in_working_time_alone(start: str, amount: Any, end: s
     assert ends(calendar, start, hours(amount)) == end
 
 
-def test_a_limit_of_a_sixth_of_an_hour_is_ten_minutes_however_it_is_written() -> None:
+def test_a_sixth_of_an_hour_is_ten_minutes_in_any_notation() -> None:
     start = on(CN, "Mon 2026-03-02 10:00:00")
     exact = due(CN, start, hours(Fraction(1, 6))).due_at
     assert exact == start.astimezone(UTC) + timedelta(minutes=10)
@@ -379,7 +379,7 @@ def test_suspended_time_is_given_back(limit: Limit, pairs: list[tuple[str, str |
     assert ends(PLAIN, MON, limit, suspensions=spans(PLAIN, *pairs)) == end
 
 
-def test_a_clock_time_outside_hours_survives_a_whole_day_given_back() -> None:
+def test_a_time_outside_hours_survives_a_returned_whole_day() -> None:
     day = spans(PLAIN, ("Wed 2026-03-04 10:00:00", "Thu 2026-03-05 10:00:00"))
     for clock in ("07:15:00", "12:30:00", "20:00:00"):
         late = days(5, "same_time")
@@ -428,13 +428,13 @@ def test_an_open_suspension_after_the_deadline_stops_nothing() -> None:
         (Limit("days", 5), [Limit("days", 2)], "Mon 2026-03-09 17:30:00"),
     ],
 )
-def test_an_extension_goes_to_the_nth_working_day_after_the_deadline(
+def test_an_extension_ends_on_the_nth_working_day_after_the_due(
     limit: Limit, extensions: list[Limit], end: str
 ) -> None:
     assert ends(PLAIN, MON, limit, extensions=extensions) == end
 
 
-def test_an_extension_and_a_suspension_add_up_whichever_came_first() -> None:
+def test_an_extension_and_a_suspension_add_up_in_any_order() -> None:
     held = spans(PLAIN, ("Tue 2026-03-10 09:00:00", "Tue 2026-03-10 11:00:00"))
     assert ends(PLAIN, MON, days(5), suspensions=held) == "Mon 2026-03-09 17:30:00"
     assert ends(PLAIN, MON, days(5), suspensions=held, extensions=[days(3)]) == "Fri 2026-03-13 11:00:00"
@@ -460,15 +460,13 @@ def test_an_extension_and_a_suspension_add_up_whichever_came_first() -> None:
         ("Tue 2025-01-07 10:00:00", days(-5), True),  # 31 December 2024: before the first published year
     ],
 )
-def test_a_deadline_is_provisional_exactly_where_an_unpublished_year_was_looked_at(
-    start: str, limit: Limit, provisional: bool
-) -> None:
+def test_a_deadline_is_provisional_iff_it_uses_unpublished_years(start: str, limit: Limit, provisional: bool) -> None:
     assert due(CN, on(CN, start), limit).provisional is provisional
     everything = read_calendar({**CN.to_spec(), "published": None})
     assert due(everything, on(CN, start), limit).provisional is False
 
 
-def test_a_suspension_that_pushes_into_an_unpublished_year_makes_the_deadline_provisional() -> None:
+def test_a_suspension_into_an_unpublished_year_is_provisional() -> None:
     held = spans(CN, ("Thu 2026-12-31 09:00:00", "Thu 2026-12-31 09:00:01"))
     start = on(CN, "Wed 2026-12-30 10:00:00")
     assert not due(CN, start, days(1)).provisional
@@ -604,7 +602,7 @@ def test_what_never_ends_is_refused_at_once(
     assert [problem.pointer for problem in refused.value.problems] == [pointer]
 
 
-def test_years_with_a_single_working_hour_are_searched_no_further_than_that_hour() -> None:
+def test_sparse_years_are_searched_only_up_to_their_working_hour() -> None:
     assert ends(ONCE, "Mon 2026-03-02 10:00:00", hours(0.5)) == "Tue 2026-03-03 09:30:00"
     assert ends(ONCE, "Wed 2026-03-04 10:00:00", hours(-1)) == "Tue 2026-03-03 09:00:00"
 
@@ -625,7 +623,7 @@ def test_a_change_that_makes_no_sense_is_refused_with_its_place(changes: dict[st
     assert [problem.pointer for problem in refused.value.problems] == [pointer]
 
 
-def test_a_limit_counted_back_takes_neither_suspension_nor_extension() -> None:
+def test_a_limit_counted_back_ignores_suspension_and_extension() -> None:
     with pytest.raises(Invalid, match="/limit/amount"):
         due(CN, LONG, days(-1), extensions=[days(1)])
 

@@ -97,9 +97,7 @@ def test_working_hours_are_those_that_a_clock_watcher_counts(calendar: WorkCalen
 
 @examples(15)
 @given(calendars(), ticks, st.integers(1, 300))
-def test_working_hours_back_are_those_that_a_clock_watcher_counts(
-    calendar: WorkCalendar, start: datetime, n: int
-) -> None:
+def test_working_hours_counted_back_match_a_naive_count(calendar: WorkCalendar, start: datetime, n: int) -> None:
     now, left = start, n
     while left:
         now -= TICK

@@ -40,7 +40,7 @@ def test_what_a_calendar_is_sure_of(spec: dict[str, Any], days: int, hours: int)
     assert reach(read_calendar(spec)) == Reach(days, hours)
 
 
-def test_natural_time_ends_by_its_bounds_and_a_limit_counted_back_by_its_length() -> None:
+def test_natural_time_and_limits_counted_back_have_bounds() -> None:
     found = Reach(5, 40)
     units: list[tuple[LimitUnit, int]] = [("working_days", 5), ("working_days", -5), ("working_hours", 40)]
     assert all(found.holds(Limit(unit, amount)) for unit, amount in [*units, ("days", 20_000), ("hours", 200_000)])

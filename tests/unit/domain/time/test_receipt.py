@@ -133,7 +133,7 @@ def test_a_receipt_that_says_something_else_has_another_hash(other: dict[str, An
     assert receipt(**said).hash != receipt(**{**said, **other}).hash
 
 
-def test_a_suspension_shows_where_it_was_and_where_it_is_given_back() -> None:
+def test_a_receipt_shows_a_suspension_and_where_it_is_returned() -> None:
     held = [(at("03-03T10:00"), at("03-03T14:30"))]
     assert words("zh", at("03-02T10:00"), Limit("working_days", 2), suspensions=held) == [
         "10:00 起算，当日不计",

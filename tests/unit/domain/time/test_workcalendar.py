@@ -31,7 +31,7 @@ def test_a_calendar_is_written_as_it_is_read() -> None:
     assert CALENDAR != "cn"
 
 
-def test_two_calendars_have_one_fingerprint_only_where_they_say_the_same() -> None:
+def test_calendar_fingerprints_are_equal_only_for_equal_rules() -> None:
     other = read_calendar({**SPEC, "days": {}}, code="cn", version=3)
     assert other.fingerprint != CALENDAR.fingerprint
 
@@ -121,7 +121,7 @@ def day(hours: Any) -> dict[str, Any]:
         ({**day(HOURS), "names": []}, ["/names"]),
     ],
 )
-def test_a_calendar_that_makes_no_sense_is_refused_with_its_place(spec: Any, pointers: list[str]) -> None:
+def test_an_invalid_calendar_is_refused_with_pointer(spec: Any, pointers: list[str]) -> None:
     with pytest.raises(Invalid) as refused:
         read_calendar(spec)
     assert [problem.pointer for problem in refused.value.problems] == pointers
@@ -193,7 +193,7 @@ def test_the_next_version_is_refused_where_its_hours_overlap() -> None:
         ("Africa/Casablanca", "2026-02-15", 25),
     ],
 )
-def test_a_day_lasts_from_midnight_to_midnight_whatever_the_clock_does(zone: str, day: str, hours: float) -> None:
+def test_a_day_lasts_from_midnight_to_midnight_across_dst(zone: str, day: str, hours: float) -> None:
     at = date.fromisoformat(day)
     calendar = read_calendar({"time_zone": zone, "days": {day: [["00:00", "24:00"]]}})
     line = calendar.timeline(at.year, at.year)

@@ -80,7 +80,7 @@ def test_what_may_pass_is_asked_again_with_growing_waits(bad: tuple[int, bytes, 
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404])
-def test_what_will_not_pass_is_not_asked_again_and_told_without_the_secret(status: int, time: Clock) -> None:
+def test_a_permanent_error_is_not_retried_and_hides_the_secret(status: int, time: Clock) -> None:
     with (
         answering(in_turn((status, f"no: {SECRET} is wrong".encode(), {}))) as address,
         pytest.raises(UpstreamError, match=f"{status}: no: \\*\\*\\* is wrong"),
@@ -98,7 +98,7 @@ def test_retry_after_is_heeded_as_seconds_or_as_a_date(asked: str, least: float,
     assert least <= time.slept[0] <= least + 1
 
 
-def test_a_wait_beyond_the_longest_ends_the_pull_and_is_handed_on(time: Clock) -> None:
+def test_a_wait_beyond_the_longest_ends_the_pull_and_is_returned(time: Clock) -> None:
     with answering(in_turn((503, b"", {"Retry_After": "3600"}))) as address, pytest.raises(UpstreamError) as failed:
         ask(spec_at(address), time)
     assert (failed.value.wait, time.slept) == (3600.0, [])
@@ -170,7 +170,7 @@ def test_an_answer_that_drips_is_given_up_by_its_whole_time(time: Clock) -> None
         ended.set()
 
 
-def test_an_upstream_that_hangs_up_or_is_not_there_is_asked_again_and_then_told(time: Clock) -> None:
+def test_a_dropped_connection_is_retried_and_then_reported(time: Clock) -> None:
     def hang_up(handler: BaseHTTPRequestHandler) -> None:
         handler.send_response(200)
         handler.send_header("Content-Length", "100")
@@ -240,7 +240,7 @@ def test_a_repeated_cursor_ends_the_pull(time: Clock) -> None:
         pages(address, time)
 
 
-def test_an_upstream_that_does_not_know_the_page_parameter_ends_the_pull(time: Clock) -> None:
+def test_an_upstream_ignoring_the_page_parameter_ends_the_pull(time: Clock) -> None:
     body = json.dumps({"list": [{"id": 1}, {"id": 2}]}).encode()
     with answering(in_turn((200, body, {}))) as address, pytest.raises(UpstreamError, match="the same page again"):
         pages(address, time, "numbered")
@@ -252,7 +252,7 @@ def test_records_that_are_no_array_are_an_error_and_not_an_end(body: bytes, time
         pages(address, time)
 
 
-def test_an_open311_server_that_knows_days_alone_is_not_asked_for_ever(time: Clock) -> None:
+def test_an_open311_server_with_day_precision_ends_the_pull(time: Clock) -> None:
     """It gives fifty requests whatever the hour: that may be chance, and is not halved down to the second."""
     asked = count()
     body = json.dumps([{"service_request_id": str(n), "service_code": "1"} for n in range(50)]).encode()

@@ -38,7 +38,7 @@ def documented() -> str:
     return found[1]
 
 
-def test_the_feed_in_the_documentation_is_one_and_shows_the_defaults() -> None:
+def test_the_documented_feed_is_valid_and_shows_the_defaults() -> None:
     spec = parse_spec(documented())
     assert spec.limits == RequestLimits()
     assert spec.paging.style == "number"
@@ -52,7 +52,7 @@ def test_the_documentation_names_every_member(part: type[FeedSpec]) -> None:
     assert [name for name in part.model_fields if not re.search(rf"\b{name}\b", SECTION)] == []
 
 
-def test_the_signature_in_the_documentation_is_the_one_that_is_sent() -> None:
+def test_the_documented_signature_is_the_one_sent() -> None:
     assert hmac_of("s3cret", "GET", "/api/v1/orders?pageNo=1", "1767225600", "abc", b"") in SECTION
 
 
@@ -105,9 +105,7 @@ def test_plain_http_within_a_closed_network_must_be_said() -> None:
     assert parse_spec("plain_http = true\n" + text).base_url == "http://10.1.2.3/api"
 
 
-def test_a_secret_comes_from_the_environment_the_env_file_or_a_file(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_secret_is_read_from_environment_env_file_or_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     name = "DUBAN_FEED_HOTLINE12345_SECRET"
     signature = parse_spec(documented()).signature
     monkeypatch.delenv(name, raising=False)

@@ -56,13 +56,13 @@ def test_a_refused_record_is_kept_as_json_that_can_be_read_again(record: dict[st
     said.raw.encode("utf-8")
 
 
-def test_the_very_same_record_counts_once_and_older_versions_come_first() -> None:
+def test_equal_records_count_once_and_older_versions_come_first() -> None:
     new, old = ({**platform_form(ITEM), "modified": f"2026-03-01T0{n}:00:00Z"} for n in (5, 3))
     found = READERS["sulaiban"].page([new, old, new], NOW)
     assert [said.updated_at and said.updated_at.hour for said in found] == [3, 5]
 
 
-def test_a_record_that_is_no_ticket_is_known_by_its_id_where_it_has_one() -> None:
+def test_an_invalid_record_is_identified_by_its_id_if_any() -> None:
     records = [{"id": 7}, {"id": " A7 "}, {"id": ""}, {"id": "x" * 65}, {"id": {"a": 1}}, {"id": True}, "A8", None]
     found = READERS["sulaiban"].page(records, NOW)
     assert [said.external_id for said in found] == ["7", "A7", None, None, None, "true", None, None]

@@ -104,7 +104,7 @@ def test_an_address_that_nobody_was_given_leads_nowhere(uploads: Uploads, token:
         uploads.get(token)
 
 
-def test_what_nobody_took_in_is_gone_after_a_day_and_what_is_under_way_stays(uploads: Uploads) -> None:
+def test_an_unused_upload_expires_after_a_day_unless_running(uploads: Uploads) -> None:
     kept = {}
     for state in ("ready", "importing", "done", "failed"):
         incoming = uploads.begin(NOW)

@@ -70,7 +70,7 @@ def test_western_accents_are_not_taken_for_chinese(tmp_path: Path) -> None:
     assert list(read(write(tmp_path, csv_text(table).encode("cp1252")))[1][0].cells) == table[1]
 
 
-def test_an_encoding_that_shows_only_late_in_the_file_is_still_found(tmp_path: Path) -> None:
+def test_an_encoding_visible_only_late_in_the_file_is_found(tmp_path: Path) -> None:
     rows = [["id", "title"], *([str(i), "street light out"] for i in range(40_000)), ["x", "路灯不亮，市民投诉"]]
     found = read(write(tmp_path, csv_text(rows).encode("gb18030")))[1]
     assert list(found[-1].cells) == rows[-1]
@@ -119,7 +119,7 @@ def test_rows_are_numbered_below_the_header_and_blank_ones_count(tmp_path: Path)
     assert [(row.number, row.cells[0]) for row in rows] == [(1, "1"), (4, "4")]
 
 
-def test_too_many_or_too_few_columns_is_a_reject_with_the_whole_row_kept(tmp_path: Path) -> None:
+def test_a_wrong_number_of_columns_is_rejected_keeping_the_row(tmp_path: Path) -> None:
     columns, rows = read(write(tmp_path, "a,b,c\n1,2,3\n1,2\n1,2,3,4\n1,2,3,,\n5,6,7\n"))
     assert faults(rows) == {2: "column_count", 3: "column_count"}
     assert json.loads(raw_text(rows[2], columns)) == ["1", "2", "3", "4"]
@@ -146,21 +146,21 @@ def test_a_field_or_line_without_end_is_one_reject(tmp_path: Path) -> None:
     assert len(rows[2].line or "") < 201_000
 
 
-def test_a_quote_never_closed_before_lines_that_each_begin_another_costs_them_alone(tmp_path: Path) -> None:
+def test_an_unclosed_quote_costs_only_the_lines_it_spans(tmp_path: Path) -> None:
     body = 'a,b\n1,"x\n' + 'p","q\n' * 100_000 + "3,y\n"
     rows = read(write(tmp_path, body))[1]
     assert len(rows) == 100_002
     assert [list(row.cells) for row in rows if not row.fault][-1] == ["3", "y"]
 
 
-def test_a_quote_never_closed_before_a_line_without_end_costs_no_row_between(tmp_path: Path) -> None:
+def test_an_unclosed_quote_before_an_endless_line_loses_no_row(tmp_path: Path) -> None:
     body = 'a,b\n1,"x\n2,y\n3,' + "z" * 300_000 + "\n4,w\n"
     rows = read(write(tmp_path, body), limits=FileLimits(record=200_000))[1]
     assert faults(rows) == {1: "quote_unclosed", 3: "record_too_long"}
     assert [list(row.cells) for row in rows if not row.fault] == [["2", "y"], ["4", "w"]]
 
 
-def test_titles_above_the_header_are_passed_over_where_the_header_is_known(tmp_path: Path) -> None:
+def test_titles_above_a_known_header_are_skipped(tmp_path: Path) -> None:
     body = "某区工单表,,\n\n2026 年 3 月,,\n编号,标题,内容\n1,甲,乙\n"
     columns, rows = read(write(tmp_path, body), header=HeaderRule(lambda names: "编号" in names))
     assert columns == HEADER
@@ -200,7 +200,7 @@ def test_a_broken_line_of_ndjson_is_kept_as_it_came(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "tail", ['{"id": 2', '{"id": 2} {"id": 3}]', '{"id": nope}]', "", '{"id": 2}] x', '{"id": 2},]', "[" * 90_000]
 )
-def test_an_array_that_breaks_gives_what_stands_before_and_then_says_where(tmp_path: Path, tail: str) -> None:
+def test_a_broken_array_yields_earlier_elements_and_position(tmp_path: Path, tail: str) -> None:
     taken: list[SourceRow] = []
     with RowFile(write(tmp_path, '[{"id": 1},' + tail), wanted=["id"]) as file, pytest.raises(BadRequest):
         taken.extend(file.rows())
@@ -228,12 +228,12 @@ def test_a_spreadsheet_gives_its_first_sheet_that_holds_anything(tmp_path: Path)
     assert [row.number for row in rows] == [1, 2, 3, 5]
 
 
-def test_a_sheet_that_is_not_there_is_answered_with_those_that_are(tmp_path: Path) -> None:
+def test_a_missing_sheet_is_refused_with_the_existing_ones(tmp_path: Path) -> None:
     with pytest.raises(BadRequest, match="工单"):
         RowFile(workbook(tmp_path / "x.xlsx", [HEADER, *TABLE]), sheet="台账")
 
 
-def test_a_cell_in_the_farthest_corner_is_refused_before_memory_is_taken(tmp_path: Path) -> None:
+def test_a_far_corner_cell_is_refused_before_memory_is_allocated(tmp_path: Path) -> None:
     path = tmp_path / "x.xlsx"
     with xlsxwriter.Workbook(str(path)) as book:
         page = book.add_worksheet()
@@ -253,7 +253,7 @@ def test_a_workbook_is_read_whatever_its_name_says(tmp_path: Path, name: str) ->
         assert list(file.columns) == HEADER
 
 
-def test_a_fat_row_of_a_workbook_is_refused_alone_with_its_beginning(tmp_path: Path) -> None:
+def test_an_oversized_workbook_row_is_rejected_alone(tmp_path: Path) -> None:
     path = tmp_path / "fat.xlsx"
     with xlsxwriter.Workbook(str(path)) as book:
         page = book.add_worksheet()
@@ -322,7 +322,7 @@ def test_what_cannot_be_read_is_refused_in_both_languages(tmp_path: Path, what: 
     assert str(tmp_path) not in caught.value.message.zh + caught.value.message.en
 
 
-def test_a_file_that_is_not_there_and_an_encoding_that_is_none_are_said(tmp_path: Path) -> None:
+def test_a_missing_file_and_an_unknown_encoding_are_reported(tmp_path: Path) -> None:
     with pytest.raises(BadRequest, match="no file"):
         RowFile(tmp_path / "nowhere.csv")
     with pytest.raises(BadRequest, match="unknown encoding"):
@@ -370,13 +370,13 @@ def knows(*columns: str) -> HeaderRule:
 TWO_ROWS = "某区 2026 年工单表,,,\n编号,诉求人,,标题\n,姓名,电话,\n1,张三,13812345678,路灯\n"
 
 
-def test_a_header_of_two_rows_is_taken_whole_where_both_rows_are_known(tmp_path: Path) -> None:
+def test_a_header_of_two_known_rows_is_read_whole(tmp_path: Path) -> None:
     columns, rows = read(write(tmp_path, TWO_ROWS), header=knows("编号", "标题", "诉求人 姓名", "诉求人 电话"))
     assert columns == ["编号", "诉求人 姓名", "诉求人 电话", "标题"]
     assert [(row.number, list(row.cells)) for row in rows] == [(1, ["1", "张三", "13812345678", "路灯"])]
 
 
-def test_columns_are_called_by_their_lowest_heading_where_that_is_what_is_known(tmp_path: Path) -> None:
+def test_columns_take_the_lowest_known_heading(tmp_path: Path) -> None:
     columns, _ = read(write(tmp_path, TWO_ROWS), header=knows("编号", "标题", "诉求人", "姓名", "电话"))
     assert columns == ["编号", "姓名", "电话", "标题"]
 
@@ -397,12 +397,12 @@ def test_a_sheet_of_instructions_before_the_table_is_passed_over(tmp_path: Path)
     ["<html><table><tr><td>编号</td></tr></table></html>", "\n <!DOCTYPE html>\n<html>", '<?xml version="1.0"?><a/>',
      "<table border=1><tr><td>1</td></tr></table>"],
 )  # fmt: skip
-def test_a_web_page_called_a_spreadsheet_is_refused_with_what_to_do(tmp_path: Path, text: str) -> None:
+def test_an_html_page_named_xls_is_refused_with_advice(tmp_path: Path, text: str) -> None:
     with pytest.raises(BadRequest, match="save it as XLSX"):
         RowFile(write(tmp_path, text))
 
 
-def test_rows_read_while_the_header_was_looked_for_lose_none_of_their_care(tmp_path: Path) -> None:
+def test_rows_read_during_header_detection_are_fully_checked(tmp_path: Path) -> None:
     body = 'x\n编号,标题\n1,a\n2,"open\n3,b\n4,"c"\n' + "5," + "y" * 300_000 + "\n6,d\n"
     rows = read(write(tmp_path, body), header=knows("编号"), limits=FileLimits(record=200_000))[1]
     assert faults(rows) == {2: "quote_unclosed", 5: "record_too_long"}

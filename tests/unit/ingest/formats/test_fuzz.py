@@ -145,7 +145,7 @@ XML = b"""<?xml version="1.0" encoding="utf-8"?><service_requests><request><serv
     "body", [XML, b'[{"service_request_id": "7", "status": "open", "lat": 1.5}]'], ids=["xml", "json"]
 )
 @QUICK
-def test_an_upstreams_answer_damaged_anyhow_is_records_or_unreadable(body: bytes, data: st.DataObject) -> None:
+def test_a_damaged_upstream_answer_gives_records_or_unreadable(body: bytes, data: st.DataObject) -> None:
     content = data.draw(damaged(body))
     for read in (read_requests, read_json):
         with suppress(UnreadableBody):
@@ -158,7 +158,7 @@ FORM = (b'--XX\r\nContent-Disposition: form-data; name="profile"\r\n\r\nduban\r\
 
 @given(st.data())
 @QUICK
-def test_a_form_damaged_anyhow_is_a_file_or_a_refusal_that_leaves_nothing(data: st.DataObject) -> None:
+def test_a_damaged_form_gives_a_file_or_a_clean_refusal(data: st.DataObject) -> None:
     body = data.draw(damaged(FORM))
 
     async def pieces() -> AsyncIterator[bytes]:

@@ -61,7 +61,7 @@ def read(text: str | bytes, name: str) -> CalendarEdit:
     return read_calendar_file(text if isinstance(text, bytes) else text.encode(), name)
 
 
-def test_a_file_publishes_its_own_year_and_lays_days_on_the_one_before() -> None:
+def test_a_holiday_file_publishes_its_year_and_amends_the_last() -> None:
     edit = read(NEW_YEAR, "2027.json")
     assert edit.publishes == (2027,)
     assert edit.of_year(2026) == {
@@ -114,14 +114,14 @@ def test_a_year_loaded_again_forgets_what_it_no_longer_names() -> None:
     assert second.kind_of_day(date(2026, 2, 17)) == ("holiday", "春节")
 
 
-def test_a_year_loaded_again_keeps_what_the_next_years_file_laid_on_it() -> None:
+def test_reloading_a_year_keeps_amendments_of_the_next_file() -> None:
     both = apply_edit(
         apply_edit(BASE, read(NEW_YEAR, "a.json")), read(holiday_cn(2026, ("春节", "2026-02-17", True)), "a.json")
     )
     assert both.kind_of_day(date(2026, 12, 27)) == ("makeup", "元旦")
 
 
-def test_the_same_file_in_any_order_of_years_gives_the_same_calendar() -> None:
+def test_holiday_files_in_any_order_give_the_same_calendar() -> None:
     spring = read(holiday_cn(2026, ("春节", "2026-02-17", True)), "a.json")
     year = read(NEW_YEAR, "b.json")
     assert apply_edit(apply_edit(BASE, spring), year) == apply_edit(apply_edit(BASE, year), spring)
@@ -190,7 +190,7 @@ def test_a_wrong_line_is_named_with_what_would_be_right(
     assert problem.zh
 
 
-def test_all_wrong_lines_are_named_but_no_more_than_a_page_of_them() -> None:
+def test_all_wrong_lines_are_named_up_to_a_page() -> None:
     with pytest.raises(Invalid) as refused:
         read("date,kind\n" + "2027-02-30,off\n" * 1000, "a.csv")
     assert len(refused.value.problems) == 50

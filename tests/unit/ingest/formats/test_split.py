@@ -32,7 +32,7 @@ def parts(body: bytes, most: int = MOST) -> list[bytes]:
     st.booleans(),
     st.sampled_from([b"", b"\xef\xbb\xbf", b" \r\n"]),
 )
-def test_an_array_comes_apart_into_the_elements_that_a_parser_finds(
+def test_an_array_is_split_into_the_elements_a_parser_finds(
     values: list[Any], indent: int | None, ascii_only: bool, before: bytes
 ) -> None:
     body = before + json.dumps(values, indent=indent, ensure_ascii=ascii_only).encode("utf-8", "surrogatepass") + b" \n"

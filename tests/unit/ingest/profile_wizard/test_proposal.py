@@ -91,9 +91,7 @@ def test_what_says_nothing_is_not_made_to_say_something(heading: str) -> None:
         ("severity", "重大", "grave"), ("status", "complaint", None),
     ],
 )  # fmt: skip
-def test_a_word_is_taken_for_the_code_it_means_and_for_none_where_nobody_can_tell(
-    field: str, word: str, code: str | None
-) -> None:
+def test_a_word_maps_to_its_code_or_none_when_ambiguous(field: str, word: str, code: str | None) -> None:
     assert code_of(field, word) == code
 
 
@@ -134,7 +132,7 @@ def test_an_id_number_is_told_by_its_check_digit() -> None:
 # ----------------------------------------------------------------------------------------------------------- proposal
 
 
-def test_every_column_of_a_citys_letters_finds_its_place_with_its_reasons(tmp_path: Path) -> None:
+def test_every_column_of_a_citys_letters_is_mapped_with_reasons(tmp_path: Path) -> None:
     found = proposed(table(tmp_path, [HEADER, *ROWS]))
     assert columns(found) == {
         "external_id": "信件编号", "reporter.name": "来信人", "reporter.phone": "联系手机", "received_at": "来信时间",
@@ -163,7 +161,7 @@ def test_headings_that_say_nothing_are_made_up_for_by_the_values(tmp_path: Path)
     assert found["external_id"] in ("F1", "F5")
 
 
-def test_without_a_column_of_numbers_several_identify_together_and_without_a_title_the_content_begins_it(
+def test_missing_id_and_title_columns_are_composed_from_others(
     tmp_path: Path,
 ) -> None:
     rows = [("来电时间", "来电号码", "来电内容")]
@@ -200,7 +198,7 @@ def test_a_closing_without_a_status_completes(tmp_path: Path) -> None:
     assert [ticket.status for _, ticket in seen.shown] == ["completed", "received"]
 
 
-def test_a_workbook_with_a_title_and_a_merged_header_is_read_as_people_read_it(tmp_path: Path) -> None:
+def test_a_workbook_with_title_and_merged_header_is_read(tmp_path: Path) -> None:
     path = tmp_path / "book.xlsx"
     with xlsxwriter.Workbook(path) as book:
         book.add_worksheet("说明")
@@ -339,7 +337,7 @@ def test_levels_named_alone_are_told_apart_by_their_parents() -> None:
     assert made.grid.codes == "own"
 
 
-def test_a_saved_profile_is_found_by_name_and_replaced_only_on_purpose(tmp_path: Path) -> None:
+def test_a_saved_profile_is_found_and_replaced_on_request(tmp_path: Path) -> None:
     folder = tmp_path / "data" / "profiles"
     made = profile_of(ProfileDraft(columns={"external_id": ("编号",), "title": ("标题",)}), WHO)
     path = save_profile(folder, made)
@@ -364,7 +362,7 @@ def test_a_bundled_name_is_never_free_and_a_path_is_no_name(tmp_path: Path) -> N
             named_profile(name, tmp_path)
 
 
-def test_words_that_a_profile_has_no_code_for_are_counted_and_given_one() -> None:
+def test_words_without_a_code_are_counted_and_can_be_mapped() -> None:
     profile = load_profile("duban")
     rows = [
         {"编号": "1", "类型": "闲聊"},

@@ -39,13 +39,13 @@ def test_a_row_without_a_reporter_is_left_as_it_came() -> None:
         assert seen(raw, None) == RawRow((), raw)
 
 
-def test_the_columns_of_a_file_are_known_by_its_profile_in_any_spelling() -> None:
+def test_file_columns_are_recognised_by_profile_in_any_spelling() -> None:
     found = seen(json.dumps({"编号": "1", "姓　名": "张三丰", "联系电话": "13812345678", "备注": "张"}), DUBAN)
     assert found.held == ("name", "phone")
     assert json.loads(found.masked or "") == {"编号": "1", "姓　名": "张**", "联系电话": "138****5678", "备注": "张"}
 
 
-def test_the_record_of_a_feed_is_known_by_its_mapping_also_where_it_is_nested() -> None:
+def test_feed_records_are_recognised_by_mapping_even_nested() -> None:
     profile = load_spec("hotline12345").profile()
     (path,) = (name.split(".") for name in profile.fields["reporter.phone"].columns[:1])
     row: Any = "13812345678"
@@ -57,5 +57,5 @@ def test_the_record_of_a_feed_is_known_by_its_mapping_also_where_it_is_nested() 
 
 
 @pytest.mark.parametrize("raw", ["1,路灯,张三丰", '["1", "张三丰"]', '{"broken', '"张三丰"', "[" * 100_000])
-def test_of_what_has_no_names_nobody_can_tell_and_it_is_hidden_whole(raw: str) -> None:
+def test_data_without_field_names_is_masked_completely(raw: str) -> None:
     assert seen(raw, DUBAN) == seen(raw, None) == UNTOLD

@@ -103,23 +103,23 @@ def test_a_profile_needs_a_name_a_zone_times_and_the_two_fields(old: str, new: s
     assert pointer in {found.pointer for found in caught.value.problems}
 
 
-def test_a_file_without_the_columns_that_matter_is_refused_with_those_it_has() -> None:
+def test_a_file_without_required_columns_is_refused_with_its_own() -> None:
     with pytest.raises(Invalid, match=r"no column title / subject; it has: id, name"):
         Mapper(profile(), ["id", "name"])
 
 
-def test_columns_are_found_by_any_of_their_names_in_any_order_width_or_case() -> None:
+def test_columns_are_found_by_any_name_order_width_or_case() -> None:
     assert mapped(profile(), {"x": "?", "ＳＵＢＪＥＣＴ ": "噪声", " Id": "7"}).title == "噪声"
     assert mapped(profile(), {"id": "7", "subject": "b", "title": "a"}).title == "a"
 
 
-def test_a_heading_set_wide_or_broken_over_lines_is_the_same_heading() -> None:
+def test_a_spaced_or_wrapped_heading_is_the_same_heading() -> None:
     ticket = mapped(load_profile("duban"), {"编\n号": "1", "标　　题": "路灯", "姓 名": "张三"})
     assert (ticket.external_id, ticket.title, ticket.reporter and ticket.reporter.name) == ("1", "路灯", "张三")
     assert column_key("Case  ID") == column_key("case id") != column_key("caseid")
 
 
-def test_duban_reads_headings_and_words_in_the_traditional_script() -> None:
+def test_headings_and_words_in_traditional_chinese_are_read() -> None:
     ticket = mapped(load_profile("duban"), {"編號": "1", "標題": "路燈不亮", "類型": "投訴", "受理時間": "2026-01-05"})
     assert (ticket.external_id, ticket.kind) == ("1", "complaint")
     assert ticket.received_at == datetime(2026, 1, 4, 16, tzinfo=UTC)
@@ -136,7 +136,7 @@ def test_nothing_is_nothing_however_it_is_written() -> None:
     assert (ticket.address, ticket.content, ticket.latitude) == (None, None, None)
 
 
-def test_values_are_translated_and_an_unknown_one_is_refused_with_those_known() -> None:
+def test_values_are_translated_and_unknown_ones_list_the_known() -> None:
     of = profile('kind = "k"\n[values.kind]\n"来访" = "help"\n"表扬" = "praise"')
     assert mapped(of, {"id": "1", "title": "t", "k": "来访"}).kind == "help"
     assert mapped(of, {"id": "1", "title": "t", "k": "help"}).kind == "help"
@@ -170,7 +170,7 @@ def test_numbers_of_a_spreadsheet_do_as_identifiers() -> None:
     assert mapped(profile(), {"id": "１２３", "title": "t"}).external_id == "123"
 
 
-def test_each_object_of_json_says_by_itself_which_of_several_names_it_uses(tmp_path: Path) -> None:
+def test_each_json_object_may_use_another_of_several_names(tmp_path: Path) -> None:
     path = tmp_path / "rows.ndjson"
     path.write_text(
         '{"编号": "1", "标题": "甲", "受理时间": "2026-01-05 09:00"}\n'
@@ -186,7 +186,7 @@ def test_each_object_of_json_says_by_itself_which_of_several_names_it_uses(tmp_p
     ]
 
 
-def test_an_empty_code_leaves_the_field_out_also_for_every_other_word() -> None:
+def test_an_empty_code_omits_the_field() -> None:
     of = profile('kind = "k"\n[values.kind]\n"来访" = "help"\n"其他" = ""')
     assert mapped(of, {"id": "1", "title": "t", "k": "其他"}).kind is None
     assert refused(of, {"id": "1", "title": "t", "k": "来信"}) == {"/kind": "value_unknown"}
@@ -215,14 +215,14 @@ def test_a_row_without_a_status_stands_where_its_moments_tell(row: dict[str, str
     assert (ticket.completed_at is not None) == (status in ("completed", "closed"))
 
 
-def test_an_identifier_put_together_may_be_fitted_and_still_tells_rows_apart() -> None:
+def test_a_shortened_composite_identifier_stays_unique() -> None:
     of = parse_profile(LEAST.replace('"id"', '{ join = ["id", "subject"], shorten = true }'))
     one, other = (mapped(of, {"id": "1", "title": "t", "subject": "长" * 80 + end}).external_id for end in "ab")
     assert one != other
     assert max(map(len, (one, other))) <= 64
 
 
-def test_a_title_too_long_is_refused_unless_it_may_be_shortened_and_then_nothing_is_lost() -> None:
+def test_a_long_title_is_refused_or_shortened_without_loss() -> None:
     long = "长" * 300
     assert refused(profile(), {"id": "1", "title": long}) == {"/title": "string_too_long"}
     of = parse_profile(LEAST.replace('["title", "subject"]', '{ columns = ["title"], shorten = true }'))
@@ -230,7 +230,7 @@ def test_a_title_too_long_is_refused_unless_it_may_be_shortened_and_then_nothing
     assert (ticket.title, ticket.content) == ("长" * 199 + "…", long)
 
 
-def test_columns_can_be_joined_and_what_is_empty_or_said_twice_is_left_out() -> None:
+def test_joined_columns_skip_empty_and_repeated_values() -> None:
     of = parse_profile(LEAST.replace('["title", "subject"]', '{ join = ["a", "b", "c"], separator = " / " }'))
     assert mapped(of, {"id": "1", "a": "环卫", "b": "-", "c": "垃圾"}).title == "环卫 / 垃圾"
     assert mapped(of, {"id": "1", "a": "环卫", "b": "环卫"}).title == "环卫"
@@ -239,7 +239,7 @@ def test_columns_can_be_joined_and_what_is_empty_or_said_twice_is_left_out() -> 
 UNITS = '[unit]\nlevels = [{ code = "uid", name = "uname" }]'
 
 
-def test_one_unit_of_several_spellings_is_one_unit_under_the_first() -> None:
+def test_spellings_of_one_unit_are_merged_under_the_first() -> None:
     mapper = Mapper(profile(UNITS), ["id", "title", "uid", "uname"])
     names = []
     for cells in (
@@ -254,7 +254,7 @@ def test_one_unit_of_several_spellings_is_one_unit_under_the_first() -> None:
     assert names == [("8", "8"), ("8", "城管办"), ("8", "城管办"), ("9", "城管办")]
 
 
-def test_a_tree_runs_from_the_root_and_a_level_left_out_is_passed_over() -> None:
+def test_a_tree_starts_at_the_root_and_skips_missing_levels() -> None:
     of = profile('[grid]\nlevels = [{ code = "d", name = "dn" }, { code = "s" }, { name = "c" }]')
     row = {"id": "1", "title": "t", "d": "1", "dn": "某区", "s": "-", "c": "南社区"}
     ticket = mapped(of, row)
@@ -263,7 +263,7 @@ def test_a_tree_runs_from_the_root_and_a_level_left_out_is_passed_over() -> None
     assert mapped(of, {**row, "d": "", "dn": "", "c": "-"}).grid is None
 
 
-def test_codes_that_mean_something_only_under_their_parent_carry_it() -> None:
+def test_codes_unique_only_under_their_parent_include_it() -> None:
     of = profile('[category]\ncodes = "path"\nlevels = [{ code = "m" }, { code = "s", name = "sn" }]')
     assert mapped(of, {"id": "1", "title": "t", "m": "178", "s": "602", "sn": "甲"}).category == "178/602"
     assert mapped(of, {"id": "1", "title": "t", "m": "181", "s": "602", "sn": "乙"}).category == "181/602"
@@ -287,7 +287,7 @@ late = { column = "over", is = ["1"] }
     ("on_time", "late", "status", "verdict"),
     [("1", "0", "completed", "on_time"), ("0", "1", "completed", "late"), ("-", "-", "dispatched", None)],
 )
-def test_flags_without_times_complete_a_ticket_and_give_its_verdict(
+def test_flags_without_times_complete_a_ticket_with_a_verdict(
     on_time: str, late: str, status: str, verdict: str | None
 ) -> None:
     of = profile(FLAGS + 'use = "rest"\ncompletes = true\notherwise = "dispatched"')
@@ -304,9 +304,7 @@ def test_both_flags_at_once_are_refused() -> None:
 @pytest.mark.parametrize(
     ("header", "flag"), [(("sla_target_dt", "on_time"), "ONTIME"), (("target_dt", "ontime"), "ONTIME")]
 )
-def test_boston_is_read_under_both_its_headers_and_its_flag_is_never_rested_on(
-    header: tuple[str, str], flag: str, due: str
-) -> None:
+def test_boston_is_read_under_both_headers_without_its_flag(header: tuple[str, str], flag: str, due: str) -> None:
     row = {
         "case_enquiry_id": "1", "case_title": "t", "open_dt": "2016-01-01 12:00:00", header[0]: due,
         "closed_dt": "2016-01-02 00:00:00", header[1]: flag, "case_status": "Closed", "closure_reason": " ",
@@ -325,7 +323,7 @@ def test_boston_is_read_under_both_its_headers_and_its_flag_is_never_rested_on(
         ("New", "received", False), ("New (Duplicate)", "void", False), ("Open (Duplicate)", "void", False),
     ],
 )  # fmt: skip
-def test_a_baltimore_duplicate_is_void_only_where_nobody_closed_it(status: str, expected: str, closing: bool) -> None:
+def test_a_baltimore_duplicate_is_void_only_if_never_closed(status: str, expected: str, closing: bool) -> None:
     row = {
         "ServiceRequestNum": "18-1", "SRType": "SW-Dirty Alley", "CreatedDate": "04/12/2018 11:11:26 AM",
         "SRStatus": status, "StatusDate": "04/12/2018 12:45:48 PM", "DueDate": "04/13/2018 11:11:26 AM",
@@ -338,7 +336,7 @@ def test_a_baltimore_duplicate_is_void_only_where_nobody_closed_it(status: str, 
     assert ticket.received_at == datetime(2018, 4, 12, 15, 11, 26, tzinfo=UTC)
 
 
-def test_a_closing_time_on_an_open_ticket_is_kept_but_closes_nothing() -> None:
+def test_a_closing_time_on_an_open_ticket_does_not_close_it() -> None:
     row = {"编号": "1", "标题": "t", "状态": "办理中", "办结时间": "2026-03-02 09:30", "作废时间": "2026-03-03"}
     ticket = mapped(load_profile("duban"), row)
     assert (ticket.status, ticket.completed_at, ticket.voided_at) == ("accepted", None, None)
@@ -357,7 +355,7 @@ ENGLISH = {
 }  # fmt: skip
 
 
-def test_duban_reads_its_own_columns_in_chinese_and_in_english_and_keeps_the_rest() -> None:
+def test_own_columns_are_read_in_both_languages_keeping_the_rest() -> None:
     of = load_profile("duban")
     ticket = mapped(of, CHINESE)
     assert ticket == mapped(of, ENGLISH)
@@ -373,7 +371,7 @@ def file_of(folder: Path, rows: Sequence[str], name: str = "x.csv") -> Path:
     return path
 
 
-def test_a_pushed_ticket_in_a_json_file_comes_out_as_it_was_pushed(tmp_path: Path) -> None:
+def test_a_pushed_ticket_in_a_json_file_is_read_unchanged(tmp_path: Path) -> None:
     line = (
         '{"external_id": "A1", "title": "t", "reporter": {"phone": "1"}, "latitude": 3.5, '
         '"attributes": {"a": {"b": 1}}, "extra": [1]}'
@@ -386,7 +384,7 @@ def test_a_pushed_ticket_in_a_json_file_comes_out_as_it_was_pushed(tmp_path: Pat
     assert found.ticket.attributes == {"a": {"b": 1}, "extra": [1]}
 
 
-def test_no_row_is_dropped_and_each_reject_keeps_its_number_reason_and_text(tmp_path: Path) -> None:
+def test_every_reject_keeps_row_number_reason_and_text(tmp_path: Path) -> None:
     lines = ["编号,标题,受理时间", "1,甲,2026-03-02", "2,乙", ",丙,", '4,"丁', "5,戊,明天", "6,己,2026-03-02 09:30"]
     with open_mapped(file_of(tmp_path, lines), load_profile("duban")) as source:
         tickets, rejects = tickets_and_rejects(map_rows(source))
@@ -398,7 +396,7 @@ def test_no_row_is_dropped_and_each_reject_keeps_its_number_reason_and_text(tmp_
     assert rejects[2].raw == '4,"丁\n'
 
 
-def test_a_ticket_from_the_future_is_a_reject_and_reading_can_go_on_from_a_row(tmp_path: Path) -> None:
+def test_a_future_ticket_is_rejected_and_reading_resumes(tmp_path: Path) -> None:
     lines = ["编号,标题,受理时间", "1,甲,2026-03-02", "2,乙,2026-03-03", "3,丙,2026-03-04"]
     now = datetime(2026, 3, 3, tzinfo=UTC)
     with open_mapped(file_of(tmp_path, lines), load_profile("duban")) as source:

@@ -115,7 +115,7 @@ def test_when_clocks_go_back_the_first_of_the_two_is_taken() -> None:
     assert read("2016-11-06 02:00:00") == datetime(2016, 11, 6, 7, 0, tzinfo=UTC)
 
 
-def test_when_clocks_go_forward_a_time_that_never_came_is_read_as_after_the_change() -> None:
+def test_a_local_time_skipped_by_dst_is_read_after_the_change() -> None:
     assert MomentReader(["iso"], NEW_YORK)("2016-03-13 02:30:00") == datetime(2016, 3, 13, 7, 30, tzinfo=UTC)
 
 
