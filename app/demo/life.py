@@ -14,6 +14,7 @@ from typing import Any
 from app.demo.matters import Incident, Matter
 from app.demo.people import Citizen
 from app.demo.places import Location
+from app.domain.tickets.fields import CONTENT
 from app.domain.tickets.policies import Policy, Subject, choose
 from app.domain.time.due import Limit, due, elapsed
 from app.domain.time.workcalendar import WorkCalendar
@@ -45,6 +46,11 @@ class Pushed:
         """A digest of what was pushed, that tells a retry from a change."""
         said = json.dumps(asdict(self), ensure_ascii=False, sort_keys=True, default=str)
         return hashlib.sha256(said.encode()).hexdigest()
+
+
+for _field in CONTENT:
+    if not hasattr(Pushed, _field.member):
+        setattr(Pushed, _field.member, None)  # a field that no story uses
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,12 +17,13 @@ from typing import Protocol
 
 from sqlmodel import Session
 
+from app.domain.tickets.fields import REPORTER
 from app.domain.words import ROLE, say
 from app.errors import Forbidden
 from app.models import Disclosure, Ticket
 from app.security.principal import ROLES, Principal
 
-REPORTER_FIELDS = "name,phone,id_number"
+REPORTER_FIELDS = ",".join(field.part for field in REPORTER)
 
 _EVERYBODY = frozenset(ROLES)
 _PEOPLE = _EVERYBODY - {"integrator"}

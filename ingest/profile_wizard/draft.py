@@ -12,11 +12,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ingest.profile_wizard.vocabulary import CODES, TREES
-from ingest.rows.profile import TARGETS, ColumnMapping, Profile, Tree, check_profile, column_key
+from ingest.rows.profile import LENGTHS, TARGETS, ColumnMapping, Profile, Tree, check_profile, column_key
 
 JOINED = 3
 """Columns that one field may be put together from, in a draft."""
-SHORTENED = ("title", "content", "address", "result")
 FIELDS = tuple(name for name in TARGETS if name not in TREES)
 TREE_TARGETS = tuple(
     f"{tree}.{level}.{part}"
@@ -95,7 +94,7 @@ def content_of(draft: ProfileDraft, identity: Identity, base: Profile | None = N
 
 def _fields(draft: ProfileDraft, base: Profile | None) -> dict[str, Any]:
     given = base.fields if base else {}
-    turned = base is not None and draft.shorten is not any(given[name].shorten for name in SHORTENED if name in given)
+    turned = base is not None and draft.shorten is not any(given[name].shorten for name in LENGTHS if name in given)
     found: dict[str, Any] = {}
     for name in FIELDS:
         columns = draft.columns.get(name)
@@ -103,7 +102,7 @@ def _fields(draft: ProfileDraft, base: Profile | None) -> dict[str, Any]:
             continue
         before = given.get(name)
         place = _place(columns, before, shorten=_long_code(name, columns))
-        if name in SHORTENED and (turned or before is None or not _same(columns, before)):
+        if name in LENGTHS and (turned or before is None or not _same(columns, before)):
             place = _written(_as_place(place).model_copy(update={"shorten": draft.shorten}))
         found[name] = place
     for tree in TREES:
@@ -211,7 +210,7 @@ def draft_of(profile: Profile, columns: Sequence[str]) -> ProfileDraft:
         keep_rest=profile.keep_rest,
         sheet=profile.file.sheet,
         encoding=profile.file.encoding,
-        shorten=any(place.shorten for name, place in profile.fields.items() if name in SHORTENED),
+        shorten=any(place.shorten for name, place in profile.fields.items() if name in LENGTHS),
     )
     for name, place in profile.fields.items():
         target = name if name in FIELDS else f"{name}.1.name"

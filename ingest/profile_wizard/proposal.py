@@ -16,14 +16,13 @@ from ingest.profile_wizard.draft import FIELDS, ProfileDraft, coded
 from ingest.profile_wizard.sampling import Sample
 from ingest.profile_wizard.sniffing import FORMATS, ColumnFacts
 from ingest.profile_wizard.vocabulary import CODES, TREES, code_of, hear, nothing
-from ingest.rows.profile import MOMENT_FIELDS, NUMBER_FIELDS
+from ingest.rows.profile import LENGTHS, MOMENT_FIELDS, NUMBER_FIELDS
 from ingest.rows.values import text_of
 
 SURE, LIKELY, LEAST = 0.8, 0.55, 0.4
 """From which confidence a guess is called sure, or likely; and below which none is made."""
 MOST_WORDS = 40
 """Different words beyond which a column holds no codes."""
-_LIMITS = {"title": 200, "content": 10_000, "address": 500, "result": 10_000}
 _TITLE, _IDENTIFIER = "title", "external_id"
 
 
@@ -76,7 +75,7 @@ def propose(sample: Sample, time_zone: str) -> MappingProposal:
     words = {name: list(by_name[column].words) for name, column in coded(draft)}
     draft.words = {name: words_for(name, said) for name, said in words.items()}
     draft.shorten = any(
-        by_name[column].longest > limit for name, limit in _LIMITS.items() for column in draft.columns.get(name, ())
+        by_name[column].longest > limit for name, limit in LENGTHS.items() for column in draft.columns.get(name, ())
     )
     steps = [name for name in ("dispatched_at", "accepted_at", "completed_at", "closed_at") if name in guesses]
     if steps and "status" not in guesses:
@@ -139,9 +138,13 @@ def _coordinate(low: float, high: float) -> Callable[[ColumnFacts], _Seen]:
     def judge(of: ColumnFacts) -> _Seen:
         if of.within(low, high):
             return _Seen(1.0, Text(f"都是 {low:g} 至 {high:g} 的小数", f"decimals between {low:g} and {high:g}"))
-        return _Seen(0.9 if len(of.numbers) >= 0.9 * len(of.few) > 0 else 0.1)
+        return _number(of)
 
     return judge
+
+
+def _number(of: ColumnFacts) -> _Seen:
+    return _Seen(0.9 if len(of.numbers) >= 0.9 * len(of.few) > 0 else 0.1)
 
 
 def _code(field: str) -> Callable[[ColumnFacts], _Seen]:
@@ -214,6 +217,7 @@ _JUDGES: Mapping[str, Callable[[ColumnFacts], _Seen]] = {
     "address": _address,
     "reporter.phone": _phone,
     "reporter.id_number": _id_number,
+    **dict.fromkeys(NUMBER_FIELDS, _number),
     "latitude": _coordinate(-90, 90),
     "longitude": _coordinate(-180, 180),
     **dict.fromkeys(MOMENT_FIELDS, _moment),
@@ -347,4 +351,3 @@ def _times(facts: Sequence[ColumnFacts]) -> tuple[str, ...]:
 
 
 assert set(_JUDGES) <= set(FIELDS)
-assert set(NUMBER_FIELDS) <= set(_JUDGES)

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from datetime import tzinfo
 from typing import Any
 
+from app.domain.tickets.fields import IMPORTED, NODES
 from ingest.profile_wizard.draft import Identity, coded, content_of
 from ingest.profile_wizard.preview import ImportPreview
 from ingest.profile_wizard.proposal import LIKELY, SURE, MappingProposal
@@ -17,12 +18,8 @@ from ingest.rows.ticket_in import HistoricalTicket
 FIRST = 5
 """Rows that are shown as they came."""
 LONGEST_CELL = 300
-_SHOWN = (
-    "external_id", "title", "kind", "category", "priority", "severity", "status", "received_at", "source_due_at",
-    "dispatched_at", "accepted_at", "completed_at", "closed_at", "voided_at", "address", "latitude", "longitude",
-    "unit", "grid", "satisfaction",
-)  # fmt: skip
-_MOMENTS = frozenset(name for name in _SHOWN if name.endswith("_at"))
+LONGEST_SHOWN = 500
+_SHOWN = tuple(field for field in IMPORTED if field.privacy != "masked" and field.length <= LONGEST_SHOWN)
 
 
 def slug(name: str) -> str:
@@ -93,14 +90,14 @@ def unknown_words(proposal: MappingProposal) -> Mapping[str, list[str]]:
 def ticket_view(ticket: HistoricalTicket, zone: tzinfo) -> dict[str, Any]:
     """A ticket of a preview: what is in it, but for texts without end and the reporter."""
     found: dict[str, Any] = {}
-    for name in _SHOWN:
-        value = getattr(ticket, name)
+    for field in _SHOWN:
+        value = getattr(ticket, field.name)
         if value is not None:
-            found[name] = value.astimezone(zone).isoformat() if name in _MOMENTS else value
-    for name in ("unit", "category", "grid"):
-        path = getattr(ticket, f"{name}_path")
+            found[field.name] = value.astimezone(zone).isoformat() if field.kind == "moment" else value
+    for field in NODES:
+        path = getattr(ticket, f"{field.name}_path")
         if path:
-            found[name] = " / ".join(node.name for node in path)
+            found[field.name] = " / ".join(node.name for node in path)
     return found
 
 

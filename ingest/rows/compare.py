@@ -14,6 +14,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlmodel import Session, col
 
+from app.domain.tickets.fields import CONTENT, NODES, REPORTER
 from app.errors import Forbidden, Invalid, NotFound
 from app.models import Ticket, TicketEvent
 from app.security.permissions import may_write_source
@@ -28,19 +29,16 @@ from ingest.rows.ticket_in import Reporter, TicketIn, canonical, differing_field
 
 def pushed_content(session: Session, ref: Reference, ticket: Ticket) -> TicketIn:
     """The ticket as its source last pushed or corrected it."""
-    category = ref.categories.get(ticket.category_id) if ticket.category_id is not None else None
-    grid = ref.grids.get(ticket.grid_id) if ticket.grid_id is not None else None
-    person = (ticket.reporter_name, ticket.reporter_phone, ticket.reporter_id_number)
-    fields = {name: getattr(ticket, name) for name in TicketIn.model_fields if name in Ticket.model_fields}
-    full = TicketIn.model_construct(
-        **fields,
-        category=category.code if category else None,
-        grid=grid.code if grid else None,
-        unit=_unit_as_said(session, ticket.id),
-        reporter=Reporter.model_construct(name=person[0], phone=person[1], id_number=person[2])
-        if any(person)
-        else None,
-    )
+    said: dict[str, Any] = {
+        f.name: getattr(ticket, f.column) for f in CONTENT if f.correct in ("copy", "never", "receipt")
+    }
+    for field in NODES:
+        node = ref.tree(field.name).get(getattr(ticket, field.column) or 0)
+        said[field.name] = node.code if node else None
+    said["unit"] = _unit_as_said(session, ticket.id)
+    person = {field.part: getattr(ticket, field.column) for field in REPORTER}
+    reporter = Reporter.model_construct(**person) if any(person.values()) else None
+    full = TicketIn.model_construct(**said, reporter=reporter)
     unsaid = full.model_copy(update={"received_at": None})
     return unsaid if fingerprint(unsaid) == ticket.fingerprint else full
 

@@ -9,11 +9,21 @@ from zoneinfo import ZoneInfo
 
 from pydantic import ValidationError
 
+from app.domain.tickets.fields import IMPORTED
 from app.errors import FieldProblem, Invalid
 from app.validation import problem, problems_of
 from ingest.formats.base import SourceRow
 from ingest.formats.json_rows import REST
-from ingest.rows.profile import MOMENT_FIELDS, NUMBER_FIELDS, ColumnMapping, Profile, Tree, Verdict, column_key
+from ingest.rows.profile import (
+    LENGTHS,
+    MOMENT_FIELDS,
+    NUMBER_FIELDS,
+    ColumnMapping,
+    Profile,
+    Tree,
+    Verdict,
+    column_key,
+)
 from ingest.rows.ticket_in import HistoricalTicket, NewNode
 from ingest.rows.values import MomentReader, number_of, plain, text_of
 
@@ -24,12 +34,11 @@ _Cell = Callable[[Cells], Any]
 CODE_LENGTH = 64
 _NAME_LENGTH = 200
 _REMEMBERED = 100_000
-_NARROW = frozenset({"external_id", "parent_external_id", "reporter.phone", "reporter.id_number"})
+_CODES = frozenset(field.name for field in IMPORTED if field.kind == "identifier")
+_NARROW = _CODES | {field.name for field in IMPORTED if field.kind == "digits"}
 """Codes and numbers, in which a full-width digit is the same digit; in prose, width is the writer's own."""
 _SUMS = frozenset({"合计", "总计", "小计", "共计", "合計", "總計", "小計", "共計"})
 """What stands in the place of a number where a row of a spreadsheet adds up those above it."""
-_CODES = frozenset({"external_id", "parent_external_id"})
-_LENGTHS = {"title": 200, "content": 10_000, "address": 500, "result": 10_000}
 _DONE = ("completed", "closed")
 _REACHED = (
     ("voided_at", "void"), ("closed_at", "closed"), ("completed_at", "completed"), ("accepted_at", "accepted"),
@@ -124,7 +133,7 @@ class Mapper:
             said["reporter"] = reporter
         if self._whole_title is not None and "content" not in said:
             whole = self._whole_title(cells)
-            if len(whole) > _LENGTHS["title"]:
+            if len(whole) > LENGTHS["title"]:
                 said["content"] = whole  # what was cut from the title is not lost
 
     def _take_converted(self, cells: Cells, said: dict[str, Any], problems: list[FieldProblem]) -> None:
@@ -191,10 +200,10 @@ class Mapper:
                 continue
             if field in _NARROW or field in self.profile.values:
                 get = _narrowed(get)
-            if place.shorten and field in _LENGTHS:
+            if place.shorten and field in LENGTHS:
                 if field == "title":
                     self._whole_title = get
-                get = _shortened(get, _LENGTHS[field])
+                get = _shortened(get, LENGTHS[field])
             elif place.shorten and field in _CODES:
                 get = _fitted(get)
             words = self.profile.values.get(field)

@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Annotated, Literal
 from zoneinfo import ZoneInfo
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
+from app.domain.tickets.fields import IMPORTED, REPORTER
 from app.errors import Invalid, NotFound
 from app.validation import TimeZone, objection, validated
-from ingest.rows.ticket_in import HistoricalTicket, Reporter
 from ingest.rows.toml_text import read_toml
 from ingest.rows.values import MomentReader
 
@@ -25,20 +25,13 @@ BUNDLED = Path(__file__).parent / "profiles"
 LONGEST = 256 * 1024
 """Bytes of a profile."""
 
-MOMENT_FIELDS = (
-    "received_at",
-    "source_due_at",
-    "dispatched_at",
-    "accepted_at",
-    "completed_at",
-    "closed_at",
-    "voided_at",
-)
-NUMBER_FIELDS = ("latitude", "longitude")
-REPORTER_FIELDS = tuple(f"reporter.{name}" for name in Reporter.model_fields)
-_NOT_COLUMNS = {"reporter", "attributes", "source_flag", "source_verdict", "unit_path", "category_path", "grid_path"}
-TARGETS = (*(name for name in HistoricalTicket.model_fields if name not in _NOT_COLUMNS), *REPORTER_FIELDS)
+MOMENT_FIELDS = tuple(field.name for field in IMPORTED if field.kind == "moment")
+NUMBER_FIELDS = tuple(field.name for field in IMPORTED if field.kind == "number")
+REPORTER_FIELDS = tuple(field.name for field in REPORTER)
+TARGETS = tuple(field.name for field in IMPORTED)
 """Every field that a column can be mapped to. Units, categories and grids may be mapped as trees instead."""
+LENGTHS = {field.name: field.length for field in IMPORTED if field.shortens}
+"""Characters of each field whose values may be cut to fit."""
 
 
 class _ProfilePart(BaseModel):
@@ -148,8 +141,9 @@ class Verdict(_ProfilePart):
 class Profile(_ProfilePart):
     """A mapping profile, checked. Tables are keyed by field, attribute or value, as the names say.
 
-    ``status_from_times``: where a row has no status, its latest moment decides. In ``values``
-    the word ``*`` matches every other value, and an empty code for "leave the field out"."""
+    ``contract_names``: a column named like a field, in the contract or by its Chinese label, maps to that field, besides
+    the columns that ``fields`` lists. ``status_from_times``: where a row has no status, its latest moment decides. In
+    ``values`` the word ``*`` matches every other value, and an empty code for "leave the field out"."""
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
     title: Wording
@@ -158,6 +152,7 @@ class Profile(_ProfilePart):
     times: Annotated[tuple[str, ...], Field(min_length=1)] = ("iso",)
     missing: tuple[str, ...] = ()
     file: FileHints = FileHints()
+    contract_names: bool = False
     fields: dict[str, Place]
     constants: dict[str, str] = {}
     status_from_times: bool = False
@@ -177,6 +172,20 @@ class Profile(_ProfilePart):
         except ValueError as error:
             raise objection(f"时间格式有误：{error}", str(error)) from error
         return value
+
+    @field_validator("fields")
+    @classmethod
+    def _with_contract_names(cls, value: dict[str, ColumnMapping], info: ValidationInfo) -> dict[str, ColumnMapping]:
+        if not info.data.get("contract_names"):
+            return value
+        nothing = ColumnMapping.model_construct(columns=())
+        found = dict(value)
+        for field in IMPORTED:
+            place = value.get(field.name, nothing)
+            if not place.join:
+                names = (field.name, *place.columns, *field.headings)
+                found[field.name] = place.model_copy(update={"columns": tuple(dict.fromkeys(names))})
+        return found
 
     @model_validator(mode="after")
     def _known_targets(self) -> Profile:

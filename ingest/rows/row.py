@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
+from app.domain.tickets.fields import LIFE, NODES
 from app.errors import BadRequest, DubanError, FieldProblem, Invalid, TooLarge
 from ingest.formats.base import raw_text, weight_of
 from ingest.formats.split import Body, Span
@@ -27,12 +28,8 @@ tenth of a second and not for the whole file or batch."""
 WEIGHT = 5 * 2**20
 """About how many bytes of rows one transaction takes at most: a file of fat rows needs no more memory than others. Three
 chunks are held at a time (``ingest.rows.ahead``)."""
-_LIFE = (
-    "status", "dispatched_at", "accepted_at", "completed_at", "closed_at", "voided_at", "source_flag", "source_verdict",
-    "result", "satisfaction",
-)  # fmt: skip
-"""What a ticket of the past says besides its content."""
-_NODES = ("unit", "category", "grid")
+_LIFE = tuple(field.name for field in LIFE)
+_NODES = tuple(field.name for field in NODES)
 
 
 class InputRow(NamedTuple):
@@ -187,4 +184,5 @@ def _life_of(said: Mapping[str, Any]) -> dict[str, Any]:
 
 def life_that_differs(there: Any, incoming: HistoricalTicket) -> list[str]:
     """In what of its life a stored ticket differs from what is said of it now."""
-    return [name for name in _LIFE if name != "source_flag" and getattr(there, name) != getattr(incoming, name)]
+    stored = [field for field in LIFE if field.stored]
+    return [field.name for field in stored if getattr(there, field.column) != getattr(incoming, field.name)]

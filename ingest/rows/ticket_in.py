@@ -17,6 +17,7 @@ from typing import Annotated, Any, Literal, NamedTuple, TypeVar
 import orjson
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError
 
+from app.domain.tickets.fields import CONTENT, REPORTER
 from app.errors import BadRequest, FieldProblem, Invalid
 from app.schemas.moment import Moment
 from app.validation import problem, refusal, validated
@@ -311,10 +312,12 @@ def canonical(ticket: TicketIn) -> dict[str, Any]:
     return flat
 
 
-_REPORTER_FIELDS: Sequence[str] = tuple(Reporter.model_fields)
-_MOMENT_FIELDS = ("received_at", "source_due_at")
+_REPORTER_FIELDS: Sequence[str] = tuple(field.part for field in REPORTER)
+_MOMENT_FIELDS: Sequence[str] = tuple(field.name for field in CONTENT if field.kind == "moment")
 _PLAIN_FIELDS: Sequence[str] = tuple(
-    name for name in TicketIn.model_fields if name not in (*_MOMENT_FIELDS, "priority", "reporter")
+    field.name
+    for field in CONTENT
+    if field.kind != "moment" and field.member == field.name and field.name != "priority"
 )
 
 

@@ -1,7 +1,7 @@
 """What the pages say, in Chinese and English: one catalogue (``texts.toml``), both languages side by side.
 
-The words of codes (states, stages, events, roles …) come from ``app.domain.words``; groups of the catalogue hold those that
-only pages show.
+The labels of a ticket's fields come from ``app.domain.tickets.fields``, the words of codes (states, stages, events, roles …)
+from ``app.domain.words``; groups of the catalogue hold those that only pages show.
 
 Which language: ``?lang=`` of the address, else the choice kept in a cookie, else the person's own setting, else
 ``DUBAN_LANG``. What the browser says it prefers is not asked: most office machines in China report English by accident
@@ -16,6 +16,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
+from app.domain.tickets.fields import FIELDS
 from app.domain.words import GROUPS, say
 from app.text import Text
 
@@ -27,7 +28,7 @@ TEXTS = Path(__file__).parent / "texts.toml"
 @lru_cache(maxsize=1)
 def catalogue() -> Mapping[str, Text]:
     """Every text by its key (``group.name``), in both languages."""
-    found: dict[str, Text] = {}
+    found: dict[str, Text] = {f"field.{field.part}": field.label for field in FIELDS}
     for group, texts in tomllib.loads(TEXTS.read_text("utf-8")).items():
         for name, pair in texts.items():
             if not (isinstance(pair, list) and len(pair) == 2):

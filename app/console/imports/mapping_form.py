@@ -16,12 +16,12 @@ from dataclasses import dataclass
 from app.errors import Invalid
 from ingest.profile_wizard.draft import ALL_TARGETS, JOINED, Identity, ProfileDraft, draft_of
 from ingest.profile_wizard.vocabulary import CODES, code_of
-from ingest.rows.profile import Profile
+from ingest.rows.profile import LENGTHS, Profile
 
 REJECT = "!"
 """The choice for a word that has no code: its rows are refused."""
 OTHERS = "*"
-JOINABLE = ("external_id", "title", "content", "address", "result")
+JOINABLE = frozenset({"external_id", *LENGTHS})
 _COLUMN, _CONSTANT, _TIMES = "c:", "k:", "t:"
 Fields = Mapping[str, str]
 

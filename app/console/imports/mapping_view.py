@@ -11,6 +11,7 @@ from pathlib import Path
 from threading import Lock
 
 from app.console.imports.mapping_form import JOINABLE, choice_of
+from app.domain.tickets.fields import IMPORTED
 from app.security.masking import MASKS
 from ingest.files.uploads import LIMITS
 from ingest.profile_wizard.draft import JOINED, ProfileDraft, used_columns
@@ -23,19 +24,12 @@ from ingest.rows.profile import MOMENT_FIELDS, REPORTER_FIELDS, Profile
 from ingest.rows.values import text_of
 
 GROUPS: Mapping[str, tuple[str, ...]] = {
-    "needed": ("external_id", "title", "parent_external_id"),
-    "matter": ("content", "kind", "category", "priority", "severity"),
-    "times": ("received_at", "source_due_at", "dispatched_at", "accepted_at", "completed_at", "closed_at", "voided_at"),
-    "handling": ("unit", "status", "result", "satisfaction"),
-    "reporter": ("reporter.name", "reporter.phone", "reporter.id_number"),
-    "place": ("address", "grid", "latitude", "longitude"),
+    group: tuple(field.name for field in IMPORTED if field.group == group)
+    for group in ("needed", "matter", "times", "handling", "reporter", "place")
 }
 """The fields, in the order in which a person thinks of them; a tree stands for its levels."""
-SELDOM = frozenset({
-    "severity", "priority", "source_due_at", "dispatched_at", "accepted_at", "closed_at", "voided_at", "satisfaction",
-    "reporter.id_number", "latitude", "longitude", "parent_external_id",
-})  # fmt: skip
-"""Fields that many files have not; folded away where nothing is proposed for them."""
+SELDOM = frozenset(field.name for field in IMPORTED if not field.common)
+"""Fields that few files have; folded away where nothing is proposed for them."""
 ENCODINGS = ("utf-8", "gb18030", "big5hkscs", "utf-16", "cp1252")
 _EXAMPLE = {"Y": "2026", "y": "26", "m": "3", "d": "15", "I": "2", "M": "05", "S": "09", "f": "000", "z": "+08:00"}
 _CELL, _HINT = 60, 22

@@ -92,20 +92,26 @@ class Reference:
         found = self._find("source", code)
         return None if found is None else self.sources[found]
 
+    def tree(self, name: str) -> Mapping[int, Node]:
+        """The nodes of the tree ``unit``, ``category`` or ``grid``, by id."""
+        return {"unit": self.units, "category": self.categories, "grid": self.grids}[name]
+
+    def node(self, tree: str, code: str) -> Node | None:
+        """The node of a tree with this code, or None."""
+        found = self._find(tree, code)
+        return None if found is None else self.tree(tree)[found]
+
     def unit_by_code(self, code: str) -> Node | None:
         """The unit with this code, or None."""
-        found = self._find("unit", code)
-        return None if found is None else self.units[found]
-
-    def grid_by_code(self, code: str) -> Node | None:
-        """The grid with this code, or None."""
-        found = self._find("grid", code)
-        return None if found is None else self.grids[found]
+        return self.node("unit", code)
 
     def category_by_code(self, code: str) -> Node | None:
         """The category with this code, or None."""
-        found = self._find("category", code)
-        return None if found is None else self.categories[found]
+        return self.node("category", code)
+
+    def grid_by_code(self, code: str) -> Node | None:
+        """The grid with this code, or None."""
+        return self.node("grid", code)
 
     def need_unit(self, code: object, pointer: str = "/unit") -> Node:
         """The active unit with this code; raises Invalid at ``pointer``."""

@@ -7,12 +7,22 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime, tzinfo
 from functools import lru_cache
+from operator import attrgetter
 from typing import Any
 
+from app.domain.tickets.fields import FIELDS, NODES, REPORTER, columns_and_names
 from app.models import Callback, Deadline, Extension, Ticket, TicketEvent
-from app.security.masking import mask_id_number, mask_name, mask_phone
+from app.security.masking import MASKS
 from app.services.core.reference import Node, Reference
 from app.services.deadlines.book import state_of
+
+_MOMENTS = tuple(field.name for field in FIELDS if field.kind == "moment")
+_COPIED_COLUMNS, _COPIED_NAMES = columns_and_names(
+    tuple(f for f in FIELDS if f.stored and f.member == f.name and f.kind not in ("moment", "tree"))
+)
+_REPORTER_COLUMNS, _REPORTER_PARTS = columns_and_names(REPORTER)
+_copied_values = attrgetter(*_COPIED_COLUMNS)
+_reporter_values = attrgetter(*_REPORTER_COLUMNS)
 
 
 def moment(value: datetime | None, zone: tzinfo) -> str | None:
@@ -58,15 +68,10 @@ def current(rows: Sequence[Deadline]) -> list[Deadline]:
 
 def reporter_view(ticket: Ticket, *, full: bool) -> dict[str, Any] | None:
     """The reporter, masked unless ``full``; None where nothing is known."""
-    if not (ticket.reporter_name or ticket.reporter_phone or ticket.reporter_id_number):
+    parts = dict(zip(_REPORTER_PARTS, _reporter_values(ticket), strict=True))
+    if not any(parts.values()):
         return None
-    if full:
-        return {"name": ticket.reporter_name, "phone": ticket.reporter_phone, "id_number": ticket.reporter_id_number}
-    return {
-        "name": mask_name(ticket.reporter_name),
-        "phone": mask_phone(ticket.reporter_phone),
-        "id_number": mask_id_number(ticket.reporter_id_number),
-    }
+    return parts if full else {part: MASKS[part](value) for part, value in parts.items()}
 
 
 def ticket_view(
@@ -79,43 +84,22 @@ def ticket_view(
         "id": ticket.id,
         "number": ticket.number,
         "source": ref.sources[ticket.source_id].code,
-        "external_id": ticket.external_id,
-        "title": ticket.title,
-        "content": ticket.content,
-        "kind": ticket.kind,
-        "category": _code(ref.categories, ticket.category_id),
-        "priority": ticket.priority,
-        "severity": ticket.severity,
-        "status": ticket.status,
+        **dict(zip(_COPIED_NAMES, _copied_values(ticket), strict=True)),
+        **{name: moment(getattr(ticket, name), zone) for name in _MOMENTS},
+        **{field.name: _code(ref.tree(field.name), getattr(ticket, field.column)) for field in NODES},
+        "attributes": ticket.attributes or {},
         "stage": ticket.stage,
         "card": ticket.card,
-        "unit": unit.code if unit else None,
         "unit_name": unit.name if unit else None,
         "first_unit": _code(ref.units, ticket.first_unit_id),
-        "grid": _code(ref.grids, ticket.grid_id),
         "reporter": reporter_view(ticket, full=full),
-        "address": ticket.address,
-        "latitude": ticket.latitude,
-        "longitude": ticket.longitude,
         "parent_id": ticket.parent_id,
-        "parent_external_id": ticket.parent_external_id,
-        "attributes": ticket.attributes or {},
-        "received_at": moment(ticket.received_at, zone),
-        "source_due_at": moment(ticket.source_due_at, zone),
-        "dispatched_at": moment(ticket.dispatched_at, zone),
-        "accepted_at": moment(ticket.accepted_at, zone),
         "contacted_at": moment(ticket.contacted_at, zone),
         "suspended_at": moment(ticket.suspended_at, zone),
-        "completed_at": moment(ticket.completed_at, zone),
-        "closed_at": moment(ticket.closed_at, zone),
-        "voided_at": moment(ticket.voided_at, zone),
         "due_at": moment(ticket.due_at, zone),
         "provisional": ticket.provisional,
         "deadlines": [deadline_view(row, now, zone, suspended=suspended) for row in current(deadlines)],
-        "result": ticket.result,
-        "satisfaction": ticket.satisfaction,
         "resolved": ticket.resolved,
-        "source_verdict": ticket.source_verdict,
         "returns": ticket.returns,
         "reopens": ticket.reopens,
         "urges": ticket.urges,
@@ -127,13 +111,11 @@ def ticket_view(
     }
 
 
-_COUNTED = frozenset({
-    "id", "number", "source", "external_id", "kind", "category", "priority", "severity", "status", "stage", "card", "unit",
-    "unit_name", "first_unit", "grid", "parent_id", "parent_external_id", "received_at", "source_due_at", "dispatched_at",
-    "accepted_at", "contacted_at", "suspended_at", "completed_at", "closed_at", "voided_at", "due_at", "provisional",
-    "deadlines", "satisfaction", "resolved", "source_verdict", "returns", "reopens", "urges", "extensions", "repeats",
-    "supervised", "historical", "version",
-})  # fmt: skip
+_COUNTED = frozenset(field.member for field in FIELDS if field.privacy == "open") | {
+    "id", "number", "source", "stage", "card", "unit_name", "first_unit", "parent_id", "contacted_at", "suspended_at",
+    "due_at", "provisional", "deadlines", "resolved", "returns", "reopens", "urges", "extensions", "repeats", "supervised",
+    "historical", "version",
+}  # fmt: skip
 """What is read of a ticket that a figure counts and the reader may not see: nothing that the citizen or the unit wrote."""
 
 

@@ -9,11 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, tzinfo
+from operator import attrgetter
 from typing import Any, Literal, NamedTuple, Protocol
 
 from sqlalchemy import update
 from sqlmodel import Session
 
+from app.domain.tickets.fields import COPIED, NODES, REPORTER, TicketField, columns_and_names
 from app.errors import FieldProblem, Invalid
 from app.models import Ticket
 from app.security.hash_chain import GENESIS, link
@@ -24,22 +26,11 @@ from app.store import bulk
 
 
 class IncomingTicket(Protocol):
-    """A ticket as pushed, validated: ``ingest.rows.ticket_in.TicketIn`` is one. Moments are aware."""
+    """A ticket as pushed, validated: every field of ``CONTENT`` under its name, those used by name here among them.
+    ``ingest.rows.ticket_in.TicketIn`` is one. Moments are aware."""
 
     @property
-    def external_id(self) -> str: ...
-    @property
-    def title(self) -> str: ...
-    @property
-    def content(self) -> str | None: ...
-    @property
-    def kind(self) -> str | None: ...
-    @property
     def category(self) -> str | None: ...
-    @property
-    def priority(self) -> str: ...
-    @property
-    def severity(self) -> str | None: ...
     @property
     def received_at(self) -> datetime | None: ...
     @property
@@ -47,19 +38,9 @@ class IncomingTicket(Protocol):
     @property
     def reporter(self) -> Any: ...
     @property
-    def address(self) -> str | None: ...
-    @property
-    def latitude(self) -> float | None: ...
-    @property
-    def longitude(self) -> float | None: ...
-    @property
     def grid(self) -> str | None: ...
     @property
     def unit(self) -> str | None: ...
-    @property
-    def parent_external_id(self) -> str | None: ...
-    @property
-    def attributes(self) -> dict[str, Any] | None: ...
 
 
 @dataclass
@@ -109,29 +90,27 @@ Nodes = tuple[Node | None, Node | None, Node | None]
 """Unit, category and grid of a ticket."""
 
 
-def resolve_codes(ref: Reference, incoming: IncomingTicket) -> Nodes:
-    """Unit, category and grid of a pushed ticket; raises Invalid naming every code that is not known."""
+def resolve_codes(
+    ref: Reference, incoming: IncomingTicket, fields: Iterable[TicketField] = NODES
+) -> dict[str, Node | None]:
+    """The active nodes that ``fields`` of a pushed ticket name, by field; raises Invalid naming every unknown code."""
     problems: list[FieldProblem] = []
-    found: list[Node | None] = []
-    for name, finder, zh in (
-        ("unit", ref.unit_by_code, "责任单位"),
-        ("category", ref.category_by_code, "分类"),
-        ("grid", ref.grid_by_code, "网格"),
-    ):
-        code = getattr(incoming, name)
-        node = finder(code) if code is not None else None
+    found: dict[str, Node | None] = {}
+    for tree in fields:
+        code = getattr(incoming, tree.name)
+        node = ref.node(tree.name, code) if code is not None else None
         if code is not None and (node is None or not node.active):
             problems.append(
                 FieldProblem(
-                    f"/{name}",
-                    f"没有编码为 {code!r} 的在用{zh}，请先建立或更正编码",
-                    f"no active {name} has the code {code!r}: make it first, or correct the code",
+                    f"/{tree.name}",
+                    f"没有编码为 {code!r} 的在用{tree.label.zh}，请先建立或更正编码",
+                    f"no active {tree.name} has the code {code!r}: make it first, or correct the code",
                 )
             )
-        found.append(node)
+        found[tree.name] = node
     if problems:
         raise Invalid(problems)
-    return found[0], found[1], found[2]
+    return found
 
 
 def ticket_number(ticket_id: int, received_at: datetime, zone: tzinfo) -> str:
@@ -156,8 +135,9 @@ def prepare(
 
     Raises Invalid where a code is not known.
     """
-    nodes = resolve_codes(ref, incoming)
-    unit = nodes[0]
+    codes = resolve_codes(ref, incoming)
+    unit = codes["unit"]
+    nodes = (unit, codes["category"], codes["grid"])
     received = incoming.received_at or now
     row = content_row(
         incoming, source, nodes, received, ticket_id=ticket_id, fingerprint=fingerprint, now=now, zone=zone
@@ -189,36 +169,23 @@ def content_row(
     """The row of ``ticket`` with what was said of its content; its status and the moments of its life are still to be
     set."""
     unit, category, grid = nodes
-    person = incoming.reporter
     row = dict(_BLANK)
+    row.update(zip(_COPIED_COLUMNS, _copied_values(incoming), strict=True))
     row.update(
         id=ticket_id,
         number=ticket_number(ticket_id, received, zone),
         source_id=source.id,
-        external_id=incoming.external_id,
         fingerprint=fingerprint,
-        title=incoming.title,
-        content=incoming.content,
-        kind=incoming.kind,
         category_id=category.id if category else None,
-        priority=incoming.priority,
-        severity=incoming.severity,
         unit_id=unit.id if unit else None,
         first_unit_id=unit.id if unit else None,
         grid_id=grid.id if grid else None,
-        parent_external_id=incoming.parent_external_id,
-        address=incoming.address,
-        latitude=incoming.latitude,
-        longitude=incoming.longitude,
-        attributes=incoming.attributes or None,
         received_at=received,
         recorded_at=now,
         changed_at=received,
-        source_due_at=incoming.source_due_at,
     )
-    if person is not None:
-        row["reporter_name"], row["reporter_phone"] = person.name, person.phone
-        row["reporter_id_number"] = person.id_number
+    if incoming.reporter is not None:
+        row.update(zip(_REPORTER_COLUMNS, _reporter_values(incoming.reporter), strict=True))
     return row
 
 
@@ -277,6 +244,10 @@ def open_deadlines(
     return {one.target: {**one.entry, **since} if since else one.entry for one in opening.deadlines}
 
 
+_COPIED_COLUMNS, _COPIED_NAMES = columns_and_names(COPIED)
+_REPORTER_COLUMNS, _REPORTER_PARTS = columns_and_names(REPORTER)
+_copied_values = attrgetter(*_COPIED_NAMES)
+_reporter_values = attrgetter(*_REPORTER_PARTS)
 _BLANK: dict[str, Any] = {
     column.name: None if column.nullable else column.default.arg if column.default is not None else None
     for column in Ticket.__table__.columns  # type: ignore[attr-defined]

@@ -20,6 +20,7 @@ from typing import Any, Protocol
 
 from sqlmodel import Session
 
+from app.domain.tickets.fields import NODES
 from app.models import Category, Grid, Unit
 from app.services.core.events import stamp
 from app.services.core.reference import Node, Reference, SourceInfo, touch
@@ -80,12 +81,11 @@ class ReferenceFinder:
 
     def __init__(self, ref: Reference) -> None:
         self.ref = ref
-        self._by_code = {"unit": ref.unit_by_code, "category": ref.category_by_code, "grid": ref.grid_by_code}
-        self._by_name = {"unit": _names(ref.units), "category": _names(ref.categories), "grid": _names(ref.grids)}
+        self._by_name = {field.name: _names(ref.tree(field.name)) for field in NODES}
 
     def find(self, tree: str, code: str, name: str) -> Node | None:
         """The node, or None where it is to be made. ``name`` counts only where it is all that is known."""
-        found = self._by_code[tree](code)
+        found = self.ref.node(tree, code)
         if found is None and name == code:
             found = self._by_name[tree].get(name)
         return found

@@ -16,8 +16,9 @@ from typing import Any
 from sqlalchemy import select, update
 from sqlmodel import Session, col
 
+from app.domain.tickets.fields import CONTENT, CORRECTED, NODES, REPORTER
 from app.domain.tickets.life import STEPS
-from app.errors import Conflict, FieldProblem, Invalid
+from app.errors import Conflict, Invalid
 from app.models import Ticket
 from app.security.principal import Principal
 from app.services.core.events import stamp
@@ -25,19 +26,14 @@ from app.services.core.reference import Node
 from app.services.core.unit_of_work import UnitOfWork
 from app.services.deadlines import book as deadlines
 from app.services.deadlines.book import DeadlineChange
-from app.services.intake.create import IncomingTicket
+from app.services.intake.create import IncomingTicket, resolve_codes
 from app.services.orders import book as order_book
 from app.services.tickets.change import Change, finish
 from app.services.tickets.change import begin as begin_step
 from app.store import tickets as store
 
-JUDGED_BY = frozenset({"kind", "category", "priority", "severity", "received_at", "source_due_at"})
-"""Fields that a deadline hangs on."""
-TOLD = JUDGED_BY | {"title", "content", "grid", "unit", "parent_external_id"}
-"""Fields whose old and new value the event tells. Of the others it names the field alone: the log is never altered, and
-a citizen's name, phone or address must not be in it."""
-_PLAIN = ("title", "content", "kind", "priority", "severity", "source_due_at", "address", "latitude", "longitude",
-          "parent_external_id")  # fmt: skip
+_JUDGED = frozenset(field.name for field in CONTENT if field.judged)
+_LOGGED = frozenset(field.name for field in CONTENT if field.logged)
 _TARGETS = (*deadlines.UNIT_CLOCK, "callback")
 
 
@@ -70,12 +66,12 @@ def apply(
         _move_receipt(change, incoming.received_at or ticket.recorded_at)
     if "parent_external_id" in differences:
         _relink(change, differences["parent_external_id"])
-    judged = _judge_again(change, received_before) if JUDGED_BY & differences.keys() else {}
+    judged = _judge_again(change, received_before) if _JUDGED & differences.keys() else {}
     change.log(
         "corrected",
         **judged,
         fields=sorted(differences),
-        changes={name: {"from": a, "to": b} for name, (a, b) in sorted(differences.items()) if name in TOLD},
+        changes={name: {"from": a, "to": b} for name, (a, b) in sorted(differences.items()) if name in _LOGGED},
         fingerprint={"from": before, "to": fingerprint},
     )
     if unit is None:
@@ -86,28 +82,11 @@ def apply(
 
 def _resolve(change: Change, incoming: IncomingTicket, differences: Mapping[str, Any]) -> Node | None:
     """Set category and grid where they change, and give the unit that the ticket is now to be dispatched to, if any."""
-    problems: list[FieldProblem] = []
-    found: dict[str, Node | None] = {}
-    ref = change.ref
-    for name, finder, zh in (
-        ("category", ref.category_by_code, "分类"),
-        ("grid", ref.grid_by_code, "网格"),
-        ("unit", ref.unit_by_code, "责任单位"),
-    ):
-        code: str | None = getattr(incoming, name)
-        if name not in differences:
-            continue
-        node = found[name] = finder(code) if code is not None else None
-        if code is not None and (node is None or not node.active):
-            problems.append(
-                FieldProblem(f"/{name}", f"没有编码为 {code!r} 的在用{zh}", f"no active {name} has the code {code!r}")
-            )
-    if problems:
-        raise Invalid(problems)
-    if "category" in found:
-        change.ticket.category_id = found["category"].id if found["category"] else None
-    if "grid" in found:
-        change.ticket.grid_id = found["grid"].id if found["grid"] else None
+    found = resolve_codes(change.ref, incoming, [field for field in NODES if field.name in differences])
+    for field in NODES:
+        if field.correct == "node" and field.name in found:
+            node = found[field.name]
+            setattr(change.ticket, field.column, node.id if node else None)
     if "unit" not in found:
         return None
     unit = found["unit"]
@@ -123,15 +102,12 @@ def _resolve(change: Change, incoming: IncomingTicket, differences: Mapping[str,
 
 
 def _set_fields(ticket: Ticket, incoming: IncomingTicket, differences: Mapping[str, Any]) -> None:
-    for name in _PLAIN:
-        if name in differences:
-            setattr(ticket, name, getattr(incoming, name))
-    if "attributes" in differences:
-        ticket.attributes = incoming.attributes or None
-    person = incoming.reporter
-    ticket.reporter_name = person.name if person else None
-    ticket.reporter_phone = person.phone if person else None
-    ticket.reporter_id_number = person.id_number if person else None
+    for field in CORRECTED:
+        if field.name in differences:
+            setattr(ticket, field.column, getattr(incoming, field.name))
+    for field in REPORTER:
+        if field.name in differences:
+            setattr(ticket, field.column, getattr(incoming.reporter, field.part, None))
 
 
 def _move_receipt(change: Change, moment: datetime) -> None:
