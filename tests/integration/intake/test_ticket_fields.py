@@ -18,7 +18,6 @@ from app.models import Category, Grid, Ticket
 from app.security.masking import MASKS
 from app.services.core import catalogue
 from app.services.intake.rejects import RejectOrigin
-from ingest.batch.rows import commit_rows, ready
 from ingest.connectors.spec import spec_of
 from ingest.feeds.records import RecordReader
 from ingest.feeds.updates import following
@@ -26,6 +25,7 @@ from ingest.files.importer import import_file, rejects_of
 from ingest.profile_wizard.vocabulary import CODES
 from ingest.rows.prepare import IngestContext, RowOutcome
 from ingest.rows.profile import load_profile
+from ingest.rows.write import commit_rows, ready
 from tests.support import Service
 
 BEGIN = datetime.fromisoformat("2026-03-02T10:00:00+08:00")
@@ -219,7 +219,7 @@ def test_a_file_carries_every_field(office: Service, tmp_path: Path, suffix: str
 def pulled(service: Service, values: Sample) -> RowOutcome:
     """The outcome of one record of a feed whose members are named like the fields."""
     spec = spec_of({
-        "name": "mirror", "kind": "rest", "base_url": "https://mirror.example.invalid",
+        "name": "mirror", "kind": "rest", "base_url": "https://upstream.example.invalid",
         "title": {"zh": "镜像", "en": "Mirror"}, "source": {"code": "mirror", "zh": "镜像", "en": "Mirror"},
         "paging": {"style": "number"},
         "mapping": {"time_zone": "Asia/Shanghai", "fields": {field.name: field.name for field in IMPORTED},

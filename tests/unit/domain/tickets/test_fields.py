@@ -12,6 +12,7 @@ from app.domain.tickets.fields import CONTENT, FIELDS, IMPORTED, LIFE, REPORTER,
 from app.models import Ticket
 from app.schemas.ticket import ReporterOut, TicketOut
 from app.security.masking import MASKS
+from app.text import Text
 from ingest.profile_wizard.vocabulary import CODES
 from ingest.rows.profile import column_key, load_profile
 from ingest.rows.ticket_in import HistoricalTicket, Reporter, TicketIn
@@ -19,7 +20,7 @@ from ingest.rows.ticket_in import HistoricalTicket, Reporter, TicketIn
 PATHS = {"unit_path", "category_path", "grid_path"}
 """What an import knows of a tree besides the code."""
 TABLE = Ticket.__table__.columns  # type: ignore[attr-defined]
-LANDMARK = TicketField("landmark", ("地标", "Landmark"), "text", 200, "place")
+LANDMARK = TicketField("landmark", Text("地标", "Landmark"), "text", 200, "place")
 
 
 def lengths(model: type[BaseModel]) -> Mapping[str, int | None]:
@@ -80,7 +81,7 @@ def test_a_field_in_the_push_model_alone_is_noticed() -> None:
 
 
 def test_other_lengths_are_noticed() -> None:
-    other = [TicketField("title", ("标题", "Title"), "text", 300) if f.name == "title" else f for f in FIELDS]
+    other = [TicketField("title", Text("标题", "Title"), "text", 300) if f.name == "title" else f for f in FIELDS]
     assert len([one for one in disagreements(other) if "300 characters" in one]) == 2
 
 
