@@ -22,6 +22,7 @@ from app.security.sessions import SESSION_COOKIE
 from app.services.access import accounts
 from app.services.core.views import counted_view
 from app.services.supervision.sweep import sweep
+from app.store import scope
 from tests.support import Service, at
 
 # ------------------------------------------------------------------------------------------------------ who sees what
@@ -146,6 +147,7 @@ PAGES: Mapping[str, Case] = {
     "/policies/{code}": Case(PEOPLE),
     "/policies/+export": Case(PEOPLE),
     "/policies/+replay": Case(FEED_READERS),
+    "/glossary": Case(PEOPLE),
 }
 MATRIX: Mapping[str, Case] = {**{f"/api/v1{path}": case for path, case in API.items()}, **PAGES}
 PLACES = {
@@ -233,13 +235,13 @@ def build(service: Service) -> World:
     passed_to(ids["passed on"], "GA-1", at=at("2026-03-03 10:00"))
     for ticket in ids.values():
         service.act(ticket, "extend", days=2, reason="需现场勘验", at=at("2026-03-04 10:00"))
-    for kind, scope in (
+    for kind, about in (
         ("clear-out", None),
         ("monthly", None),
         ("monthly", {"unit": "GA"}),
         ("monthly", {"unit": "CG"}),
     ):
-        body = {"kind": kind, "period": "2026-03", **({"scope": scope} if scope else {})}
+        body = {"kind": kind, "period": "2026-03", **({"scope": about} if about else {})}
         answer = service.call("POST", "/reports", json=body)
         assert answer.status_code == 201, answer.text
     sweep(service.runtime.database, service.runtime.reference, clock.now())
@@ -409,3 +411,19 @@ def test_a_key_that_lost_its_bound_sees_nothing(world: World, role: str, bound: 
             assert world.ask(actor, "/api/v1/tickets").json()["items"] == []
             assert world.ask(actor, "/api/v1/extensions").json()["items"] == []
             assert world.ask(actor, f"/api/v1/tickets/{world.objects['ticket']['own']}").status_code == 404
+
+
+def test_one_condition_on_tickets_hides_all_of_it(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    plain: Any = scope._ticket
+    own = world.objects["ticket"]["own"]
+
+    def confidential(terms: Any, ticket: Any) -> Any:
+        return plain(terms, ticket) if terms.who.role in OFFICE else terms.both(plain(terms, ticket), ticket.id != own)
+
+    monkeypatch.setattr(scope, "_ticket", confidential)
+    monkeypatch.setitem(scope._RULES, Ticket, confidential)  # type: ignore[arg-type]
+    families = ("ticket", "extension", "alert", "order")
+    for family in families:
+        monkeypatch.setitem(FAMILIES, family, {**FAMILIES[family], "own": set()})  # type: ignore[arg-type]
+    cases = [(path, case) for path, case in MATRIX.items() if path.startswith("/api") and case.family in families]
+    assert [wrong for actor in ACTORS for path, case in cases for wrong in mismatches(world, path, actor, case)] == []
