@@ -26,8 +26,5 @@ _GROUPS = {
 @router.get("/glossary")
 def show_glossary(request: Request, looking: Looking) -> Response:
     """All terms, figures and codes in the visitor's language, with the other language and the code beside them."""
-    lang = language(request)
-    other = "zh" if lang == "en" else "en"
-    return page(
-        request, "glossary/glossary.html", terms=_TERMS, figures=_FIGURES, groups=_GROUPS, lang=lang, other=other
-    )
+    other = "zh" if language(request) == "en" else "en"
+    return page(request, "glossary/glossary.html", terms=_TERMS, figures=_FIGURES, groups=_GROUPS, other=other)
