@@ -421,9 +421,10 @@ def test_one_condition_on_tickets_hides_all_of_it(world: World, monkeypatch: pyt
         return plain(terms, ticket) if terms.who.role in OFFICE else terms.both(plain(terms, ticket), ticket.id != own)
 
     monkeypatch.setattr(scope, "_ticket", confidential)
-    monkeypatch.setitem(scope._RULES, Ticket, confidential)  # type: ignore[arg-type]
+    rules: Any = scope._RULES
+    monkeypatch.setitem(rules, Ticket, confidential)
     families = ("ticket", "extension", "alert", "order")
     for family in families:
-        monkeypatch.setitem(FAMILIES, family, {**FAMILIES[family], "own": set()})  # type: ignore[arg-type]
+        monkeypatch.setitem(FAMILIES, family, {**FAMILIES[family], "own": set()})
     cases = [(path, case) for path, case in MATRIX.items() if path.startswith("/api") and case.family in families]
     assert [wrong for actor in ACTORS for path, case in cases for wrong in mismatches(world, path, actor, case)] == []
