@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 
 from app.config import Settings
 
@@ -40,6 +41,23 @@ def test_a_readme_gives_the_default_of_each_setting(name: str) -> None:
 
 def _as_written(value: object) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def test_operations_describes_every_setting() -> None:
+    rows = []
+    for name, info in Settings.model_fields.items():
+        default = info.default.get_secret_value() if isinstance(info.default, SecretStr) else _as_written(info.default)
+        shown = f"`{default}`" if default else ""
+        rows.append(f"| `DUBAN_{name.upper()}` | {shown} | {info.description} |")
+    text = (ROOT / "docs" / "operations.md").read_text("utf-8")
+    assert [line for line in text.splitlines() if line.startswith("| `DUBAN_")] == rows
+
+
+def test_operations_names_every_metric_that_exists() -> None:
+    text = (ROOT / "docs" / "operations.md").read_text("utf-8")
+    source = "".join((ROOT / "app" / name).read_text("utf-8") for name in ("metrics.py", "store/gauges.py"))
+    named = set(re.findall(r"`(duban_\w+?)(?:_total)?`", text))
+    assert named == set(re.findall(r'"(duban_[a-z_]+)"', source))
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())
