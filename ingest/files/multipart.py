@@ -1,5 +1,9 @@
-"""A form with a file (``multipart/form-data``), read as it comes: the file goes to the disk piece by piece, its other
-fields are few and short."""
+"""A form with a file (``multipart/form-data``), parsed as it arrives: the file is written piece by piece to its place, the
+other fields are few and short.
+
+It uses python-multipart, as Starlette's form parser does. Starlette's own writes files of any size to the temporary
+folder, bounds each field but not all together, accepts a body that breaks off and ignores ``filename*=``.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +26,7 @@ MOST_PARTS = 64
 
 @dataclass
 class MultipartForm:
-    """A form that has come: its text fields, and its file with the name that it had at home."""
+    """A received form: its text fields, and its file with the name that the client gave."""
 
     fields: dict[str, str] = field(default_factory=dict)
     file_name: str = ""
@@ -30,7 +34,7 @@ class MultipartForm:
 
 
 class _MultipartReader:
-    """Takes a body in pieces. The file is the part ``file``; a part of another name with a file is not taken."""
+    """Parses a body in pieces. The file is the part ``file``; a file under another name counts as a text field."""
 
     def __init__(self, boundary: bytes, begin: Callable[[], IncomingFile]) -> None:
         self.received = MultipartForm()
@@ -41,7 +45,7 @@ class _MultipartReader:
         self._name = ""
         self._is_file = False
         self._text = bytearray()
-        self._taken = 0
+        self._text_size = 0
         self._parts = 0
         self.ended = False
         self._parser = MultipartParser(
@@ -77,9 +81,9 @@ class _MultipartReader:
         self._header, self._value = bytearray(), bytearray()
 
     def _headers_end(self) -> None:
-        said = Message()
-        said["content-disposition"] = self._headers.get("content-disposition", "")
-        found = said.get_params(failobj=[], header="content-disposition", unquote=True)
+        header = Message()
+        header["content-disposition"] = self._headers.get("content-disposition", "")
+        found = header.get_params(failobj=[], header="content-disposition", unquote=True)
         params = {name: collapse_rfc2231_value(value) for name, value in found}  # also as filename*=utf-8''…
         self._name = params.get("name", "")
         self._is_file = self._name == "file" and "filename" in params
@@ -91,11 +95,11 @@ class _MultipartReader:
 
     def _data(self, data: bytes, start: int, end: int) -> None:
         if self._is_file:
-            assert self.received.file is not None, "it was begun with the headers"
+            assert self.received.file is not None, "begun with the headers"
             self.received.file.write(memoryview(data)[start:end])
             return
-        self._taken += end - start
-        if self._taken > MOST_TEXT:
+        self._text_size += end - start
+        if self._text_size > MOST_TEXT:
             raise TooLarge("表单内容过大", "the form is too large")
         self._text.extend(data[start:end])
 
@@ -108,12 +112,14 @@ class _MultipartReader:
 
 
 async def receive(content_type: str, body: AsyncIterator[bytes], begin: Callable[[], IncomingFile]) -> MultipartForm:
-    """The form in ``body``; ``begin`` makes place for its file. Nothing stays where it is refused: raises
-    UnsupportedMedia, BadRequest for a body that is no form or breaks off, TooLarge."""
-    said = Message()
-    said["content-type"] = content_type
-    boundary = said.get_param("boundary")
-    if said.get_content_type() != "multipart/form-data" or not isinstance(boundary, str):
+    """The form in ``body``; ``begin`` makes place for its file, which is removed where the form is refused.
+
+    Raises UnsupportedMedia, TooLarge, and BadRequest for a body that is not a form or breaks off.
+    """
+    header = Message()
+    header["content-type"] = content_type
+    boundary = header.get_param("boundary")
+    if header.get_content_type() != "multipart/form-data" or not isinstance(boundary, str):
         raise UnsupportedMedia(
             "请以 multipart/form-data 上传，文件放在 file 一项",
             "upload as multipart/form-data, with the file as `file`",
@@ -123,7 +129,7 @@ async def receive(content_type: str, body: AsyncIterator[bytes], begin: Callable
         async for chunk in body:
             await to_thread.run_sync(reader.feed, chunk)
         if not reader.ended:
-            raise BadRequest("上传中断，文件不完整", "the upload broke off; the file is not whole")
+            raise BadRequest("上传中断，文件不完整", "the upload broke off; the file is incomplete")
     except BaseException:
         if reader.received.file is not None:
             reader.received.file.drop()

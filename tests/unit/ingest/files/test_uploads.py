@@ -78,6 +78,15 @@ def test_what_is_refused_leaves_nothing_behind(
     assert left(uploads) == []
 
 
+def test_a_file_name_may_be_encoded_by_rfc_2231(uploads: Uploads) -> None:
+    head = "--XX\r\nContent-Disposition: form-data; name=file; filename*=utf-8''%E4%B8%80%E6%9C%88.csv\r\n\r\n"
+    found = bring(uploads, head.encode() + b"1,2\r\n--XX--\r\n")
+    assert found.file_name == "一月.csv"
+    assert found.file is not None
+    found.file.close()
+    assert found.file.path.read_bytes() == b"1,2"
+
+
 def test_an_empty_file_is_refused(uploads: Uploads) -> None:
     found = bring(uploads, part("file", b"", "a.csv") + b"--XX--\r\n")
     assert found.file is not None
