@@ -40,7 +40,7 @@ from ingest.rows.write import RowCounts, commit_rows, made_ready
 log = get_logger("duban.intake")
 
 APART_FROM = 2**20
-"""Bytes of a file from which on a second process reads it: what is shorter is read before one is ready."""
+"""Bytes of a file from which on a child process reads it: what is shorter is read before one is ready."""
 _PAGE = 1_000
 _READ = 1 << 20
 
@@ -165,20 +165,20 @@ class _State:
 def _chunks(
     file: MappedFile, path: Path, profile: Profile, now: datetime, after: int, size: int
 ) -> Iterator[Iterator[Chunk]]:
-    """The rows below number ``after``, read in a second process where the file is long enough to be worth one."""
+    """The rows after number ``after``, read by a child process where the file is long enough to be worth one."""
     reader = _second_reader(file, path)
     if reader is None:
         yield file_chunks(file, now, after=after, size=size)
         return
     known = {"encoding": file.file.encoding, "delimiter": file.file.delimiter}
-    told = profile.model_copy(update={"file": profile.file.model_copy(update=known)})
-    task = FileTask(path.absolute(), told, replace(file.file.limits, turns=None), now, after, size)
+    known_profile = profile.model_copy(update={"file": profile.file.model_copy(update=known)})
+    task = FileTask(path.absolute(), known_profile, replace(file.file.limits, turns=None), now, after, size)
     with closing(reader):
-        yield _from_there_or_here(reader, task, file)
+        yield _read_apart(reader, task, file)
 
 
 def _second_reader(file: MappedFile, path: Path) -> ReaderProcess | None:
-    """One, where the file is worth it and the machine can. A spreadsheet has a process of its own already
+    """A reader, where the file is long enough and the machine can run one. A spreadsheet is read by a child already
     (``ingest.formats.sheets``)."""
     if not can_help() or file.file.format == "xlsx" or path.stat().st_size < APART_FROM:
         return None
@@ -189,8 +189,8 @@ def _second_reader(file: MappedFile, path: Path) -> ReaderProcess | None:
         return None
 
 
-def _from_there_or_here(reader: ReaderProcess, task: FileTask, file: MappedFile) -> Iterator[Chunk]:
-    """What the second process reads; should it die, the rest from here."""
+def _read_apart(reader: ReaderProcess, task: FileTask, file: MappedFile) -> Iterator[Chunk]:
+    """The chunks that the child reads; if it dies, this process reads the rest."""
     here = file_chunks(file, task.now, after=task.after, size=task.size)
     after = task.after
     while not reader.is_ready():

@@ -3,14 +3,14 @@
 One group (``ingest.push.transaction``) is being committed at a time, or two where the database takes writers that do not wait for
 each other (PostgreSQL) and there are processors for both; what arrives meanwhile goes into the next. A push is answered
 after its commit, from the rows that were written. The queue is bounded: beyond it a push is refused with 503 and
-``Retry-After``. When the database is away, all that wait are told so at once (503); nothing has to be started again once
-it is back.
+``Retry-After``. When the database is unavailable, all that wait are answered 503 at once; nothing has to be restarted
+once it is back.
 
 A push that was answered 503, or not at all, may have been committed all the same: pushing it again is safe.
 
 Lanes are threads that take from the queue by themselves: the event loop, busy with the next requests, would notice too
-late that a group is done. When groups are large for a while, a second process takes them over (``ingest.push.worker_process``),
-and goes when it has had nothing to do for a while; should it die, the group that it had is taken in here.
+late that a group is done. When groups stay large, a child process commits them (``ingest.push.worker_process``) until it
+has been idle for a while; if it dies, this process commits its group.
 """
 
 from __future__ import annotations
@@ -49,9 +49,9 @@ ENOUGH = 4
 CROWD = 32
 """Pushes up to which a group is not divided."""
 LARGE, OFTEN = 8, 20
-"""A group of so many pushes is large; after so many large ones the second process is started."""
+"""A group of so many pushes is large; after so many large ones the commit worker is started."""
 IDLE = 300.0
-"""Seconds without a push after which it is let go."""
+"""Seconds without a push after which it is stopped."""
 
 Waiting = tuple[Push, "asyncio.Future[Outcome]"]
 
@@ -218,12 +218,12 @@ def _answer(group: Sequence[Waiting], outcomes: Sequence[Outcome]) -> None:
 
 
 def worth_it() -> bool:
-    """Whether a second process can run beside this one."""
+    """Whether the machine can run a second process beside this one."""
     return os.name == "posix" and (os.cpu_count() or 1) > 1
 
 
 class _CommitProcess:
-    """The second process, while there is one; groups are taken in by it, or else here."""
+    """The commit worker, while there is one: it commits the groups, or else this process does."""
 
     def __init__(self, runtime: Runtime, lanes: int) -> None:
         self._runtime = runtime
@@ -235,7 +235,7 @@ class _CommitProcess:
         self._latest = monotonic()
 
     def commit(self, lane: int, pushes: Sequence[Push], line: CommitConnection) -> list[Outcome]:
-        """Take a group in. ``line`` is the lane's own connection in this process."""
+        """Commit a group. ``line`` is the lane's own connection in this process."""
         if not pushes:
             return []
         self._notice(len(pushes))
@@ -264,7 +264,7 @@ class _CommitProcess:
             threading.Thread(target=self.start, name="intake-start", daemon=True).start()
 
     def start(self) -> None:
-        """Start it, and have it take over once it is ready; without it, things go on as they are."""
+        """Start the worker and use it once it is ready; where it does not start, this process goes on committing."""
         try:
             process = CommitWorker(self._runtime.settings, self._lanes)
         except ProcessDied:
@@ -279,12 +279,12 @@ class _CommitProcess:
         process.stop()
 
     def rest(self) -> None:
-        """Let it go if nothing has come for a while."""
+        """Stop the worker if nothing has come for a while."""
         if self._runtime.settings.intake_process == "auto" and monotonic() - self._latest >= IDLE:
             self.stop()
 
     def stop(self, *, for_good: bool = False) -> None:
-        """Let it go; it may be started again, unless this is the end."""
+        """Stop the worker; it may be started again, unless this is the end."""
         with self._lock:
             process, self.process, self._large = self.process, None, 0
             self._closed = self._closed or for_good
