@@ -177,13 +177,7 @@ class Open311Feed:
 
     def id_of_token(self, token: str) -> str | None:
         """The id of the request that a token was given for; None while it has none."""
-        path = self._path(f"/tokens/{quote(token, safe='')}")
-        try:
-            rows = self._upstream.get(path, self._params(), read_requests)
-        except UpstreamError as error:
-            if error.http == 404:
-                return None
-            raise
+        rows = self._found(f"/tokens/{quote(token, safe='')}")
         found = rows[0].get("service_request_id") if rows and isinstance(rows[0], Mapping) else None
         return str(found) if found else None
 
@@ -201,14 +195,17 @@ class Open311Feed:
 
     def one(self, external_id: str) -> Record | None:
         """The request of one id; None where the server has none."""
-        path = self._path(f"{self.spec.request.path}/{quote(external_id, safe='')}")
+        rows = self._found(f"{self.spec.request.path}/{quote(external_id, safe='')}")
+        return self._whole(rows[0]) if rows else None
+
+    def _found(self, path: str) -> list[Record]:
+        """The requests at ``path``; none where the server answers 404."""
         try:
-            rows = self._upstream.get(path, self._params(), read_requests)
+            return self._upstream.get(self._path(path), self._params(), read_requests)
         except UpstreamError as error:
             if error.http == 404:
-                return None
+                return []
             raise
-        return self._whole(rows[0]) if rows else None
 
     def ids_between(self, since: datetime, until: datetime) -> list[str]:
         """The ids of the requests made in a span, for the reconciliation."""
