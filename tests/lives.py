@@ -50,6 +50,7 @@ from app.services.deadlines import book as deadlines
 from app.services.deadlines import verify
 from app.services.intake import create as intake
 from app.services.orders import actions as orders
+from app.services.orders import book as order_book
 from app.services.recompute import run as recompute
 from app.services.supervision.sweep import sweep
 from app.services.tickets import actions as lifecycle
@@ -354,7 +355,7 @@ def _order(uow: UnitOfWork, life: One, ticket: Ticket, name: str, at: datetime |
     if name == "order":
         orders.issue(uow, OFFICE, ticket.id, trigger_code="leader", demand=None, signatory=None)
         return
-    live = orders.find_live(uow.session, ticket.id)
+    live = order_book.find_live(uow.session, ticket.id)
     if live is None or live.id is None:
         return
     if name == "reply":
@@ -429,7 +430,7 @@ def facts_that_differ(world: World, as_of: datetime, month: str) -> Iterator[str
     period = parse_period("monthly", month, zone)
     events: dict[int, list[Event]] = {}
     with world.runtime.reading() as (session, ref):
-        frame = gather(session, ref, period, as_of, zone_name=zone, relapse_days=30)
+        frame = gather(session, ref, period, as_of, relapse_days=30)
         e: Any = TicketEvent
         for row in session.execute(select(e.ticket_id, e.type, e.at, e.data).order_by(e.ticket_id, e.seq)):
             events.setdefault(row.ticket_id, []).append((row.type, row.at, row.data))

@@ -6,7 +6,8 @@
 
 from __future__ import annotations
 
+from app.console.base.missing import missing_page
 from app.console.base.web import STATIC
-from app.console.routes import missing_page, router
+from app.console.routes import router
 
 __all__ = ["STATIC", "missing_page", "router"]

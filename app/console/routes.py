@@ -5,7 +5,6 @@ from __future__ import annotations
 from fastapi import APIRouter
 
 from app.console.account import routes as account
-from app.console.base.missing import missing_page
 from app.console.board import routes as board
 from app.console.feeds import form as feed_form
 from app.console.feeds import routes as feeds
@@ -27,5 +26,3 @@ for _page in (
     feeds, imports, mapping, reject_words, rejects, glossary,
 ):  # fmt: skip
     router.include_router(_page.router)
-
-__all__ = ["missing_page", "router"]

@@ -25,6 +25,7 @@ from app.services.core.reference import Reference, ReferenceCache
 from app.services.core.unit_of_work import UnitOfWork, unit_of_work
 from app.services.intake import create as intake
 from app.services.orders import actions as orders
+from app.services.orders import book as order_book
 from app.services.supervision.sweep import sweep
 from app.services.tickets import actions as lifecycle
 from app.services.tickets import callbacks, extensions
@@ -208,7 +209,7 @@ def _order(uow: UnitOfWork, who: Principal, ticket_id: int, action: str, params:
         orders.issue(uow, who, ticket_id, trigger_code=params["trigger"], demand=params["demand"],
                      signatory=params["signatory"])  # fmt: skip
     else:
-        live = orders.find_live(uow.session, ticket_id)
+        live = order_book.find_live(uow.session, ticket_id)
         assert live is not None, f"ticket {ticket_id} has a live order"
         assert live.id is not None, "it was written before"
         if action == "reply":

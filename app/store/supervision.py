@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import ColumnElement, bindparam, func, select
 from sqlalchemy.dialects import postgresql, sqlite
@@ -13,7 +13,10 @@ from sqlalchemy.orm import Mapped
 from sqlmodel import Session, col
 
 from app.models import Alert, AlertFeed, Deadline, SupervisionOrder, Suspension, Ticket, Unit
+from app.security.principal import Principal
+from app.store.scope import visible
 
+AboutTicket = TypeVar("AboutTicket", Alert, SupervisionOrder)
 LIVE = ("open", "acked")
 """States of an alert that still stands."""
 Key = tuple[str, int, int]
@@ -144,17 +147,6 @@ def insert_alerts(session: Session, rows: list[dict[str, Any]]) -> dict[tuple[in
     }
 
 
-def cards(session: Session, ticket_ids: Sequence[int]) -> Mapping[int, set[str]]:
-    """The cards of the alerts that still stand, by ticket."""
-    query = select(col(Alert.ticket_id), col(Alert.card)).where(
-        col(Alert.ticket_id).in_(ticket_ids), col(Alert.state).in_(("open", "acked")), col(Alert.card).is_not(None)
-    )
-    found: dict[int, set[str]] = defaultdict(set)
-    for ticket_id, card in session.execute(query):
-        found[ticket_id].add(card)
-    return found
-
-
 def path_subtree(column: Mapped[int | None], path: str | None) -> ColumnElement[bool]:
     """The condition that ``column`` names a unit at or under ``path`` (no path: none)."""
     return column.in_(select(col(Unit.id)).where(col(Unit.path).startswith(path or "\x7f", autoescape=True)))
@@ -164,6 +156,22 @@ def unit_subtree(column: Mapped[int | None], unit_id: int) -> ColumnElement[bool
     """The condition that ``column`` names the unit ``unit_id`` or one below it."""
     path = select(col(Unit.path)).where(col(Unit.id) == unit_id).scalar_subquery()
     return column.in_(select(col(Unit.id)).where(func.substr(col(Unit.path), 1, func.length(path)) == path))
+
+
+def newest_with_tickets(
+    session: Session,
+    who: Principal,
+    table: type[AboutTicket],
+    conditions: Iterable[ColumnElement[bool]],
+    before: int | None,
+    limit: int,
+) -> list[tuple[AboutTicket, Ticket]]:
+    """A page of the alerts or orders that ``who`` may see, with their tickets, newest first, from below the id ``before``."""
+    query = select(table, Ticket).join(Ticket, col(Ticket.id) == col(table.ticket_id)).where(*conditions)
+    if before is not None:
+        query = query.where(col(table.id) < before)
+    query = visible(query, who, table).order_by(col(table.id).desc()).limit(limit)
+    return [(row, ticket) for row, ticket in session.execute(query)]
 
 
 def feed_head(session: Session) -> int:
@@ -182,9 +190,3 @@ def feed_after(session: Session, after: int, limit: int) -> list[tuple[AlertFeed
         .limit(limit)
     )
     return [(entry, alert, ticket) for entry, alert, ticket in session.execute(query)]
-
-
-def tickets_by_id(session: Session, ticket_ids: Iterable[int]) -> dict[int, Ticket]:
-    """The tickets with these ids."""
-    query = select(Ticket).where(col(Ticket.id).in_(list(ticket_ids)))
-    return {ticket.id: ticket for ticket in session.execute(query).scalars()}

@@ -17,7 +17,7 @@ from app.console.base.choices import tree_choices, unit_choices
 from app.console.base.i18n import texts
 from app.console.base.web import Checked, Looking, PageRoute, Run, Visitor, language, page
 from app.console.base.wording import actor_name
-from app.console.tickets.form import Form, forms_for
+from app.console.tickets.form import forms_for
 from app.console.tickets.timeline import in_words
 from app.domain.tickets.lifecycle import OPEN
 from app.errors import DubanError, Forbidden, Invalid
@@ -30,6 +30,7 @@ from app.services.core.reference import Reference
 from app.services.core.views import current, reporter_view
 from app.services.deadlines.book import state_of
 from app.services.orders import actions as orders
+from app.services.orders import book as order_book
 from app.services.tickets import query as tickets
 from app.services.tickets.clocks import clocks_of
 from app.store import tickets as store
@@ -126,7 +127,7 @@ def show(
             "units": unit_choices(ref, looking.who, lang),
             "categories": tree_choices(ref.categories, lang),
             "actor": lambda actor: actor_name(actor, names, t),
-            "order_number": orders.number_of,
+            "order_number": order_book.number_of,
             "is_open": ticket.status in OPEN,
             "clocks": clocks_of(ref, events, now),
             "unit_named": {node.code: node.called(lang) for node in ref.units.values()},
@@ -152,6 +153,3 @@ def reveal_reporter(request: Request, run: Run, looking: Looking, fields: Checke
             raise Forbidden("当前角色不能查看诉求人的完整信息", "this role may not see the reporter in full")
         record_disclosure(uow.session, looking.who, ticket_id, uow.now)
     return show(request, run, looking, ticket_id, full=True)
-
-
-__all__ = ["Form", "RefusedForm", "refused_by", "router", "show"]

@@ -69,13 +69,4 @@ def column(
     """The alerts of one column with their tickets, newest first, from below the id ``before``."""
     conditions = _conditions(who, f)
     conditions.append(col(Alert.card).is_(None) if card == "reminder" else col(Alert.card) == card)
-    if before is not None:
-        conditions.append(col(Alert.id) < before)
-    query = (
-        select(Alert, Ticket)
-        .join(Ticket, col(Ticket.id) == col(Alert.ticket_id))
-        .where(*conditions)
-        .order_by(col(Alert.id).desc())
-        .limit(limit)
-    )
-    return [(alert, ticket) for alert, ticket in session.execute(visible(query, who, Alert))]
+    return store.newest_with_tickets(session, who, Alert, conditions, before, limit)

@@ -233,16 +233,7 @@ def list_alerts(
         conditions.append(col(Alert.ticket_id) == ticket_id)
     if unit_id is not None:
         conditions.append(store.unit_subtree(col(Alert.unit_id), unit_id))
-    if before is not None:
-        conditions.append(col(Alert.id) < before)
-    query = (
-        select(Alert, Ticket)
-        .join(Ticket, col(Ticket.id) == col(Alert.ticket_id))
-        .where(*conditions)
-        .order_by(col(Alert.id).desc())
-        .limit(limit)
-    )
-    return [(alert, ticket) for alert, ticket in session.execute(visible(query, principal, Alert))]
+    return store.newest_with_tickets(session, principal, Alert, conditions, before, limit)
 
 
 def alert_view(alert: Alert, ticket: Ticket, ref: Reference, zone: tzinfo) -> dict[str, Any]:

@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from datetime import datetime, tzinfo
 from typing import Any, Final
 
-from sqlalchemy import select
 from sqlmodel import Session, col
 
 from app.domain.words import ORDER_STATE, TRIGGER, say
@@ -23,41 +22,9 @@ from app.services.core.reference import Reference
 from app.services.core.unit_of_work import UnitOfWork
 from app.services.core.views import moment
 from app.services.deadlines.book import of_ticket
-from app.services.orders.book import (
-    cancel_on_void,
-    close,
-    close_on_satisfied,
-    find_live,
-    hand_over,
-    next_term,
-    number_of,
-    record_reply,
-    reply_by_completion,
-    tell,
-    trigger,
-    under_unit,
-)
+from app.services.orders.book import close, next_term, number_of, record_reply, tell, trigger
 from app.store import supervision as store
-from app.store.scope import find, visible
-
-__all__ = [
-    "NO_ORDER_IN",
-    "accept_reply",
-    "cancel_on_void",
-    "close_on_satisfied",
-    "find_live",
-    "hand_over",
-    "issue",
-    "list_orders",
-    "number_of",
-    "order_view",
-    "refuse_reply",
-    "reply",
-    "reply_by_completion",
-    "trigger",
-    "under_unit",
-    "visible_order",
-]
+from app.store.scope import find
 
 NO_ORDER_IN: Final = frozenset({"closed", "void"})
 
@@ -162,7 +129,7 @@ def list_orders(
     unit_id: int | None = None, trigger_code: str | None = None, ticket_id: int | None = None,
     before: int | None = None, limit: int = 50,
 ) -> list[tuple[SupervisionOrder, Ticket]]:  # fmt: skip
-    """Orders with their tickets, newest first; ``before`` is the id the last page ended with."""
+    """Orders with their tickets, newest first; ``before`` is the last id of the page before."""
     require(principal, "alerts.see")
     conditions: list[Any] = []
     if state is not None:
@@ -175,16 +142,7 @@ def list_orders(
         conditions.append(col(SupervisionOrder.ticket_id) == ticket_id)
     if unit_id is not None:
         conditions.append(store.unit_subtree(col(SupervisionOrder.unit_id), unit_id))
-    if before is not None:
-        conditions.append(col(SupervisionOrder.id) < before)
-    query = (
-        select(SupervisionOrder, Ticket)
-        .join(Ticket, col(Ticket.id) == col(SupervisionOrder.ticket_id))
-        .where(*conditions)
-        .order_by(col(SupervisionOrder.id).desc())
-        .limit(limit)
-    )
-    return [(order, ticket) for order, ticket in session.execute(visible(query, principal, SupervisionOrder))]
+    return store.newest_with_tickets(session, principal, SupervisionOrder, conditions, before, limit)
 
 
 def order_view(order: SupervisionOrder, ticket: Ticket, ref: Reference, zone: tzinfo) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from app.services.core.events import stamp
 from app.services.core.reference import Node
 from app.services.core.unit_of_work import UnitOfWork
 from app.services.deadlines import book as deadlines
-from app.services.orders import actions as orders
+from app.services.orders import book as order_book
 from app.services.tickets.change import Change, begin, finish
 from app.store import tickets as store
 
@@ -32,7 +32,7 @@ def _assign(change: Change, unit: Node) -> None:
     if change.ticket.dispatched_at is not None:
         # both read, so before anything is changed
         _withdraw_extensions(change)  # the other unit has time of its own
-        orders.hand_over(change.uow, change.ticket, unit.id)
+        order_book.hand_over(change.uow, change.ticket, unit.id)
     change.ticket.unit_id = unit.id
     if change.ticket.first_unit_id is None:
         change.ticket.first_unit_id = unit.id
@@ -40,7 +40,7 @@ def _assign(change: Change, unit: Node) -> None:
     change.ticket.accepted_at = None
     change.ticket.contacted_at = None
     change.open("accept", "contact", "complete")
-    followed = orders.under_unit(change.uow, change.ticket, change.rows)
+    followed = order_book.under_unit(change.uow, change.ticket, change.rows)
     if followed:
         change.resolve(["supervise"], "deadline_moved")
         change.moves += followed
@@ -200,7 +200,7 @@ def _complete(change: Change) -> None:
     change.open("callback")
     change.resolve(deadlines.UNIT_CLOCK, "completed")
     change.log("completed", result=result)
-    orders.reply_by_completion(change.uow, ticket, result or "", change.who, change.at)
+    order_book.reply_by_completion(change.uow, ticket, result or "", change.who, change.at)
 
 
 def _urge(change: Change) -> None:
@@ -236,7 +236,7 @@ def _void(change: Change) -> None:
     change.ticket.due_at = None if change.ticket.completed_at is None else change.ticket.due_at
     _withdraw_extensions(change)
     change.log("voided", reason=reason)
-    orders.cancel_on_void(change.uow, change.ticket, change.who, change.at)
+    order_book.cancel_on_void(change.uow, change.ticket, change.who, change.at)
     change.resolve(None, "voided")
 
 

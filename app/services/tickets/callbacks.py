@@ -13,7 +13,7 @@ from app.errors import FieldProblem, Invalid
 from app.models import Callback, Ticket
 from app.security.principal import Principal
 from app.services.core.unit_of_work import UnitOfWork
-from app.services.orders import actions as orders
+from app.services.orders import book as order_book
 from app.services.tickets.actions import reopen
 from app.services.tickets.change import Change, begin, finish
 from app.store import tickets as store
@@ -105,9 +105,9 @@ def record(
     if verdict == "reopen":
         reopen(change, remark, because="callback")
         ticket.status = "reopened"
-        orders.trigger(uow, ticket, "dissatisfied", actor=who.actor, at=change.at)
+        order_book.trigger(uow, ticket, "dissatisfied", actor=who.actor, at=change.at)
         return finish(change, "reopened")
     ticket.closed_at = change.at
     change.log("closed", because="unreachable" if outcome == "no_answer" else outcome)
-    orders.close_on_satisfied(uow, ticket, who, change.at)
+    order_book.close_on_satisfied(uow, ticket, who, change.at)
     return finish(change, "closed")

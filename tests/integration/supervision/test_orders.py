@@ -14,6 +14,7 @@ from app.security.principal import SYSTEM, Principal
 from app.services.alerts import book as alerts
 from app.services.audit.seals import verify
 from app.services.orders import actions as orders
+from app.services.orders import book as order_book
 from app.store.supervision import lock_ticket
 from tests.integration.office import DUE, LEADER, START, SUPERVISOR, Office, moment, working
 
@@ -56,7 +57,7 @@ def overdue(office: Office) -> tuple[int, SupervisionOrder]:
 
 def test_an_order_is_numbered_in_its_year_without_gaps(office: Office) -> None:
     issued = [issue(office, office.ticket()) for _ in range(3)]
-    assert [orders.number_of(order) for order in issued] == [
+    assert [order_book.number_of(order) for order in issued] == [
         "〔2026〕第 0001 号", "〔2026〕第 0002 号", "〔2026〕第 0003 号"
     ]  # fmt: skip
 
