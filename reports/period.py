@@ -67,10 +67,6 @@ class Period:
         """How many local days it has."""
         return (self.until - self.first).days
 
-    def contains(self, moment: datetime) -> bool:
-        """Whether an aware ``moment`` lies in it: at its start yes, at its end no."""
-        return self.start.astimezone(UTC) <= moment.astimezone(UTC) < self.end.astimezone(UTC)
-
     def previous(self) -> Period:
         """The period of the same kind just before (环比); for a range, as many days, ending where this one begins."""
         if self.kind == "range":

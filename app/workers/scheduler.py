@@ -17,7 +17,6 @@ from functools import partial
 from threading import Condition, Event
 
 from apscheduler.schedulers.background import BackgroundScheduler
-from sqlmodel import Session
 
 from app import clock
 from app.logging import context, get_logger
@@ -173,13 +172,3 @@ def _wants(row: JobRun | None, now: datetime) -> bool:
     if row is None:
         return True
     return row.done_at is None and (row.error == BROKEN_OFF or row.started_at + RETRY_AFTER <= now)
-
-
-def done_periods(session: Session, job: str, periods: Iterable[str]) -> set[str]:
-    """Which of ``periods`` are recorded as done."""
-    found = set()
-    for period in periods:
-        row = session.get(JobRun, (job, period))
-        if row is not None and row.done_at is not None:
-            found.add(period)
-    return found

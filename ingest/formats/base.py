@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, time, timedelta
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 from app.errors import FieldProblem
 from app.turns import Turns
@@ -46,25 +46,6 @@ class SourceRow(NamedTuple):
     cells: Sequence[Any]
     fault: FieldProblem | None = None
     line: str | None = None
-
-
-class RowSource(Protocol):
-    """A source that is open. ``consumed`` of ``total`` grows as rows are taken: a progress bar's two figures."""
-
-    @property
-    def columns(self) -> Sequence[str]:
-        """The names of the columns, in order; no name comes twice."""
-
-    @property
-    def consumed(self) -> int:
-        """Units (bytes, or rows of a spreadsheet) read so far."""
-
-    @property
-    def total(self) -> int:
-        """Units in all."""
-
-    def rows(self) -> Iterator[SourceRow]:
-        """Every row, in order, once."""
 
 
 def weight_of(row: SourceRow) -> int:

@@ -60,10 +60,6 @@ class CalendarEdit:
     days: dict[date, DayEdit]
     publishes: tuple[int, ...]
 
-    def of_year(self, year: int) -> dict[date, DayEdit]:
-        """The days that lie in ``year``."""
-        return {day: edit for day, edit in self.days.items() if day.year == year}
-
 
 def read_calendar_file(content: bytes, filename: str, *, years: Iterable[int] | None = None) -> CalendarEdit:
     """Read a holiday file by the ending of its name: ``.json``, ``.ics`` or ``.csv``. UTF-8 or GB18030.

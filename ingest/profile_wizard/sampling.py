@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ingest.formats.base import FileLimits, SourceRow, raw_text, weight_of
+from ingest.formats.base import FileLimits, SourceRow, weight_of
 from ingest.formats.header import HeaderRule
 from ingest.formats.json_rows import row_of
 from ingest.formats.open import RowFile
@@ -88,11 +88,6 @@ def _members(value: Mapping[str, Any], depth: int = 1) -> Iterator[str]:
             yield from (f"{name}.{below}" for below in _members(inner, depth + 1))
         else:
             yield name
-
-
-def raw_of(sample: Sample, row: SourceRow) -> str:
-    """A row of the sample whole, as a reject of it would be kept."""
-    return raw_text(row, sample.columns)
 
 
 def as_json(cell: Any) -> Any:

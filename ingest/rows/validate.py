@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -71,17 +71,3 @@ def map_rows(source: MappedFile, *, now: datetime | None = None, after: int = 0)
                 continue
             found = (early,)
         yield RejectedRow(row, found, raw_text(row, columns))
-
-
-def tickets_and_rejects(
-    results: Iterable[MappedRow | RejectedRow],
-) -> tuple[list[HistoricalTicket], list[RejectedRow]]:
-    """Both kinds apart, for a preview; holds them all, so give it a slice of a large file."""
-    tickets: list[HistoricalTicket] = []
-    rejects: list[RejectedRow] = []
-    for result in results:
-        if isinstance(result, MappedRow):
-            tickets.append(result.ticket)
-        else:
-            rejects.append(result)
-    return tickets, rejects

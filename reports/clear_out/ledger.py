@@ -72,7 +72,7 @@ def draft(
     ended = as_of.astimezone(UTC) >= period.end.astimezone(UTC)
     cut = period.end.astimezone(UTC) if ended else as_of.astimezone(UTC)
     until = cut if ended else cut + _INSTANT
-    facts = gather(session, ref, period, cut, zone_name=period.zone, relapse_days=relapse_days)
+    facts = gather(session, ref, period, cut, relapse_days=relapse_days)
     last = session.execute(
         select(ClearOutList)
         .where(col(ClearOutList.month) < period.key)

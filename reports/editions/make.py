@@ -82,7 +82,7 @@ class _Past:
         if self._begins is None or self._begins >= period.end.astimezone(UTC):
             return _nothing()  # a young service has many periods without a ticket, and thirteen questions each
         return gather(
-            self.session, self.ref, period, as_of, zone_name=period.zone, relapse_days=self.relapse_days,
+            self.session, self.ref, period, as_of, relapse_days=self.relapse_days,
             unit_id=self.unit.id if self.unit else None,
         )  # fmt: skip
 

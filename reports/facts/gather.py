@@ -61,13 +61,12 @@ def gather(
     period: Period,
     as_of: datetime,
     *,
-    zone_name: str,
     relapse_days: int,
     unit_id: int | None = None,
 ) -> pd.DataFrame:
     """The facts of ``period`` as known at ``as_of``, within the subtree of ``unit_id``, conforming to the schema.
 
-    ``zone_name`` is the zone of the period; ``relapse_days`` the relapse window in days.
+    ``relapse_days``: the relapse window in days.
     """
     window = FactWindow.of(period, as_of)
     raw = _tickets(session, window)

@@ -24,7 +24,6 @@ OFFICE = frozenset({"admin", "dispatcher", "supervisor"})
 """The command centre's own staff; they alone may tell of the past (``at``)."""
 
 DISSATISFIED = frozenset({"dissatisfied", "very_dissatisfied"})
-SATISFIED = frozenset({"very_satisfied", "satisfied", "basically_satisfied"})
 MAX_RETURNS = 2
 """A third return (退单) of one ticket is not possible: the office fixes the unit."""
 CALLBACK_ATTEMPTS = 3

@@ -238,11 +238,6 @@ def begin_session(session: Session, user: User, now: datetime, *, hours: int = 1
     return NewSession(token, csrf, user.must_change_password)
 
 
-def sign_in(session: Session, name: str, password: str, now: datetime, *, hours: int = 12) -> NewSession:
-    """Check the password and begin a session, in one writing session. Raises Unauthorized as ``check_password`` does."""
-    return begin_session(session, check_password(session, name, password, now), now, hours=hours)
-
-
 def sign_out(session: Session, token: str) -> None:
     """End the session of ``token``; nothing happens where there is none."""
     session.execute(delete(UserSession).where(col(UserSession.token_hash) == tokens.digest(token)))

@@ -24,7 +24,7 @@ from app.services.core.reference import Reference
 from app.services.core.unit_of_work import UnitOfWork
 from app.services.core.views import moment
 from app.store import supervision as store
-from app.store.scope import find, visible
+from app.store.scope import find
 
 LIVE = store.LIVE
 _STANDING = (

@@ -8,7 +8,6 @@ from typing import Any, Final
 
 from chinese_calendar.constants import Holiday, holidays, workdays
 
-CODE: Final = "cn"
 HOURS: Final = [["09:00", "12:00"], ["13:30", "17:30"]]
 
 _NAMES: Final = {

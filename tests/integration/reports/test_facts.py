@@ -19,7 +19,7 @@ def facts(service: Service, as_of: str, month: str = "2026-03") -> pd.DataFrame:
     """The facts of a month as known at a time of Beijing, by ticket."""
     with service.runtime.reading() as (session, ref):
         period = parse_period("monthly", month, ZONE)
-        frame = gather(session, ref, period, moment(as_of), zone_name=ZONE, relapse_days=30)
+        frame = gather(session, ref, period, moment(as_of), relapse_days=30)
     return frame.set_index("ticket_id", drop=False)
 
 

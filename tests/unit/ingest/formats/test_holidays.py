@@ -64,7 +64,7 @@ def read(text: str | bytes, name: str) -> CalendarEdit:
 def test_a_holiday_file_publishes_its_year_and_amends_the_last() -> None:
     edit = read(NEW_YEAR, "2027.json")
     assert edit.publishes == (2027,)
-    assert edit.of_year(2026) == {
+    assert {day: said for day, said in edit.days.items() if day.year == 2026} == {
         date(2026, 12, 27): DayEdit(False, "元旦"),
         date(2026, 12, 31): DayEdit(True, "元旦"),
     }

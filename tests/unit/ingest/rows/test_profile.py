@@ -14,7 +14,7 @@ from ingest.formats.base import SourceRow
 from ingest.rows.mapper import Mapper, fitting_code
 from ingest.rows.profile import Profile, column_key, list_profiles, load_profile, parse_profile
 from ingest.rows.ticket_in import HistoricalTicket, NewNode
-from ingest.rows.validate import MappedRow, RejectedRow, map_rows, open_mapped, tickets_and_rejects
+from ingest.rows.validate import MappedRow, RejectedRow, map_rows, open_mapped
 
 LEAST = """
 name = "x"
@@ -178,7 +178,9 @@ def test_each_json_object_may_use_another_of_several_names(tmp_path: Path) -> No
         encoding="utf-8",
     )
     with open_mapped(path, load_profile("duban")) as source:
-        tickets, rejects = tickets_and_rejects(map_rows(source))
+        rows = list(map_rows(source))
+    tickets = [row.ticket for row in rows if isinstance(row, MappedRow)]
+    rejects = [row for row in rows if isinstance(row, RejectedRow)]
     assert rejects == []
     assert [(t.external_id, t.title, t.kind, t.received_at is not None) for t in tickets] == [
         ("1", "甲", None, True),
@@ -387,7 +389,9 @@ def test_a_pushed_ticket_in_a_json_file_is_read_unchanged(tmp_path: Path) -> Non
 def test_every_reject_keeps_row_number_reason_and_text(tmp_path: Path) -> None:
     lines = ["编号,标题,受理时间", "1,甲,2026-03-02", "2,乙", ",丙,", '4,"丁', "5,戊,明天", "6,己,2026-03-02 09:30"]
     with open_mapped(file_of(tmp_path, lines), load_profile("duban")) as source:
-        tickets, rejects = tickets_and_rejects(map_rows(source))
+        rows = list(map_rows(source))
+    tickets = [row.ticket for row in rows if isinstance(row, MappedRow)]
+    rejects = [row for row in rows if isinstance(row, RejectedRow)]
     assert [ticket.external_id for ticket in tickets] == ["1", "6"]
     assert [(each.row.number, each.errors[0].code) for each in rejects] == [
         (2, "column_count"), (3, "missing"), (4, "quote_unclosed"), (5, "moment_written"),
