@@ -1,4 +1,4 @@
-# Two stages: the first installs the locked libraries and Duban into one folder, the second takes that folder alone.
+# Two stages: the first installs the locked libraries and Duban into one folder, the second copies only that folder.
 FROM python:3.13-slim AS build
 WORKDIR /src
 RUN python -m venv /opt/duban
@@ -11,7 +11,7 @@ COPY ingest ingest
 COPY reports reports
 COPY alembic alembic
 RUN pip install --no-deps --no-build-isolation . \
-    # what only the installation needed, and tests and headers that libraries carry along
+    # remove build dependencies, and the libraries' tests and headers
     && pip uninstall -y hatchling editables pathspec pluggy tomlkit trove-classifiers pip \
     && find /opt/duban/lib -type d \( -name tests -o -name include \) -prune -exec rm -rf {} +
 

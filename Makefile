@@ -1,9 +1,9 @@
-# Needs Python 3.11 or newer with pip and venv, make and git. `make` alone lists what there is.
+# Requires Python 3.11 or newer with pip and venv, make and git. `make` without a target lists the targets.
 PYTHON ?= python3
 PORT ?= 8000
-# Processes that run tests side by side.
+# Parallel test processes.
 JOBS ?= auto
-# More arguments for the program behind a target: make test ARGS="tests/unit -x"
+# Extra arguments for a target's program: make test ARGS="tests/unit -x"
 ARGS ?=
 
 VENV := .venv
@@ -20,7 +20,7 @@ help: ## list the targets
 run: env ## start Duban on SQLite with sample data, and print the address and a one-time password
 	$(BIN)/duban serve --demo --host 127.0.0.1 --port $(PORT) $(ARGS)
 
-test: dev ## run all tests, on SQLite and PostgreSQL, and in Chromium where there is one
+test: dev ## run all tests, on SQLite and PostgreSQL, and in Chromium if installed
 	$(BIN)/python -m pytest -n $(JOBS) --maxprocesses 8 $(ARGS)
 
 test-unit: dev ## run the tests that need no database and no service, in under a minute
@@ -32,14 +32,14 @@ lint: dev ## check style and types
 	$(BIN)/codespell $$(git ls-files)
 	$(BIN)/mypy
 
-format: dev ## put the source into its form
+format: dev ## format the source
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: dev ## run a small size of every measurement, each beside its reference
+bench: dev ## run every benchmark at a small size, each with its reference
 	$(BIN)/python -m bench $(ARGS)
 
-lock: dev ## refresh the locks (make lock ARGS=--upgrade takes newer versions)
+lock: dev ## refresh the lock files (make lock ARGS=--upgrade for newer versions)
 	$(PIP) install 'uv>=0.9'
 	$(BIN)/uv pip compile pyproject.toml --extra build --extra dev --output-file requirements-dev.lock $(LOCK) $(ARGS)
 	$(BIN)/uv pip compile pyproject.toml --extra build --constraint requirements-dev.lock \
@@ -47,7 +47,7 @@ lock: dev ## refresh the locks (make lock ARGS=--upgrade takes newer versions)
 
 LOCK := --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --quiet
 
-clean: ## remove the environment, caches and build output; data/ stays
+clean: ## remove the environment, caches and build output; keep data/
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis test-results *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -56,14 +56,14 @@ dev: $(VENV)/.installed-dev
 
 $(VENV)/.installed: requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-		{ echo "Duban needs Python 3.11 or newer; $(PYTHON) is older. Name another: make PYTHON=python3.12 ..." >&2; exit 1; }
+		{ echo "Duban needs Python 3.11 or newer; $(PYTHON) is older. Use another: make PYTHON=python3.12 ..." >&2; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@echo "Installing what Duban runs on into $(VENV) (takes a minute) ..."
+	@echo "Installing Duban's libraries into $(VENV) (takes a minute) ..."
 	@$(INSTALL) requirements.lock
 	@$(PIP) install --no-deps --no-build-isolation --editable .
 	@touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed requirements-dev.lock
-	@echo "Installing what its tests need ..."
+	@echo "Installing the test libraries ..."
 	@$(INSTALL) requirements-dev.lock
 	@touch $@
