@@ -94,7 +94,7 @@ class Reference:
 
     def tree(self, name: str) -> Mapping[int, Node]:
         """The nodes of the tree ``unit``, ``category`` or ``grid``, by id."""
-        return {"unit": self.units, "category": self.categories, "grid": self.grids}[name]
+        return self.units if name == "unit" else self.categories if name == "category" else self.grids
 
     def node(self, tree: str, code: str) -> Node | None:
         """The node of a tree with this code, or None."""

@@ -20,6 +20,7 @@ _MOMENTS = tuple(field.name for field in FIELDS if field.kind == "moment")
 _COPIED_COLUMNS, _COPIED_NAMES = columns_and_names(
     tuple(f for f in FIELDS if f.stored and f.member == f.name and f.kind not in ("moment", "tree"))
 )
+_NODES = tuple((field.name, field.column) for field in NODES)
 _REPORTER_COLUMNS, _REPORTER_PARTS = columns_and_names(REPORTER)
 _copied_values = attrgetter(*_COPIED_COLUMNS)
 _reporter_values = attrgetter(*_REPORTER_COLUMNS)
@@ -86,7 +87,7 @@ def ticket_view(
         "source": ref.sources[ticket.source_id].code,
         **dict(zip(_COPIED_NAMES, _copied_values(ticket), strict=True)),
         **{name: moment(getattr(ticket, name), zone) for name in _MOMENTS},
-        **{field.name: _code(ref.tree(field.name), getattr(ticket, field.column)) for field in NODES},
+        **{name: _code(ref.tree(name), getattr(ticket, column)) for name, column in _NODES},
         "attributes": ticket.attributes or {},
         "stage": ticket.stage,
         "card": ticket.card,

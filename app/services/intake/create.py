@@ -98,8 +98,11 @@ def resolve_codes(
     found: dict[str, Node | None] = {}
     for tree in fields:
         code = getattr(incoming, tree.name)
-        node = ref.node(tree.name, code) if code is not None else None
-        if code is not None and (node is None or not node.active):
+        if code is None:
+            found[tree.name] = None
+            continue
+        node = ref.node(tree.name, code)
+        if node is None or not node.active:
             problems.append(
                 FieldProblem(
                     f"/{tree.name}",
