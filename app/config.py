@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
 from dotenv import dotenv_values
@@ -42,6 +42,9 @@ class Settings(BaseSettings):
     password_memory_kib: int = Field(32_768, ge=64, description="memory of one password check (Argon2id), in KiB")
     secure_cookies: bool = Field(False, description="send the session cookie over HTTPS only")
     schedule: bool = Field(True, description="make the reports of the ended period by itself")
+    channels: dict[str, dict[str, Any]] = Field(
+        {"log": {}}, description="channels that messages are sent through, by name with their settings, as JSON"
+    )
     pool_size: int = Field(10, ge=1, le=200, description="database connections kept by one process")
     behind_pooler: bool = Field(False, description="PostgreSQL is reached through a pooler in transaction mode")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="least severe event logged")

@@ -1,6 +1,6 @@
 """The sweep: nothing due beside the bare index probe; many due beside the bare UPDATE and INSERT of the very same rows.
 
-Each ticket that is due gets a red card, a supervision order with its limit, three events and a feed entry; the reference
+Each ticket that is due gets a red card, a supervision order with its limit, three events, a message and a feed entry; the reference
 writes those rows of all tables again, in batches of the same size. On SQLite, and on PostgreSQL too where
 ``DUBAN_BENCH_POSTGRES_URL`` names an empty database.
 """
@@ -19,7 +19,7 @@ from pydantic import SecretStr
 from sqlalchemy import bindparam, delete, insert, select, text, update
 
 from app.config import Settings
-from app.models import Alert, AlertFeed, Deadline, Source, SupervisionOrder, Ticket, TicketEvent, Unit
+from app.models import Alert, AlertFeed, Deadline, Outbox, Source, SupervisionOrder, Ticket, TicketEvent, Unit
 from app.runtime import Runtime
 from app.security.hash_chain import link
 from app.services.supervision.sweep import sweep
@@ -29,7 +29,7 @@ from bench.measure import Row, seconds_in_turn
 START = datetime(2026, 3, 2, 2, 0, tzinfo=UTC)
 DUE = datetime(2026, 3, 9, 9, 30, tzinfo=UTC)
 FAR = DUE + timedelta(days=30)
-WRITTEN: tuple[Any, ...] = (Alert, SupervisionOrder, TicketEvent, Deadline, AlertFeed)
+WRITTEN: tuple[Any, ...] = (Alert, SupervisionOrder, TicketEvent, Deadline, Outbox, AlertFeed)
 
 
 def fill(runtime: Runtime, n_open: int, n_due: int) -> None:

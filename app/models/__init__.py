@@ -6,6 +6,7 @@ from app.models.access import ApiKey, Disclosure, User, UserSession
 from app.models.feed import Feed, FeedPull, FeedRecord
 from app.models.intake import IdempotentAnswer, ImportRun, Reject
 from app.models.operation import JobRun, Lease, Seal, SealEntry, SweepRun
+from app.models.outbox import Delivery, Outbox
 from app.models.reference import CalendarVersion, Category, Counter, Grid, LadderVersion, PolicyVersion, Source, Unit
 from app.models.report import ClearOutEntry, ClearOutList, Report
 from app.models.supervision import Alert, AlertFeed, SupervisionOrder
@@ -24,6 +25,7 @@ __all__ = [
     "ClearOutList",
     "Counter",
     "Deadline",
+    "Delivery",
     "Disclosure",
     "Extension",
     "Feed",
@@ -35,6 +37,7 @@ __all__ = [
     "JobRun",
     "LadderVersion",
     "Lease",
+    "Outbox",
     "PolicyVersion",
     "Reject",
     "Report",

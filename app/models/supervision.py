@@ -13,7 +13,8 @@ class Alert(SQLModel, table=True):
     """One alert: at most one for each ticket, deadline (target, round, revision) and rung.
 
     ``breach_at`` is the moment that was reached (for the rung at the deadline, the deadline itself), never the moment
-    a sweep saw it; ``passed_over`` names the lower rungs that a late sweep did not raise one by one.
+    a sweep saw it; ``passed_over`` names the lower rungs that a late sweep did not raise one by one;
+    ``notify`` the roles it is sent to.
     """
 
     __tablename__ = "alert"
@@ -33,6 +34,7 @@ class Alert(SQLModel, table=True):
     due_at: datetime = moment()
     raised_at: datetime = moment()
     passed_over: list[str] = document(default_factory=list)
+    notify: list[str] = document(default_factory=list)
     state: str = Field(default="open", max_length=16)
     acked_by: str | None = Field(default=None, max_length=100)
     acked_at: datetime | None = moment_or_none()

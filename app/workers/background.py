@@ -11,6 +11,7 @@ from typing import Protocol
 from app.runtime import Runtime
 from app.workers import feeds, recompute, reports, seal
 from app.workers.leadership import Leadership
+from app.workers.outbox import OutboxWorker
 from app.workers.scheduler import JOBS, NOTE_SECONDS, Scheduler
 from app.workers.sweeper import Sweeper
 
@@ -44,6 +45,7 @@ class Background:
         runtime.metrics.leader.set_function(lambda: float(self.leadership.epoch is not None))
         self.scheduler = Scheduler(runtime, self.leadership)
         self.puller = feeds.Puller(runtime)
+        self.outbox = OutboxWorker(runtime)
         ours = (seal.SEAL_JOB, recompute.JOB, *feeds.FEED_JOBS, *reports.REPORT_JOBS.values())
         assert {job.name for job in ours} <= set(JOBS)
         self._started = False
@@ -54,6 +56,7 @@ class Background:
         self.leadership.start()
         self.scheduler.start()
         self.puller.start()
+        self.outbox.start()
         self._started = True
 
     def stop(self, *besides: Worker) -> bool:
@@ -61,7 +64,7 @@ class Background:
         was started. Whether all that was under way has ended: where not, a thread is still at a long job, and the process is
         to leave without it."""
         ends = time.monotonic() + STOP_SECONDS
-        ours: tuple[Worker, ...] = (self.scheduler, self.puller, self.sweeper) if self._started else ()
+        ours: tuple[Worker, ...] = (self.scheduler, self.puller, self.sweeper, self.outbox) if self._started else ()
         workers = (*ours, *besides)
         for worker in workers:
             worker.tell()

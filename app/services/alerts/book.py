@@ -260,6 +260,7 @@ def alert_view(alert: Alert, ticket: Ticket, ref: Reference, zone: tzinfo) -> di
         "due_at": moment(alert.due_at, zone),
         "raised_at": moment(alert.raised_at, zone),
         "passed_over": alert.passed_over,
+        "notify": alert.notify,
         "state": alert.state,
         "acked_by": alert.acked_by,
         "acked_at": moment(alert.acked_at, zone),

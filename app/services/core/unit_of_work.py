@@ -5,16 +5,18 @@ transactions wait for each other:
 
 1. the rows of tickets (``store.lock_ticket``, ``claim_due``), before anything is decided;
 2. the counters of order numbers (``orders.book``);
-3. the counter of the alert feed, in ``complete``: it stays locked until the commit, which keeps the feed's numbers
+3. the keys of outbox messages, in ``complete``: another transaction may hold one until its commit;
+4. the counter of the alert feed, in ``complete``: it stays locked until the commit, which keeps the feed's numbers
    without gaps and in the order of commit, so it is the last lock taken.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import Connection, insert
 from sqlmodel import Session
@@ -22,6 +24,7 @@ from sqlmodel import Session
 from app.db import Database
 from app.models import AlertFeed
 from app.services.core.reference import Reference, ReferenceCache
+from app.store import outbox
 from app.store.ids import take
 
 FEED_COUNTER = "alert_feed"
@@ -37,6 +40,7 @@ class UnitOfWork:
     ref: Reference
     now: datetime
     _feed: list[tuple[int, str, datetime]] = field(default_factory=list)
+    _outbox: list[dict[str, Any]] = field(default_factory=list)
 
     def at(self, now: datetime) -> UnitOfWork:
         """The same transaction at another moment, for histories played back (the demo): what is pending is shared."""
@@ -47,20 +51,41 @@ class UnitOfWork:
         assert alert_id is not None, "an alert is stored before it is noted"
         self._feed.append((alert_id, kind, self.now))
 
+    def enqueue(
+        self, kind: str, dedupe_key: str, audience: Sequence[str], *, payload: Mapping[str, Any], expires_at: datetime | None,
+        ticket_id: int | None = None, alert_id: int | None = None, unit_id: int | None = None,
+        channel: str | None = None, not_before: datetime | None = None,
+    ) -> None:  # fmt: skip
+        """Write a message into the outbox at the commit, at most once for ``dedupe_key``; nobody in ``audience``: none.
+
+        ``payload``: JSON values, no personal data; ``channel`` None: every configured one; ``not_before`` None: now."""
+        if audience:
+            self._outbox.append(
+                {
+                    "kind": kind, "dedupe_key": dedupe_key, "audience": list(audience), "unit_id": unit_id,
+                    "ticket_id": ticket_id, "alert_id": alert_id, "channel": channel, "payload": dict(payload),
+                    "created_at": self.now, "not_before": not_before or self.now, "expires_at": expires_at,
+                    "state": "pending", "attempts": 0,
+                }
+            )  # fmt: skip
+
     @contextmanager
     def savepoint(self) -> Iterator[None]:
         """A part of the work that is rolled back by itself, with what it left pending, where the block raises."""
-        pending = len(self._feed)
+        entries, messages = len(self._feed), len(self._outbox)
         try:
             with self.session.begin_nested():
                 yield
         except BaseException:
-            del self._feed[pending:]
+            del self._feed[entries:]
+            del self._outbox[messages:]
             raise
 
     def complete(self) -> None:
         """Write the pending rows and commit. The feed's counter is the last lock taken (see the module)."""
         self.session.flush()
+        if self._outbox:
+            outbox.write(self.session, self._outbox)
         self._publish_feed()
         self.session.commit()
 

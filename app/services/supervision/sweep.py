@@ -35,6 +35,8 @@ from app.store.ids import take
 
 POSTPONE: Final = timedelta(minutes=5)
 """How long a ticket is put off whose rule raised an error."""
+MESSAGE_EXPIRES: Final = timedelta(days=7)
+"""How long a message about an alert is worth sending."""
 ACTOR: Final = SYSTEM.actor
 logger = get_logger("duban.sweep")
 
@@ -232,6 +234,7 @@ def _alert_row(ticket: Ticket, item: Raise, now: datetime) -> dict[str, Any]:
         "due_at": item.due_at,
         "raised_at": now,
         "passed_over": list(item.passed_over),
+        "notify": list(item.notify),
         "state": "open",
     }
 
@@ -287,6 +290,11 @@ def _carry_out(
         ticket.card = higher_card(ticket.card, item.card)
         pages.tell(ticket, "alert_raised", now, _alert_data(item, alert_id))
         uow.note_alert(alert_id, "raised")
+        uow.enqueue(
+            "alert_raised", f"alert:{alert_id}:raised", item.notify, ticket_id=ticket.id, alert_id=alert_id,
+            unit_id=ticket.unit_id, expires_at=now + MESSAGE_EXPIRES,
+            payload={"target": item.target, "rung": item.rung, "card": item.card, "due_at": log.stamp(item.due_at)},
+        )  # fmt: skip
         if item.order:
             cause = order_book.OrderCause("overdue", ACTOR, now)
             if case.order is None and not issued:
