@@ -1,6 +1,6 @@
 """The sweep: nothing due beside the bare index probe; many due beside the bare UPDATE and INSERT of the very same rows.
 
-Each ticket that is due gets a red card, a supervision order with its limit, three events, a message and a feed entry; the reference
+Each ticket that is due gets a red card, an order with its limit, three events, a message and a feed entry; the reference
 writes those rows of all tables again, in batches of the same size. On SQLite, and on PostgreSQL too where
 ``DUBAN_BENCH_POSTGRES_URL`` names an empty database.
 """
