@@ -2,13 +2,16 @@
 
 import sqlalchemy as sa
 from alembic import op
-
-from app.models.types import BigInt, Json, UtcDateTime
+from sqlalchemy.dialects import postgresql
 
 revision = "0007"
 down_revision = "0006"
 branch_labels = None
 depends_on = None
+
+BigInt = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+Json = sa.JSON(none_as_null=True).with_variant(postgresql.JSONB(none_as_null=True), "postgresql")
+Moment = sa.BigInteger().with_variant(postgresql.TIMESTAMP(timezone=True), "postgresql")
 
 
 def upgrade() -> None:
@@ -24,12 +27,12 @@ def upgrade() -> None:
         sa.Column("alert_id", BigInt, nullable=True),
         sa.Column("channel", sa.String(32), nullable=True),
         sa.Column("payload", Json, nullable=False),
-        sa.Column("created_at", UtcDateTime, nullable=False),
-        sa.Column("not_before", UtcDateTime, nullable=False),
-        sa.Column("expires_at", UtcDateTime, nullable=True),
+        sa.Column("created_at", Moment, nullable=False),
+        sa.Column("not_before", Moment, nullable=False),
+        sa.Column("expires_at", Moment, nullable=True),
         sa.Column("state", sa.String(16), nullable=False),
         sa.Column("attempts", sa.Integer, nullable=False),
-        sa.Column("lease_until", UtcDateTime, nullable=True),
+        sa.Column("lease_until", Moment, nullable=True),
         sa.ForeignKeyConstraint(["unit_id"], ["unit.id"], name="fk_outbox_unit_id"),
         sa.ForeignKeyConstraint(["ticket_id"], ["ticket.id"], name="fk_outbox_ticket_id"),
         sa.ForeignKeyConstraint(["alert_id"], ["alert.id"], name="fk_outbox_alert_id"),
@@ -44,7 +47,7 @@ def upgrade() -> None:
         sa.Column("recipient", sa.String(100), nullable=False),
         sa.Column("channel", sa.String(32), nullable=False),
         sa.Column("attempt", sa.Integer, nullable=False),
-        sa.Column("at", UtcDateTime, nullable=False),
+        sa.Column("at", Moment, nullable=False),
         sa.Column("state", sa.String(16), nullable=False),
         sa.Column("answer", sa.String(500), nullable=True),
         sa.ForeignKeyConstraint(["outbox_id"], ["outbox.id"], name="fk_delivery_outbox_id"),
