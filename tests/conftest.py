@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, cast
 import pytest
 from hypothesis import HealthCheck, settings
 from sqlalchemy import Engine
+from xdist.scheduler import LoadScopeScheduling
 
 from app.config import Settings
 from app.db import make_engine, migrate
@@ -44,8 +45,8 @@ FACILITY_OF_FIXTURE = {
     "page": "browser",
     "real_data": "real",
 }
-SHARED = {"filled", "sample"}
-"""Fixtures of a module that cost seconds to make."""
+SHARING = ("/test_demo.py", "/test_sample_feeds.py")
+"""Modules with a fixture of module scope that costs seconds, one for each parameter."""
 KEPT_VARIABLES = ("DUBAN_TEST_POSTGRES_URL", "DUBAN_CHROMIUM", "DUBAN_REAL_DATA", "DUBAN_REQUIRE")
 
 
@@ -85,12 +86,23 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     shutil.rmtree(workdir, ignore_errors=True)
 
 
+class SharedFixtureScheduling(LoadScopeScheduling):  # type: ignore[misc]
+    """Distributes tests one by one, but keeps those that share a costly fixture in one process, where it is made once."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        path, _, name = nodeid.partition("::")
+        return f"{path}[{name.partition('[')[2]}" if path.endswith(SHARING) else nodeid
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> SharedFixtureScheduling:
+    """The order in which parallel processes get tests."""
+    return SharedFixtureScheduling(config, log)
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark tests by the fixtures they use; browser tests go last, since Playwright leaves its event loop running.
-
-    Tests that share a costly fixture of their module run in one process (``--dist loadgroup``): it is made once.
-    """
+    """Mark tests by the fixtures they use; browser tests go last, since Playwright leaves its event loop running."""
     for item in items:
         for fixture, facility in FACILITY_OF_FIXTURE.items():
             if fixture in getattr(item, "fixturenames", ()):
@@ -98,11 +110,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for facility in FACILITIES:
             if item.get_closest_marker(facility) is not None:
                 item.user_properties.append(("facility", facility))
-        shared = SHARED.intersection(getattr(item, "fixturenames", ()))
-        if shared:
-            params = getattr(getattr(item, "callspec", None), "params", {})
-            variant = "-".join(str(params[name]) for name in sorted(shared) if name in params)
-            item.add_marker(pytest.mark.xdist_group(f"{item.path.stem}-{variant}"))
     items.sort(key=lambda item: item.get_closest_marker("browser") is not None)
 
 
