@@ -172,7 +172,7 @@ REGISTRY: tuple[Definition, ...] = (
            ("实事类 ÷ 受理量", "practical / received"), "received AND practical", "received"),
 
     _count("due", "deadline", "应结量", "Due",
-           ("R 中已办结的，或办结时限不晚于统计时点的；来源只给出结论的按其结论计入；无从判定的不计入",
+           ("R 中已办结的，或办结时限不晚于统计时点的；来源只给出结论的按其结论计入；无法判定的不计入",
             ("of R, completed, or with a complete-deadline at or before as_of; a ticket with only its source's verdict counts "
              "by that; one that cannot be judged does not count")), "due"),
     _count("on_time", "deadline", "按期办结量", "On time",
@@ -185,7 +185,7 @@ REGISTRY: tuple[Definition, ...] = (
            ("应结量 − 按期办结量", "due − on_time"), "overdue", headline=True, better="less"),
     _count("overdue_open", "deadline", "超期未结", "Overdue and open",
            ("超期量中仍未办结的", "of overdue, not completed"), "overdue AND NOT is_completed", better="less"),
-    _count("unjudged", "deadline", "无从判定", "Cannot be judged",
+    _count("unjudged", "deadline", "无法判定", "Cannot be judged",
            ("R 中已办结，但没有时限或办结时刻、来源也未给结论的",
             "of R, completed, but with no deadline or no moment of completion, and no verdict from the source"),
            "completed AND NOT due"),

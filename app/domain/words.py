@@ -132,7 +132,7 @@ BECAUSE: Final[Words] = {
     "reached": Text("回访满意", "content at callback"),
     "refused": Text("拒绝回访", "callback refused"),
     "calendar": Text("工作日历变更", "the calendar changed"),
-    "policy": Text("时限政策变更", "the policy changed"),
+    "policy": Text("时限规则变更", "the policy changed"),
     "unit": Text("单位改用其他日历", "the unit came under another calendar"),
 }
 
@@ -146,7 +146,7 @@ TARGET: Final[Words] = {
 
 DEADLINE_STATE: Final[Words] = {
     "met": Text("按期完成", "Met"),
-    "met_late": Text("逾期完成", "Met late"),
+    "met_late": Text("超期完成", "Met late"),
     "cancelled": Text("不再计时", "No longer counted"),
     "suspended": Text("暂停计时", "Stopped"),
     "overdue": Text("已超期", "Overdue"),

@@ -53,7 +53,7 @@ def test_a_policy_is_replayed_on_past_tickets_and_then_saved(site: Site, signed_
     expect(page.locator(f"a[href='/tickets/{late}']"), "it is listed with its old and its new time").to_have_count(1)
     expect(page.locator("table.policies tbody tr"), "both versions stand").to_have_count(2)
     page.goto(f"/tickets/{late}")
-    expect(page.locator(".timeline")).to_contain_text("时限政策变更")
+    expect(page.locator(".timeline")).to_contain_text("时限规则变更")
 
 
 def test_a_wrong_amount_is_marked_and_everything_typed_stays(site: Site, signed_in: SignIn) -> None:

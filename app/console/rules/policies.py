@@ -163,7 +163,7 @@ def show_form(
     with run.reading() as (session, ref):
         rows = sorted(store.every_version(session, PolicyVersion, code), key=lambda row: -row.version)
         if not rows and code != NEW:
-            raise NotFound(f"没有政策 {code!r}", f"no policy has the code {code!r}")
+            raise NotFound(f"没有规则 {code!r}", f"no policy has the code {code!r}")
         latest = policies.as_policy(rows[0]) if rows else DEFAULT_POLICIES[0]
         filled = fields_of(latest.to_spec(), zone) if rows else _blank(zone)
         values = typed if typed is not None else filled

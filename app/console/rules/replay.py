@@ -6,7 +6,7 @@ The proposal is a text, TOML or JSON, as ``duban policy replay`` takes it; the f
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date, datetime, time
+from datetime import date, datetime, time, timedelta
 from typing import Any
 
 import tomli_w
@@ -76,7 +76,7 @@ def _in_force(ref: Reference, policy: str | None, calendar: str | None) -> str:
         return calendar_text(found, found.local(clock.now()).year - 1)
     listed = [one for _, one in ref.policies if one.code == policy]
     if policy is not None and not listed:
-        raise NotFound(f"没有政策 {policy!r}", f"no policy has the code {policy!r}")
+        raise NotFound(f"没有规则 {policy!r}", f"no policy has the code {policy!r}")
     return _text(max(listed, key=lambda one: one.version)) if listed else ""
 
 
@@ -111,7 +111,8 @@ def _try(request: Request, run: Runtime, looking: Visitor, asked: ReplayForm) ->
     now, zone = clock.now(), run.settings.zone
     try:
         given = proposal_in(asked.proposal)
-        since, until = (_midnight(text, name, zone) for text, name in ((asked.since, "from"), (asked.until, "to")))
+        since = _midnight(asked.since, "from", zone)
+        until = _midnight(asked.until, "to", zone, days=1)
         with run.reading() as (session, ref):
             proposal = RuleProposal.read(given["policies"], given["calendar"], asked.calendar, ref)
             unit_id = ref.need_unit(asked.unit).id if asked.unit else None
@@ -123,10 +124,11 @@ def _try(request: Request, run: Runtime, looking: Visitor, asked: ReplayForm) ->
     return _show(request, run, looking, asked, answer=answer, changed=changed)
 
 
-def _midnight(text: str, name: str, zone: Any) -> datetime:
+def _midnight(text: str, name: str, zone: Any, *, days: int = 0) -> datetime:
+    """The start of the day ``days`` after the date in a form field. Raises ``Invalid``."""
     try:
-        return datetime.combine(date.fromisoformat(text), time(tzinfo=zone))
-    except ValueError:
+        return datetime.combine(date.fromisoformat(text) + timedelta(days=days), time(tzinfo=zone))
+    except (ValueError, OverflowError):
         raise Invalid.at(f"/{name}", "日期写作 2026-02-17", "a date is written 2026-02-17") from None
 
 

@@ -41,10 +41,9 @@ def pairs(rows: Sequence[Mapping[str, Any]], named: Any) -> list[Pair]:
 
 
 def last_quarter(today: date) -> tuple[date, date]:
-    """The first day of the quarter before this one, and the first of this one."""
-    until = date(today.year, (today.month - 1) // 3 * 3 + 1, 1)
-    before = until - timedelta(days=1)
-    return date(before.year, (before.month - 1) // 3 * 3 + 1, 1), until
+    """The first and the last day of the quarter before that of ``today``."""
+    last = date(today.year, (today.month - 1) // 3 * 3 + 1, 1) - timedelta(days=1)
+    return date(last.year, (last.month - 1) // 3 * 3 + 1, 1), last
 
 
 def calendar_text(found: WorkCalendar, since: int) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime, time, tzinfo
+from datetime import date, datetime, time, timedelta, tzinfo
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
@@ -26,14 +26,17 @@ ALL_OPEN = ",".join(OPEN_STATUSES)
 
 
 def _day(text: str | None, name: str, zone: tzinfo) -> datetime | None:
-    """Midnight of a date as a form gives it, or a whole moment as the addresses of the API have it."""
+    """The start of the date in a form field, or a full moment as in the API; the end of the date if ``name`` is ``received_to``.
+
+    Raises ``Invalid`` for anything else."""
     if not text:
         return None
     try:
         if len(text) <= 10:
-            return datetime.combine(date.fromisoformat(text), time(), zone)
+            days = timedelta(days=1) if name == "received_to" else timedelta()
+            return datetime.combine(date.fromisoformat(text) + days, time(), zone)
         moment = datetime.fromisoformat(text)
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
         raise Invalid.at(
             f"/{name}", f"日期 {text!r} 无法识别，应为 2026-03-15", f"{text!r} is no date such as 2026-03-15"
         ) from error

@@ -97,9 +97,9 @@ DEFAULT_LADDER: Final = Ladder(
         Rung("supervise_t1", "supervise", _days(-1), "yellow", None, ("unit", "supervisor"), False,
              "督办到期前 1 个工作日预警", "1 working day left of the supervision order"),
         Rung("supervise_due", "supervise", None, "red", "focused", ("unit", "supervisor", "leader"), True,
-             "督办单逾期未复", "Supervision order not answered", last_term=1),
+             "督办单超期未回复", "Supervision order not answered", last_term=1),
         Rung("supervise_due_again", "supervise", None, "red", "in_depth", ("unit", "supervisor", "leader"), False,
-             "督办单第二期仍逾期", "Supervision order not answered in its second term", first_term=2),
+             "督办单第二期仍超期", "Supervision order not answered in its second term", first_term=2),
     ),
 )  # fmt: skip
 """The ladder of a fresh installation (warnings: Shandong provincial 2017; red card and order at the deadline: Suining)."""

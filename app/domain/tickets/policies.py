@@ -128,7 +128,7 @@ def choose(policies: Iterable[Policy], subject: Subject) -> Policy:
     matching = [policy for policy in _candidates(policies, subject.at) if _failed(policy, subject) is None]
     if not matching:
         raise NotFound(
-            "没有适用的时限政策；请设一条不带条件的政策", "no policy applies; there should be one without conditions"
+            "没有适用的时限规则；请设一条不带条件的规则", "no policy applies; there should be one without conditions"
         )
     return min(matching, key=lambda policy: rank(policy, subject)) if len(matching) > 1 else matching[0]
 

@@ -16,7 +16,7 @@ _FIRST_OUT: Final = (
     "Civil Code art. 201 (the day of the start is not counted; counting begins the next day)",
 )
 _FIRST_IN: Final = (
-    "政策另定：开始的当日计入（不按《民法典》第二百零一条）",
+    "规则另定：开始的当日计入（不按《民法典》第二百零一条）",
     "set by the policy: the day of the start is counted (other than Civil Code art. 201)",
 )
 _WORKING: Final = (
@@ -31,7 +31,7 @@ _ENDS: Final = {
     ),
     "midnight": ("截止于末日二十四时（第二百零三条）", "it ends at 24:00 of the last day (art. 203)"),
     "same_time": (
-        "政策另定：截止于末日与起算相同的时刻",
+        "规则另定：截止于末日与起算相同的时刻",
         "set by the policy: it ends on the last day at the clock time of the start",
     ),
 }

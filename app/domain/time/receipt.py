@@ -338,7 +338,7 @@ def _summary(
     ]  # fmt: skip
     if body["policy"] is not None:
         code, version = body["policy"]["code"], body["policy"]["version"]
-        rows.append((f"政策  {code} 第 {version} 版", f"Policy  {code} version {version}"))
+        rows.append((f"规则  {code} 第 {version} 版", f"Policy  {code} version {version}"))
     if extensions:
         words = [limit_words(more, ends=False) for more in extensions]
         moved = f"{moment(run.base_end)} → {moment(run.extended_end)}"

@@ -60,7 +60,7 @@ class RuleProposal:
     ) -> RuleProposal:
         """The proposal from its objects. Raises Invalid, with pointers under ``/policies/n`` and ``/calendar``."""
         if not policies and calendar is None:
-            raise Invalid.at("/policies", "须给出政策或日历", "a policy or a calendar is needed")
+            raise Invalid.at("/policies", "须给出规则或日历", "a policy or a calendar is needed")
         if len(policies) > MOST_POLICIES:
             raise Invalid.at("/policies", f"最多 {MOST_POLICIES} 条", f"{MOST_POLICIES} at most")
         read: list[Policy] = []
@@ -292,7 +292,7 @@ class _Judge:
         except NotFound:
             raise Invalid.at(
                 "/policies",
-                "替换后有工单没有适用的政策；请保留一条不带条件的政策",
+                "替换后有工单没有适用的规则；请保留一条不带条件的规则",
                 "some tickets would match no policy; keep one without conditions",
             ) from None
 

@@ -110,14 +110,14 @@ def change(
     rows = store.every_version(session, PolicyVersion, code)
     live = [row for row in rows if row.retired_at is None]
     if not live:
-        raise NotFound(f"没有政策 {code!r}", f"no policy has the code {code!r}")
+        raise NotFound(f"没有规则 {code!r}", f"no policy has the code {code!r}")
     latest = max(live, key=lambda row: row.version)
     given = dict(fields)
     retired = given.pop("retired", False)
     if not isinstance(retired, bool):
         raise Invalid.at("/retired", "应为 true 或 false", "must be true or false")
     if given.get("code", code) != code:
-        raise Invalid.at("/code", "编码不能改；请新建政策", "a code cannot change: make another policy")
+        raise Invalid.at("/code", "编码不能改；请新建规则", "a code cannot change: make another policy")
     if retired:
         if given:
             raise Invalid.at("/retired", "停用时不能同时修改", "a policy cannot be changed and retired at once")
@@ -158,7 +158,7 @@ def _keep_a_fallback(session: Session, now: datetime) -> None:
         if row.id in force and not policy.match and policy.valid_to is None and "complete" in policy.limits:
             return
     raise Conflict(
-        "须始终保留一条在用的、不带条件、没有截止日期且含办结时限的政策，否则会有工单没有时限",
+        "须始终保留一条在用的、不带条件、没有截止日期且含办结时限的规则，否则会有工单没有时限",
         "one policy must stay that is in force, without conditions, without an end and with a limit for `complete`: "
         "else some tickets would have no limit",
     )

@@ -61,7 +61,7 @@ def of_calendar(session: Session, ref: Reference, calendar: WorkCalendar, now: d
         policy = entry.policy
         if entry.id in standing and policy.calendar in (None, calendar.code):
             asked += [
-                (limit, f"政策 {policy.code} 第 {policy.version} 版的{TARGET[target][0]}时限",
+                (limit, f"规则 {policy.code} 第 {policy.version} 版的{TARGET[target][0]}时限",
                  f"the limit for {target} of version {policy.version} of the policy {policy.code!r}")
                 for target, limit in policy.limits.items()
             ]  # fmt: skip

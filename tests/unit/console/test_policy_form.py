@@ -65,13 +65,13 @@ def test_a_limit_without_an_amount_is_none() -> None:
 @pytest.mark.parametrize(
     ("today", "since", "until"),
     [
-        (date(2026, 11, 26), date(2026, 7, 1), date(2026, 10, 1)),
-        (date(2026, 1, 1), date(2025, 10, 1), date(2026, 1, 1)),
-        (date(2026, 3, 31), date(2025, 10, 1), date(2026, 1, 1)),
-        (date(2026, 4, 1), date(2026, 1, 1), date(2026, 4, 1)),
+        (date(2026, 11, 26), date(2026, 7, 1), date(2026, 9, 30)),
+        (date(2026, 1, 1), date(2025, 10, 1), date(2025, 12, 31)),
+        (date(2026, 3, 31), date(2025, 10, 1), date(2025, 12, 31)),
+        (date(2026, 4, 1), date(2026, 1, 1), date(2026, 3, 31)),
     ],
 )
-def test_the_quarter_before_this_one_is_asked_for_first(today: date, since: date, until: date) -> None:
+def test_replay_defaults_to_the_previous_quarter(today: date, since: date, until: date) -> None:
     assert last_quarter(today) == (since, until)
 
 
