@@ -595,10 +595,10 @@ LONG = datetime(2026, 3, 2, tzinfo=UTC)
 def test_what_never_ends_is_refused_at_once(
     calendar: WorkCalendar, start: datetime, limit: Limit, pointer: str
 ) -> None:
-    begun = time.perf_counter()
+    begun = time.process_time()
     with pytest.raises(Invalid) as refused:
         due(calendar, start, limit)
-    assert time.perf_counter() - begun < 1
+    assert time.process_time() - begun < 1
     assert [problem.pointer for problem in refused.value.problems] == [pointer]
 
 
