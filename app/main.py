@@ -60,7 +60,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     settings = settings or get_settings()
     configure(settings)
     app = FastAPI(
-        title="Duban 督办",
+        title="Duban",
         version=version("duban"),
         description=DESCRIPTION,
         lifespan=_lifespan,

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cache
 from itertools import count
 from typing import Any
 
@@ -22,6 +23,7 @@ from app.security.sessions import SESSION_COOKIE
 from app.services.access import accounts
 from app.services.core import catalogue
 from app.services.supervision.sweep import SweepResult, sweep
+from tests.conformity import Contract
 
 BEIJING = "+08:00"
 
@@ -34,6 +36,19 @@ def at(text: str) -> str:
 def moment(text: str) -> datetime:
     """The same as a moment."""
     return datetime.fromisoformat(at(text))
+
+
+@cache
+def _contract() -> list[Contract]:
+    return []
+
+
+def contract_of(app: Any) -> Contract:
+    """What ``/openapi.json`` declares; the same for every app, so worked out once."""
+    kept = _contract()
+    if not kept:
+        kept.append(Contract(app.openapi()))
+    return kept[0]
 
 
 @dataclass
@@ -68,13 +83,18 @@ class Service:
     def call(
         self, method: str, path: str, *, role: str = "admin", key: str | None = None, **options: Any
     ) -> httpx.Response:
-        """One request with the key of ``role`` (or ``key``); messages in English."""
+        """One request with the key of ``role`` (or ``key``); messages in English. What is answered must be as declared."""
         headers = {
             "Authorization": f"Bearer {key or self.key(role)}",
             "Accept-Language": "en",
             **options.pop("headers", {}),
         }
-        return self.client.request(method, f"/api/v1{path}", headers=headers, **options)
+        answer = self.client.request(method, f"/api/v1{path}", headers=headers, **options)
+        media = answer.headers.get("content-type", "")
+        content = answer.json() if "json" in media and answer.content else None
+        wrong = contract_of(self.client.app).breaches(method, f"/api/v1{path}", answer.status_code, media, content)
+        assert wrong == [], wrong
+        return answer
 
     def person(self, role: str = "dispatcher") -> tuple[dict[str, str], str]:
         """A person of ``role`` who has signed in: the headers of their browser, and the secret of their forms."""

@@ -6,70 +6,10 @@ import mmap
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Annotated, Any
 
 from fastapi import Request
-from pydantic import AfterValidator, BaseModel, ConfigDict, field_validator
 
-from app.errors import Invalid, TooLarge, UnsupportedMedia
-from app.validation import problem, refusal
-
-
-class JsonBody(BaseModel):
-    """What every JSON body of the API keeps to: no field that it does not know, no text that no database keeps."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    @field_validator("*", mode="before")
-    @classmethod
-    def _can_be_kept(cls, value: Any) -> Any:
-        if not storable(value):
-            raise refusal("unstorable")
-        return value
-
-
-def storable(value: Any) -> bool:
-    """Whether every text in ``value``, however deep, can be kept: no NUL, no lone surrogate."""
-    return unstorable_at(value) is None
-
-
-def unstorable_at(value: Any) -> tuple[str | int, ...] | None:
-    """Where in ``value``, however deep, a text stands that cannot be kept (of a name that cannot, in what); none where all
-    can."""
-    todo: list[tuple[tuple[str | int, ...], Any]] = [((), value)]
-    while todo:
-        where, one = todo.pop()
-        if isinstance(one, str):
-            if not _is_kept(one):
-                return where
-        elif isinstance(one, dict):
-            if not all(_is_kept(key) for key in one if isinstance(key, str)):
-                return where
-            todo += [((*where, key), inner) for key, inner in one.items()]
-        elif isinstance(one, list):
-            todo += [((*where, index), inner) for index, inner in enumerate(one)]
-    return None
-
-
-def _is_kept(text: str) -> bool:
-    if "\0" in text:
-        return False
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def _kept(document: dict[str, Any]) -> dict[str, Any]:
-    where = unstorable_at(document)
-    if where is not None:
-        raise Invalid([problem("unstorable", where)])
-    return document
-
-
-Document = Annotated[dict[str, Any], AfterValidator(_kept)]
-"""A JSON body that is read by a rule of its own: what no database keeps is refused before, with its place."""
+from app.errors import TooLarge, UnsupportedMedia
 
 
 def check_content_type(request: Request, *allowed: str) -> str:

@@ -108,8 +108,9 @@ def _plus(value: object) -> object:
 _LOST_PLUS = re.compile(r" (\d\d:?\d\d)$")
 """The ``+`` of an offset that an address was given as it is: it stands for a space there."""
 QueryMoment = Annotated[Moment, BeforeValidator(_plus)]
-Id = Annotated[int, Path(ge=1, le=2**62)]
+Id = Annotated[int, Path(ge=1, le=2**62, description="id, as answered by the service")]
 TicketQuery = Annotated[int | None, Query(ge=1, le=2**62, description="id of a ticket")]
+UnitQuery = Annotated[str | None, Query(description="code of a unit; its whole subtree counts")]
 Limit = Annotated[int, Query(ge=1, le=500, description="rows at most")]
 Cursor = Annotated[str | None, Query(description="`next` of the page before")]
 

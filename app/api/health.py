@@ -14,21 +14,23 @@ from sqlalchemy import func, select, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from app import clock
+from app.api.answers import shows
 from app.db import MIGRATIONS
 from app.models import SweepRun
 from app.runtime import Runtime
+from app.schemas.health import HealthOut, ReadinessOut
 
-router = APIRouter(tags=["operation"])
+router = APIRouter(tags=["operation"], generate_unique_id_function=lambda route: route.name)
 SWEEP_TOO_OLD = timedelta(minutes=2)
 
 
 @router.get("/healthz")
-async def healthz() -> dict[str, str]:
+async def healthz() -> HealthOut:
     """Alive."""
-    return {"status": "ok"}
+    return HealthOut(status="ok")
 
 
-@router.get("/readyz")
+@router.get("/readyz", responses={**shows(ReadinessOut), **shows(ReadinessOut, 503, "Not ready.")})
 def readyz(request: Request) -> JSONResponse:
     """Ready: the database answers, its migrations are at the head, and a sweeper has looked lately."""
     runtime: Runtime = request.app.state.duban

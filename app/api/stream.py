@@ -13,9 +13,8 @@ import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
-from typing import Annotated, Any, Self, TypeVar
+from typing import Annotated, Any, Final, Self, TypeVar
 
-import orjson
 from fastapi import APIRouter, Depends, Header, Query, Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.sse import EventSourceResponse, ServerSentEvent
@@ -26,7 +25,7 @@ from app.logging import get_logger
 from app.runtime import Runtime
 from app.security.permissions import require
 from app.security.principal import Principal
-from app.services.alerts.book import alert_view
+from app.services.alerts.book import alert_event
 from app.store import supervision as store
 from app.store.scope import Kept, keep
 
@@ -145,8 +144,8 @@ class Broadcaster:
         with self._runtime.reading() as (session, ref):
             found = []
             for feed, alert, ticket in store.feed_after(session, after, PAGE):
-                body = {**alert_view(alert, ticket, ref, zone), "kind": feed.kind}
-                found.append(Entry(feed.id, keep(alert, ticket, ref), orjson.dumps(body).decode()))
+                body = alert_event(feed.kind, alert, ticket, ref, zone).model_dump_json()
+                found.append(Entry(feed.id, keep(alert, ticket, ref), body))
             return found
 
     async def _poll(self) -> None:
@@ -193,8 +192,32 @@ def viewer(who: Who) -> Principal:
     return who
 
 
-@router.get("/alerts/stream", response_class=EventSourceResponse, response_model=None)
-async def stream(
+EVENT: Final = {
+    "type": "object",
+    "required": ["id", "data"],
+    "properties": {
+        "id": {"type": "string"},
+        "data": {
+            "type": "string",
+            "contentMediaType": "application/json",
+            "contentSchema": {"$ref": "#/components/schemas/AlertEventOut"},
+        },
+    },
+}
+
+
+@router.get(
+    "/alerts/stream",
+    response_class=EventSourceResponse,
+    response_model=None,
+    responses={
+        200: {
+            "description": "Server-Sent Events, for as long as the caller stays.",
+            "content": {"text/event-stream": {"schema": {"type": "string"}, "itemSchema": EVENT}},
+        }
+    },
+)
+async def stream_alerts(
     request: Request,
     who: Annotated[Principal, Depends(viewer)],
     after: Annotated[int | None, Depends(place)],

@@ -33,3 +33,18 @@ ExtensionState = TypeAliasType("ExtensionState", Literal["pending", "approved", 
 Role = TypeAliasType(
     "Role", Literal["admin", "dispatcher", "supervisor", "caller", "unit", "leader", "auditor", "integrator"]
 )
+LimitUnit = TypeAliasType("LimitUnit", Literal["working_days", "working_hours", "days", "hours"])
+LimitEnd = TypeAliasType("LimitEnd", Literal["close", "midnight", "same_time"])
+Recompute = TypeAliasType("Recompute", Literal["new", "open"])
+AlertState = TypeAliasType("AlertState", Literal["open", "acked", "resolved"])
+AlertFilterState = TypeAliasType("AlertFilterState", Literal["open", "acked", "resolved", "live"])
+AlertChange = TypeAliasType("AlertChange", Literal["raised", "acked", "resolved"])
+IngestChannel = TypeAliasType("IngestChannel", Literal["batch", "import", "feed"])
+RejectState = TypeAliasType("RejectState", Literal["open", "retried", "deleted", "superseded"])
+RejectFilterState = TypeAliasType("RejectFilterState", Literal["open", "retried", "deleted", "superseded", "all"])
+RowStatus = TypeAliasType("RowStatus", Literal["created", "unchanged", "rejected"])
+ClockState = TypeAliasType("ClockState", Literal["running", "standing", "ended"])
+FeedState = TypeAliasType("FeedState", Literal["off", "pulling", "waiting", "failing", "new", "ok"])
+ReportKind = TypeAliasType("ReportKind", Literal["daily", "weekly", "monthly", "clear-out", "range"])
+Lang = TypeAliasType("Lang", Literal["zh", "en"])
+Ruling = TypeAliasType("Ruling", Literal["approve", "refuse"])

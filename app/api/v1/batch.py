@@ -8,28 +8,20 @@ from fastapi.concurrency import run_in_threadpool
 from sqlalchemy.exc import DBAPIError
 
 from app import clock
+from app.api.answers import refuses, shows
 from app.api.body import body_on_disk, check_content_type
 from app.api.deps import principal, runtime
 from app.api.problems import language
-from app.api.v1.intake import EXAMPLE, PARAMETERS, source_of
+from app.api.v1.intake import EXAMPLE, PARAMETERS, TICKET_REF, source_of
 from app.errors import Busy
 from app.runtime import Runtime
+from app.schemas.batch import BatchOut
 from app.security.principal import Principal
 from app.store import db_errors
 from ingest.batch.service import JSON, MOST_BYTES, NDJSON, Batches, take_batch
 from ingest.formats.split import Body
 
 router = APIRouter(tags=["intake"])
-_ROW = {"type": "object", "description": "a ticket as pushed, see POST /tickets", "example": EXAMPLE}
-_ANSWER = {
-    "created": 1,
-    "unchanged": 0,
-    "rejected": 1,
-    "results": [
-        {"index": 0, "status": "created", "id": 4711},
-        {"index": 1, "status": "rejected", "errors": [{"pointer": "/title", "detail": "is required"}]},
-    ],
-}
 
 
 @router.post(
@@ -39,12 +31,12 @@ _ANSWER = {
         "requestBody": {
             "required": True,
             "content": {
-                JSON: {"schema": {"type": "array", "maxItems": 10_000, "items": _ROW}},
+                JSON: {"schema": {"type": "array", "maxItems": 10_000, "items": TICKET_REF}, "example": [EXAMPLE]},
                 NDJSON: {"schema": {"type": "string", "description": "one ticket a line"}},
             },
         },
     },
-    responses={200: {"content": {JSON: {"example": _ANSWER}}}},
+    responses={**shows(BatchOut, description="What became of each row."), **refuses(413, 415)},
 )
 async def push_batch(request: Request) -> Response:
     """Take many tickets in: a JSON array or NDJSON, up to 10,000 rows and 32 MiB. Each row is answered by itself:

@@ -9,13 +9,22 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Body, Path, Query, Response
 
 from app import clock
-from app.api.body import Document
+from app.api.answers import CHANGES, as_json, shows
 from app.api.deps import Run, Who
 from app.domain.time.timeline import FIRST_YEAR, LAST_YEAR
 from app.domain.time.workcalendar import WorkCalendar
 from app.errors import Invalid
 from app.runtime import Runtime
+from app.schemas.calendar import (
+    WEEK_EXAMPLE,
+    YEAR_EXAMPLES,
+    CalendarOut,
+    CalendarVersionOut,
+    ListedCalendarOut,
+    SavedCalendarOut,
+)
 from app.schemas.calendar_document import read_calendar
+from app.schemas.common import Document, Page
 from app.security.permissions import require
 from app.security.principal import Principal
 from app.services.recompute import run as recompute
@@ -24,45 +33,47 @@ from app.services.rules.calendars import SavedCalendar
 from ingest.formats.holidays import CalendarEdit, apply_edit, read_calendar_file
 
 router = APIRouter(tags=["deadlines"])
-CalendarCode = Annotated[str, Path(min_length=1, max_length=64)]
+CalendarCode = Annotated[str, Path(min_length=1, max_length=64, description="code of the calendar")]
 _KEPT = ("days", "published", "names")
-YEAR_EXAMPLES: list[dict[str, Any]] = [
-    {"days": {"2026-02-17": [], "2026-02-14": [["09:00", "12:00"], ["13:30", "17:30"]]}, "note": "国办发明电〔2025〕"},
-    {"year": 2026, "days": [{"name": "春节", "date": "2026-02-17", "isOffDay": True}]},
-]
 
 
-@router.get("/calendars")
-def list_calendars(run: Run, who: Who) -> dict[str, Any]:
+@router.get("/calendars", responses=shows(Page[ListedCalendarOut]))
+def list_calendars(run: Run, who: Who) -> Response:
     """The calendars in force."""
     with run.reading() as (session, ref):
         items = calendars.listed(session, run.settings.zone, ref, clock.now())
-    return {"items": items, "next": None}
+    return as_json({"items": items, "next": None})
 
 
-@router.get("/calendars/{code}")
+@router.get("/calendars/{code}", responses=shows(CalendarOut))
 def get_calendar(
-    run: Run, who: Who, code: CalendarCode, version: Annotated[int | None, Query(ge=1)] = None
-) -> dict[str, Any]:
+    run: Run,
+    who: Who,
+    code: CalendarCode,
+    version: Annotated[int | None, Query(ge=1, description="a version; default: the one in force")] = None,
+) -> Response:
     """A calendar as an object, with its version, who made it and when, and a warning where next year is not published."""
     with run.reading() as (session, _):
-        return calendars.view(calendars.version_row(session, code, version), clock.now(), run.settings.zone)
+        return as_json(calendars.view(calendars.version_row(session, code, version), clock.now(), run.settings.zone))
 
 
-@router.get("/calendars/{code}/versions")
-def list_versions(run: Run, who: Who, code: CalendarCode) -> dict[str, Any]:
+@router.get("/calendars/{code}/versions", responses=shows(Page[CalendarVersionOut]))
+def list_calendar_versions(run: Run, who: Who, code: CalendarCode) -> Response:
     """Every version of a calendar, newest first: who, when, and why."""
     with run.reading() as (session, _):
         calendars.version_row(session, code)
         items = [calendars.head(row, run.settings.zone) for row in calendars.versions(session, code)]
-    return {"items": items, "next": None}
+    return as_json({"items": items, "next": None})
 
 
-@router.put("/calendars/{code}")
+@router.put(
+    "/calendars/{code}",
+    responses={**shows(SavedCalendarOut, 201, "Created."), **shows(SavedCalendarOut, 200, "Changed."), **CHANGES},
+)
 def put_calendar(
-    run: Run, who: Who, response: Response, code: CalendarCode, body: Annotated[Document, Body()]
-) -> dict[str, Any]:
-    """Make a calendar, or replace its time zone and week; ``days``, ``published`` and ``names`` stay where they are left
+    run: Run, who: Who, code: CalendarCode, body: Annotated[Document, Body(examples=[WEEK_EXAMPLE])]
+) -> Response:
+    """Create a calendar, or replace its time zone and week; ``days``, ``published`` and ``names`` stay where they are left
     out. Answers with the deadlines moved."""
     require(who, "deadlines.edit")
     name, note = _text(body, "name", 200), _text(body, "note", 400) or ""
@@ -77,19 +88,17 @@ def put_calendar(
     now = clock.now()
     with run.database.write() as session:
         saved = calendars.save(session, who, code, change, now=now, name=name, note=note)
-    if saved.changed and saved.row.version == 1:
-        response.status_code = 201
-    return _answer(run, who, saved)
+    return _answer(run, who, saved, 201 if saved.changed and saved.row.version == 1 else 200)
 
 
-@router.put("/calendars/{code}/years/{year}")
-def put_year(
+@router.put("/calendars/{code}/years/{year}", responses={**shows(SavedCalendarOut), **CHANGES})
+def put_calendar_year(
     run: Run,
     who: Who,
     code: CalendarCode,
-    year: Annotated[int, Path(ge=FIRST_YEAR, le=LAST_YEAR)],
+    year: Annotated[int, Path(ge=FIRST_YEAR, le=LAST_YEAR, description="calendar year")],
     body: Annotated[Document, Body(examples=YEAR_EXAMPLES)],
-) -> dict[str, Any]:
+) -> Response:
     """Publish the days off and make-up workdays of a year: ``days`` as a map of the contract, or as a list of the
     holiday-cn shape (``holiday_cn`` takes that shape beside a map, which is laid over it). What the year had before is
     replaced. Answers with the deadlines moved: ticket, target, old and new time."""
@@ -160,9 +169,10 @@ def _text(body: dict[str, Any], key: str, longest: int) -> str | None:
     return value.strip() or None
 
 
-def _answer(run: Runtime, who: Principal, saved: SavedCalendar) -> dict[str, Any]:
+def _answer(run: Runtime, who: Principal, saved: SavedCalendar, status: int = 200) -> Response:
     now, zone = clock.now(), run.settings.zone
     tally = recompute.RecomputeResult()
     if saved.changed:
         tally = recompute.after_calendar(run.database, run.reference, saved.row.code, who.actor, now)
-    return {**calendars.view(saved.row, now, zone), "changed": saved.changed, **calendars.moves_view(tally, zone)}
+    view = calendars.view(saved.row, now, zone)
+    return as_json({**view, "changed": saved.changed, **calendars.moves_view(tally, zone)}, status)

@@ -3,15 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from fastapi import APIRouter, Path
-from pydantic import Field
+from pydantic import BaseModel
 
 from app import clock
-from app.api.body import JsonBody
+from app.api.answers import CHANGES
 from app.api.deps import Cursor, Limit, Run, Who, decode_cursor, encode_cursor
 from app.models import Category, Grid, Unit
+from app.schemas.common import JsonBody, Page
+from app.schemas.reference import (
+    CategoryChange,
+    CategoryIn,
+    CategoryOut,
+    ChangedUnitOut,
+    GridChange,
+    GridIn,
+    GridOut,
+    SourceChange,
+    SourceIn,
+    SourceOut,
+    UnitChange,
+    UnitIn,
+    UnitOut,
+)
 from app.security.permissions import require
 from app.services.core import catalogue
 from app.services.core.reference import Node
@@ -19,94 +35,24 @@ from app.services.recompute import run as recompute
 from app.services.rules import calendars
 
 router = APIRouter(tags=["reference data"])
-Code = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^\S+$")]
-Name = Annotated[str, Field(min_length=1, max_length=200)]
-CodePath = Annotated[str, Path(max_length=64)]
+CodePath = Annotated[str, Path(max_length=64, description="code, which may hold slashes")]
+View = TypeVar("View", bound=BaseModel)
 
 
-class NodeIn(JsonBody):
-    """A node of a tree to be made; ``parent`` is a code."""
-
-    code: Code
-    name: Name
-    name_en: str | None = Field(default=None, max_length=200)
-    parent: str | None = None
-    active: bool = True
-
-
-class UnitIn(NodeIn):
-    """A unit to be made."""
-
-    tier: str | None = Field(default=None, max_length=64)
-    calendar: str | None = Field(default=None, max_length=64)
-
-
-class CategoryIn(NodeIn):
-    """A category to be made."""
-
-    practical: bool = False
-
-
-class NodeChange(JsonBody):
-    """What may change of a node; what is left out stays."""
-
-    name: Name = ""
-    name_en: str | None = None
-    parent: str | None = None
-    active: bool = True
-
-
-class UnitChange(NodeChange):
-    """What may change of a unit."""
-
-    tier: str | None = None
-    calendar: str | None = None
-
-
-class CategoryChange(NodeChange):
-    """What may change of a category."""
-
-    practical: bool = False
-
-
-class SourceIn(JsonBody):
-    """A source to be made."""
-
-    code: Code
-    name: Name
-    name_en: str | None = Field(default=None, max_length=200)
-    binds_due: bool = Field(default=False, description="its own limit binds instead of the policy's")
-    active: bool = True
-
-
-class SourceChange(JsonBody):
-    """What may change of a source."""
-
-    name: Name = ""
-    name_en: str | None = None
-    binds_due: bool = False
-    active: bool = True
-
-
-def _page(rows: Iterable[Any], view: Callable[[Any], dict[str, Any]], cursor: str | None, limit: int) -> dict[str, Any]:
+def _page(rows: Iterable[Any], view: Callable[[Any], View], cursor: str | None, limit: int) -> Page[View]:
     after = decode_cursor(cursor) or 0
     found = [row for row in sorted(rows, key=lambda row: row.id) if row.id > after][: limit + 1]
     more = found[limit - 1].id if len(found) > limit else None
-    return {"items": [view(row) for row in found[:limit]], "next": encode_cursor(more) if more is not None else None}
+    return Page(items=[view(row) for row in found[:limit]], next=encode_cursor(more) if more is not None else None)
 
 
 def _nodes(
-    nodes: Mapping[int, Node],
-    view: Callable[[Node, Mapping[int, Node]], dict[str, Any]],
-    cursor: str | None,
-    limit: int,
-) -> dict[str, Any]:
+    nodes: Mapping[int, Node], view: Callable[[Node, Mapping[int, Node]], View], cursor: str | None, limit: int
+) -> Page[View]:
     return _page(nodes.values(), lambda node: view(node, nodes), cursor, limit)
 
 
-def _write(
-    run: Any, who: Any, work: Callable[[Any, Any], Any], view: Callable[[Any, int], dict[str, Any]]
-) -> dict[str, Any]:
+def _write(run: Any, who: Any, work: Callable[[Any, Any], Any], view: Callable[[Any, int], View]) -> View:
     require(who, "reference.edit")
     with run.writing() as uow:
         key = work(uow.session, uow.ref).id
@@ -115,7 +61,7 @@ def _write(
 
 
 @router.get("/units")
-def list_units(run: Run, who: Who, limit: Limit = 500, cursor: Cursor = None) -> dict[str, Any]:
+def list_units(run: Run, who: Who, limit: Limit = 500, cursor: Cursor = None) -> Page[UnitOut]:
     """Every unit."""
     with run.reading() as (_, ref):
         return _nodes(ref.units, catalogue.unit_view, cursor, limit)
@@ -129,9 +75,9 @@ def _unit_fields(body: JsonBody, ref: Any) -> dict[str, Any]:
     return fields
 
 
-@router.post("/units", status_code=201)
-def create_unit(run: Run, who: Who, body: UnitIn) -> dict[str, Any]:
-    """Make a unit."""
+@router.post("/units", status_code=201, responses=CHANGES)
+def create_unit(run: Run, who: Who, body: UnitIn) -> UnitOut:
+    """Create a unit."""
     return _write(
         run,
         who,
@@ -140,62 +86,65 @@ def create_unit(run: Run, who: Who, body: UnitIn) -> dict[str, Any]:
     )
 
 
-@router.patch("/units/{code:path}")
-def change_unit(run: Run, who: Who, code: CodePath, body: UnitChange) -> dict[str, Any]:
+@router.patch("/units/{code:path}", responses=CHANGES, response_model_exclude_unset=True)
+def change_unit(run: Run, who: Who, code: CodePath, body: UnitChange) -> ChangedUnitOut:
     """Change a unit; a new parent moves its whole subtree. Open deadlines that come under another calendar move, and are
     listed as ``moved``."""
-    view = _write(
-        run,
-        who,
-        lambda session, ref: catalogue.change_node(session, Unit, code, _unit_fields(body, ref)),
-        lambda ref, key: {**catalogue.unit_view(ref.units[key], ref.units), "at": ref.units[key].path},
-    )
-    path = view.pop("at")
+    path = ""
+
+    def view(ref: Any, key: int) -> UnitOut:
+        nonlocal path
+        path = ref.units[key].path
+        return catalogue.unit_view(ref.units[key], ref.units)
+
+    unit = _write(
+        run, who, lambda session, ref: catalogue.change_node(session, Unit, code, _unit_fields(body, ref)), view
+    ).model_dump()
     if {"calendar", "parent"} & body.model_fields_set:
         tally = recompute.after_unit(run.database, run.reference, path, who.actor, clock.now())
-        view |= calendars.moves_view(tally, run.settings.zone)
-    return view
+        unit |= calendars.moves_view(tally, run.settings.zone)
+    return ChangedUnitOut(**unit)
 
 
 @router.get("/grids")
-def list_grids(run: Run, who: Who, limit: Limit = 500, cursor: Cursor = None) -> dict[str, Any]:
+def list_grids(run: Run, who: Who, limit: Limit = 500, cursor: Cursor = None) -> Page[GridOut]:
     """Every grid."""
     with run.reading() as (_, ref):
-        return _nodes(ref.grids, catalogue.node_view, cursor, limit)
+        return _nodes(ref.grids, catalogue.grid_view, cursor, limit)
 
 
-@router.post("/grids", status_code=201)
-def create_grid(run: Run, who: Who, body: NodeIn) -> dict[str, Any]:
-    """Make a grid."""
+@router.post("/grids", status_code=201, responses=CHANGES)
+def create_grid(run: Run, who: Who, body: GridIn) -> GridOut:
+    """Create a grid."""
     return _write(
         run,
         who,
         lambda session, _: catalogue.create_node(session, Grid, body.model_dump(exclude_unset=True)),
-        lambda ref, key: catalogue.node_view(ref.grids[key], ref.grids),
+        lambda ref, key: catalogue.grid_view(ref.grids[key], ref.grids),
     )
 
 
-@router.patch("/grids/{code:path}")
-def change_grid(run: Run, who: Who, code: CodePath, body: NodeChange) -> dict[str, Any]:
+@router.patch("/grids/{code:path}", responses=CHANGES)
+def change_grid(run: Run, who: Who, code: CodePath, body: GridChange) -> GridOut:
     """Change a grid; a new parent moves its whole subtree."""
     return _write(
         run,
         who,
         lambda session, _: catalogue.change_node(session, Grid, code, body.model_dump(exclude_unset=True)),
-        lambda ref, key: catalogue.node_view(ref.grids[key], ref.grids),
+        lambda ref, key: catalogue.grid_view(ref.grids[key], ref.grids),
     )
 
 
 @router.get("/categories")
-def list_categories(run: Run, who: Who, limit: Limit = 500, cursor: Cursor = None) -> dict[str, Any]:
+def list_categories(run: Run, who: Who, limit: Limit = 500, cursor: Cursor = None) -> Page[CategoryOut]:
     """Every category."""
     with run.reading() as (_, ref):
         return _nodes(ref.categories, catalogue.category_view, cursor, limit)
 
 
-@router.post("/categories", status_code=201)
-def create_category(run: Run, who: Who, body: CategoryIn) -> dict[str, Any]:
-    """Make a category."""
+@router.post("/categories", status_code=201, responses=CHANGES)
+def create_category(run: Run, who: Who, body: CategoryIn) -> CategoryOut:
+    """Create a category."""
     return _write(
         run,
         who,
@@ -204,8 +153,8 @@ def create_category(run: Run, who: Who, body: CategoryIn) -> dict[str, Any]:
     )
 
 
-@router.patch("/categories/{code:path}")
-def change_category(run: Run, who: Who, code: CodePath, body: CategoryChange) -> dict[str, Any]:
+@router.patch("/categories/{code:path}", responses=CHANGES)
+def change_category(run: Run, who: Who, code: CodePath, body: CategoryChange) -> CategoryOut:
     """Change a category; a new parent moves its whole subtree."""
     return _write(
         run,
@@ -216,29 +165,29 @@ def change_category(run: Run, who: Who, code: CodePath, body: CategoryChange) ->
 
 
 @router.get("/sources")
-def list_sources(run: Run, who: Who, limit: Limit = 500, cursor: Cursor = None) -> dict[str, Any]:
+def list_sources(run: Run, who: Who, limit: Limit = 500, cursor: Cursor = None) -> Page[SourceOut]:
     """Every source."""
     with run.reading() as (_, ref):
-        return _page(ref.sources.values(), catalogue.source_view, cursor, limit)
+        return _page(ref.sources.values(), SourceOut.model_validate, cursor, limit)
 
 
-@router.post("/sources", status_code=201)
-def create_source(run: Run, who: Who, body: SourceIn) -> dict[str, Any]:
-    """Make a source."""
+@router.post("/sources", status_code=201, responses=CHANGES)
+def create_source(run: Run, who: Who, body: SourceIn) -> SourceOut:
+    """Create a source."""
     return _write(
         run,
         who,
         lambda session, _: catalogue.create_source(session, body.model_dump()),
-        lambda ref, key: catalogue.source_view(ref.sources[key]),
+        lambda ref, key: SourceOut.model_validate(ref.sources[key]),
     )
 
 
-@router.patch("/sources/{code:path}")
-def change_source(run: Run, who: Who, code: CodePath, body: SourceChange) -> dict[str, Any]:
+@router.patch("/sources/{code:path}", responses=CHANGES)
+def change_source(run: Run, who: Who, code: CodePath, body: SourceChange) -> SourceOut:
     """Change a source."""
     return _write(
         run,
         who,
         lambda session, _: catalogue.change_source(session, code, body.model_dump(exclude_unset=True)),
-        lambda ref, key: catalogue.source_view(ref.sources[key]),
+        lambda ref, key: SourceOut.model_validate(ref.sources[key]),
     )

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
-import orjson
 from fastapi import APIRouter, Path, Request, Response
 from fastapi.concurrency import run_in_threadpool
-from fastapi.responses import JSONResponse
 
 from app import clock
+from app.api.answers import JSON, Responses, as_json, refuses, shows
 from app.api.body import check_content_type, read_body
 from app.api.deps import IfMatch, Run, Who, bearer_token, runtime
 from app.errors import BadRequest, Conflict, Forbidden, Invalid
 from app.logging import bind
 from app.runtime import Runtime
+from app.schemas.ticket import TicketOut
 from app.security.permissions import may_write_source, require
 from app.security.principal import Principal
 from app.services.core.catalogue import ensure_source
@@ -24,26 +24,14 @@ from app.store import tickets as store
 from ingest.push.queue import PushQueue
 from ingest.push.transaction import Push
 from ingest.rows import compare
-from ingest.rows.ticket_in import TICKET_BYTES, TicketIn, parse_json, validate_ticket
+from ingest.rows.ticket_in import TICKET_BYTES, parse_json, validate_ticket
 
 router = APIRouter(tags=["intake"])
 MANUAL = "manual"
 """The source of tickets that the office's own people enter."""
 MANUAL_NAMES = ("人工录入", "Entered by hand")
 _KEY = re.compile(r'"?([\x21\x23-\x7e]{1,128})"?', re.ASCII)
-JSON = "application/json"
 MERGE = "application/merge-patch+json"
-
-
-def _schema() -> dict[str, Any]:
-    """The ticket as pushed, as JSON schema in one piece."""
-    schema = TicketIn.model_json_schema(mode="validation")
-    parts = schema.pop("$defs", {})
-    for field in schema["properties"].values():
-        for one in (field, *field.get("anyOf", ())):
-            name = one.pop("$ref", "").rpartition("/")[2]
-            one.update(parts.get(name, {}))
-    return schema
 
 
 EXAMPLE: dict[str, Any] = {
@@ -57,16 +45,18 @@ EXAMPLE: dict[str, Any] = {
     "address": "人民路 1 号",
     "attributes": {"channel": "phone"},
 }
-_PROBLEM = {"content": {"application/problem+json": {"schema": {"type": "object"}}}}
-RESPONSES: dict[int | str, dict[str, Any]] = {
-    200: {"description": "There already, with the same content: the stored ticket."},
-    409: {"description": "There already, with other content; `fields` names what differs.", **_PROBLEM},
-    413: {"description": f"The body has more than {TICKET_BYTES // 1024} KiB.", **_PROBLEM},
-    415: {"description": "The body is not JSON by its content type.", **_PROBLEM},
-    422: {"description": "Refused; `errors` names each place. Or the `Idempotency-Key` was used for another body.",
-          **_PROBLEM},
-    503: {"description": "The queue is full or the database away: push again after `Retry-After` seconds.", **_PROBLEM},
-}  # fmt: skip
+RESPONSES: Responses = {
+    **shows(TicketOut, 201, "Created."),
+    **shows(TicketOut, 200, "There already, with the same content: the stored ticket."),
+    **refuses(
+        s409="There already, with other content; `fields` names what differs.",
+        s413=f"The body has more than {TICKET_BYTES // 1024} KiB.",
+        s415="The body is not JSON by its content type.",
+        s422="Refused; `errors` names each place. Or the `Idempotency-Key` was used for another body.",
+        s503="The queue is full or the database is away: push again after `Retry-After` seconds.",
+    ),
+}
+TICKET_REF: Final = {"$ref": "#/components/schemas/TicketIn"}
 PARAMETERS = [
     {"name": "source", "in": "query", "required": False, "schema": {"type": "string"},
      "description": "code of the source, for an administrator or dispatcher; `manual`, where none is given. "
@@ -113,11 +103,10 @@ def source_of(run: Runtime, who: Principal, asked: str | None) -> str:
 @router.post(
     "/tickets",
     status_code=201,
-    response_class=JSONResponse,
     responses=RESPONSES,
     openapi_extra={
         "parameters": PARAMETERS,
-        "requestBody": {"required": True, "content": {JSON: {"schema": _schema(), "example": EXAMPLE}}},
+        "requestBody": {"required": True, "content": {JSON: {"schema": TICKET_REF, "example": EXAMPLE}}},
     },
 )
 async def push_ticket(request: Request) -> Response:
@@ -157,16 +146,12 @@ async def push_ticket(request: Request) -> Response:
     openapi_extra={
         "requestBody": {
             "required": True,
-            "content": {
-                kind: {"schema": {"type": "object"}, "example": {"priority": "urgent", "reporter": {"phone": None}}}
-                for kind in (MERGE, JSON)
-            },
+            "content": {kind: {"schema": {"$ref": "#/components/schemas/TicketPatch"}} for kind in (MERGE, JSON)},
         }
     },
     responses={
-        409: {"description": "The ticket is closed or void, or its unit is the office's to change by now.", **_PROBLEM},
-        412: {"description": "The ticket has moved on since the version in `If-Match`.", **_PROBLEM},
-        **{status: RESPONSES[status] for status in (413, 415)},
+        **shows(TicketOut, description="Corrected."),
+        **refuses(412, 413, 415, s409="The ticket is closed or void, or its unit can only be changed by the office."),
     },
 )
 async def correct_ticket(
@@ -174,8 +159,8 @@ async def correct_ticket(
     run: Run,
     who: Who,
     version: IfMatch,
-    source: Annotated[str, Path(max_length=64)],
-    external_id: Annotated[str, Path(max_length=64)],
+    source: Annotated[str, Path(max_length=64, description="code of the source")],
+    external_id: Annotated[str, Path(max_length=64, description="id of the ticket at its source")],
 ) -> Response:
     """An upstream's correction: the fields that change, merged as RFC 7396 has it (null takes a value away). What hangs
     on them, above all the deadlines, follows; the event `corrected` tells what changed. The corrected content counts as
@@ -194,4 +179,4 @@ def _correct(
         ticket = compare.correct(uow, who, source, external_id, patch, if_match=version)
         rows = store.deadlines_of(uow.session, [ticket.id])[ticket.id]
         view = ticket_view(ticket, rows, uow.ref, uow.now, run.settings.zone)
-    return Response(orjson.dumps(view), 200, {"ETag": f'"{view["version"]}"'}, JSON)
+    return as_json(view, 200, {"ETag": f'"{view["version"]}"'})

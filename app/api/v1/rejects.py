@@ -2,50 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from fastapi import APIRouter, Path, Query, Request
-from pydantic import Field, model_validator
+from fastapi import APIRouter, Query, Request
 
 from app import clock
-from app.api.body import JsonBody
-from app.api.deps import Cursor, Limit, Run, Who, decode_cursor, encode_cursor
+from app.api.answers import CHANGES
+from app.api.deps import Cursor, Id, Limit, Run, Who, decode_cursor, encode_cursor
 from app.api.problems import language
 from app.errors import Invalid
 from app.runtime import Runtime
+from app.schemas.codes import IngestChannel, RejectFilterState
+from app.schemas.common import Page
+from app.schemas.reject import CorrectionIn, RejectGroupOut, RejectOut, RetriedManyOut, RetriedOut, RetryManyIn
 from app.security.permissions import require
 from app.security.principal import Principal
 from app.services.intake import rejects
-from app.validation import objection
 from ingest.rejects import raw_rows, retry
 
 router = APIRouter(tags=["intake"])
-RejectId = Annotated[int, Path(ge=1, le=2**62)]
-Door = Literal["batch", "import", "feed"]
-State = Literal["open", "retried", "deleted", "superseded", "all"]
 Reason = Annotated[str | None, Query(description="code of the first reason, as the groups have it", max_length=64)]
-
-
-class Correction(JsonBody):
-    """What a reject is tried again with: the corrected row as an object, or its text; neither: as it came."""
-
-    row: dict[str, Any] | None = Field(default=None, description="the ticket as pushed, or the columns of the file")
-    raw: str | None = Field(default=None, max_length=1_048_576, description="the same as JSON text")
-
-    @model_validator(mode="after")
-    def _one_of_them(self) -> Correction:
-        if self.row is not None and self.raw is not None:
-            raise objection("row 与 raw 二者选一", "give either row or raw")
-        return self
-
-
-class RetryMany(JsonBody):
-    """Which open rejects are tried again; at least the reason is named."""
-
-    reason: str = Field(min_length=1, max_length=64)
-    source: str | None = None
-    door: Door | None = None
-    run: int | None = Field(default=None, ge=1, le=2**62)
 
 
 def _chosen(
@@ -71,35 +47,36 @@ def list_rejects(
     request: Request,
     run: Run,
     who: Who,
-    state: Annotated[State, Query(description="`open` unless asked otherwise")] = "open",
-    door: Door | None = None,
+    state: Annotated[RejectFilterState, Query(description="`open` unless given")] = "open",
+    door: Annotated[IngestChannel | None, Query(description="how the row arrived")] = None,
     source: Annotated[str | None, Query(description="code of a source")] = None,
     reason: Reason = None,
     run_id: Annotated[int | None, Query(alias="run", ge=1, le=2**62, description="id of an import's run")] = None,
     group: Annotated[Literal["reason"] | None, Query(description="`reason`: counts instead of rejects")] = None,
     limit: Limit = 50,
     cursor: Cursor = None,
-) -> dict[str, Any]:
+) -> Page[RejectOut] | Page[RejectGroupOut]:
     """Rejects, newest first; with `group=reason` how many there are of each reason. An integrator sees those of its own
-    source, with the reporter masked. To others each row in which a reporter stands is recorded as looked at
+    source, with the reporter masked. For others, viewing a row that holds a reporter is recorded
     (`GET /disclosures`)."""
     _allowed(who)
     chosen = _chosen(run, state, door, source, reason, run_id)
     lang = language(request)
     with run.reading() as (session, ref):
         if group is not None:
-            return {"items": rejects.groups(session, who, chosen, lang), "next": None}
+            groups = rejects.groups(session, who, chosen, lang)
+            return Page[RejectGroupOut](items=groups, next=None)
         rows = rejects.list_rejects(session, who, chosen, before=decode_cursor(cursor), limit=limit + 1)
         session.expunge_all()
     raws = raw_rows.see(run, who, rows[:limit], clock.now())
     zone = run.settings.zone
     items = [rejects.reject_view(row, raw, ref, lang, zone) for row, raw in zip(rows, raws, strict=False)]
-    return {"items": items, "next": encode_cursor(items[-1]["id"]) if len(rows) > limit else None}
+    return Page[RejectOut](items=items, next=encode_cursor(items[-1].id) if len(rows) > limit else None)
 
 
 @router.get("/rejects/{reject_id}")
-def read_reject(request: Request, run: Run, who: Who, reject_id: RejectId) -> dict[str, Any]:
-    """One reject. That its row was looked at is recorded, where a reporter stands in it."""
+def get_reject(request: Request, run: Run, who: Who, reject_id: Id) -> RejectOut:
+    """One reject. Viewing it is recorded where its row holds a reporter."""
     _allowed(who)
     with run.reading() as (session, ref):
         found = rejects.get(session, who, reject_id)
@@ -108,30 +85,28 @@ def read_reject(request: Request, run: Run, who: Who, reject_id: RejectId) -> di
     return rejects.reject_view(found, raw, ref, language(request), run.settings.zone)
 
 
-@router.post("/rejects/retry")
-def retry_many(run: Run, who: Who, which: RetryMany) -> dict[str, int]:
+@router.post("/rejects/retry", responses=CHANGES)
+def retry_rejects(run: Run, who: Who, which: RetryManyIn) -> RetriedManyOut:
     """Try every open reject of a reason again as it came: after a code was made, or a profile mended. Those that are
     still refused stay as they are."""
     _allowed(who)
     chosen = _chosen(run, "open", which.door, which.source, which.reason, which.run)
     done = retry.retry_all(run, who, chosen, clock.now())
-    return {"taken": done.taken, "refused": done.refused}
+    return RetriedManyOut(taken=done.taken, refused=done.refused)
 
 
-@router.post("/rejects/{reject_id}/retry")
-def retry_one(
-    request: Request, run: Run, who: Who, reject_id: RejectId, correction: Correction | None = None
-) -> dict[str, Any]:
+@router.post("/rejects/{reject_id}/retry", responses=CHANGES)
+def retry_reject(run: Run, who: Who, reject_id: Id, correction: CorrectionIn | None = None) -> RetriedOut:
     """Try a reject again, as it came or corrected. 200 with the id of its ticket; 422 with the reasons where it is still
     refused: it then stays. A row of a file is read by its profile, any other as a ticket as pushed."""
     _allowed(who)
     given = None if correction is None else correction.raw if correction.raw is not None else correction.row
     ticket_id = retry.retry(run, who, reject_id, given, clock.now())
-    return {"id": reject_id, "state": "retried", "ticket_id": ticket_id}
+    return RetriedOut(id=reject_id, state="retried", ticket_id=ticket_id)
 
 
 @router.delete("/rejects/{reject_id}")
-def delete_reject(request: Request, run: Run, who: Who, reject_id: RejectId) -> dict[str, Any]:
+def delete_reject(request: Request, run: Run, who: Who, reject_id: Id) -> RejectOut:
     """Take a reject off the list. It is marked as deleted, by whom and when, and kept; again: the same answer."""
     _allowed(who)
     now = clock.now()

@@ -7,74 +7,51 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path as FilePath
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 from urllib.parse import quote
 
-from fastapi import APIRouter, Path, Query, Response
+from fastapi import APIRouter, Query, Response
 from fastapi.responses import FileResponse
-from pydantic import ConfigDict, Field, field_validator
 from starlette.background import BackgroundTask
 
 from app import clock
-from app.api.body import JsonBody
-from app.api.deps import Cursor, Limit, Run, Who, decode_cursor, encode_cursor
-from app.schemas.moment import Moment
+from app.api.answers import CHANGES, as_json, file_of, shows
+from app.api.deps import Cursor, Id, Limit, Run, Who, decode_cursor, encode_cursor
+from app.schemas.clear_out import ClearOutOut
+from app.schemas.codes import Lang, ReportKind
+from app.schemas.common import Page
+from app.schemas.report import (
+    DefinitionsOut,
+    FigureTicketsOut,
+    ListedReportOut,
+    ReportFiguresOut,
+    ReportIn,
+    ReportOut,
+)
 from reports import metrics, service
 from reports.render import FORMATS
 
 router = APIRouter(tags=["reports"])
-ReportId = Annotated[int, Path(ge=1, le=2**62)]
-Kind = Literal["daily", "weekly", "monthly", "clear-out", "range"]
+Edition = ReportOut | ClearOutOut
+Format = Annotated[str, Query(alias="format", max_length=16, description="`json`, `csv` or `xlsx`")]
 
 
-class ScopeIn(JsonBody):
-    """What a report covers."""
-
-    unit: str | None = Field(default=None, max_length=64, description="code of a unit, with all below it")
-
-
-class ReportIn(JsonBody):
-    """A report to be made."""
-
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {"kind": "monthly", "period": "2024-03"},
-                {"kind": "weekly", "period": "2024-W11", "scope": {"unit": "GA-01"}},
-            ]
-        },
-    )
-    kind: Kind
-    period: str = Field(max_length=32, description="`2024-03-15`, `2024-W11`, `2024-03`, `2024-03-01..2024-03-15`")
-    scope: ScopeIn | None = Field(default=None, description='`{"unit": code}`, or the code alone; the whole')
-    as_of: Moment | None = Field(default=None, description="what was known then; the moment of the call")
-
-    @field_validator("scope", mode="before")
-    @classmethod
-    def _code_alone(cls, value: Any) -> Any:
-        return {"unit": value} if isinstance(value, str) else value
-
-    def unit(self) -> str | None:
-        """The code of the unit it is about."""
-        return self.scope.unit if self.scope else None
-
-
-@router.get("/metrics/definitions")
-def get_definitions(who: Who) -> dict[str, Any]:
+@router.get("/metrics/definitions", responses=shows(DefinitionsOut))
+def get_definitions(who: Who) -> Response:
     """The registry of figures: what each is called, counts and means, and the version that reports carry."""
-    return metrics.definitions()
+    return as_json(metrics.definitions())
 
 
 @router.get("/reports")
 def list_reports(
     run: Run,
     who: Who,
-    kind: Kind | None = None,
-    period: Annotated[str | None, Query(max_length=32)] = None,
+    kind: Annotated[ReportKind | None, Query(description="kind of report")] = None,
+    period: Annotated[str | None, Query(max_length=32, description="such as `2024-03`")] = None,
     scope: Annotated[str | None, Query(max_length=64, description="code of a unit; empty: the whole")] = None,
     limit: Limit = 50,
     cursor: Cursor = None,
-) -> dict[str, Any]:
+) -> Page[ListedReportOut]:
     """Reports, newest first, without their figures."""
     with run.reading() as (session, ref):
         rows = service.list_reports(
@@ -82,11 +59,20 @@ def list_reports(
             zone=run.settings.zone,
         )  # fmt: skip
     more = len(rows) > limit
-    return {"items": rows[:limit], "next": encode_cursor(rows[limit - 1]["id"]) if more else None}
+    items = [ListedReportOut(**row) for row in rows[:limit]]
+    return Page(items=items, next=encode_cursor(items[-1].id) if more else None)
 
 
-@router.post("/reports", status_code=201)
-def make_report(run: Run, who: Who, body: ReportIn, response: Response) -> dict[str, Any]:
+@router.post(
+    "/reports",
+    status_code=201,
+    responses={
+        **shows(Edition, 201, "Made."),
+        **shows(Edition, 200, "There already, with the same facts and figures."),
+        **CHANGES,
+    },
+)
+def make_report(run: Run, who: Who, body: ReportIn) -> Response:
     """Make a report and keep it: 201, or 200 and the edition that is there where facts and figures are the same.
 
     Later data makes a numbered correction (更正) with its `difference`. A period that has not ended gives a running
@@ -94,44 +80,43 @@ def make_report(run: Run, who: Who, body: ReportIn, response: Response) -> dict[
     """
     now = clock.now()
     made = service.produce(run, who, body.kind, body.period, now=now, unit=body.unit(), as_of=body.as_of)
-    response.status_code = 201 if made.created else 200
-    response.headers["Location"] = f"/api/v1/reports/{made.id}"
     with run.reading() as (session, ref):
         report = service.get(session, ref, who, made.id)
-        return {**service.view(session, who, report, now, run.settings.zone), "created": made.created}
+        view = {**service.view(session, who, report, now, run.settings.zone), "created": made.created}
+    return as_json(view, 201 if made.created else 200, {"Location": f"/api/v1/reports/{made.id}"})
 
 
-@router.get("/reports/{report_id}")
-def get_report(run: Run, who: Who, report_id: ReportId) -> dict[str, Any]:
+@router.get("/reports/{report_id}", responses=shows(Edition))
+def get_report(run: Run, who: Who, report_id: Id) -> Response:
     """One report, with its figures, breakdowns, series, comparison and balance."""
     with run.reading() as (session, ref):
         report = service.get(session, ref, who, report_id)
-        return service.view(session, who, report, clock.now(), run.settings.zone)
+        return as_json(service.view(session, who, report, clock.now(), run.settings.zone))
 
 
-@router.get("/reports/{report_id}/figures")
+@router.get("/reports/{report_id}/figures", responses=shows(ReportFiguresOut))
 def get_figures(
     run: Run,
     who: Who,
-    report_id: ReportId,
+    report_id: Id,
     group: Annotated[str | None, Query(max_length=100, description="`unit:CODE`, `category:CODE`, …")] = None,
-) -> dict[str, Any]:
+) -> Response:
     """The figures of the whole, or of one group, with those of earlier periods beside them."""
     with run.reading() as (session, ref):
-        return service.figures(service.get(session, ref, who, report_id), group)
+        return as_json(service.figures(service.get(session, ref, who, report_id), group))
 
 
-@router.get("/reports/{report_id}/tickets")
-def list_tickets_behind(
+@router.get("/reports/{report_id}/tickets", responses=shows(FigureTicketsOut))
+def list_figure_tickets(
     run: Run,
     who: Who,
-    report_id: ReportId,
+    report_id: Id,
     figure: Annotated[str, Query(max_length=64, description="key of a figure; `listed` for a clear-out list")],
     group: Annotated[str | None, Query(max_length=100, description="`unit:CODE`, …; left out: the whole")] = None,
-    part: Literal["numerator", "denominator"] = "numerator",
+    part: Annotated[Literal["numerator", "denominator"], Query(description="of a ratio")] = "numerator",
     limit: Limit = 50,
     cursor: Cursor = None,
-) -> dict[str, Any]:
+) -> Response:
     """The tickets that a figure counts: as many, over all pages, as the figure says (`total`)."""
     with run.reading() as (session, ref):
         report = service.get(session, ref, who, report_id)
@@ -139,30 +124,27 @@ def list_tickets_behind(
             session, ref, who, report, figure, group=group, part=part, after=decode_cursor(cursor), limit=limit,
             now=clock.now(), zone=run.settings.zone,
         )  # fmt: skip
-    return {
-        "items": page.items,
-        "next": encode_cursor(page.next) if page.next is not None else None,
-        "total": page.total,
-    }
+    more = encode_cursor(page.next) if page.next is not None else None
+    return as_json({"items": page.items, "next": more, "total": page.total})
 
 
 @router.get(
     "/reports/{report_id}/download",
     response_class=FileResponse,
-    responses={200: {"content": {media: {} for media in FORMATS.values()}, "description": "the file"}},
+    responses=file_of(*reversed(FORMATS.values())),
 )
 def download_report(
     run: Run,
     who: Who,
-    report_id: ReportId,
-    format_: Annotated[str, Query(alias="format", max_length=16, description="json, csv or xlsx")] = "xlsx",
-    lang: Literal["zh", "en"] = "zh",
+    report_id: Id,
+    format_: Format = "xlsx",
+    lang: Annotated[Lang, Query(description="language of the headings")] = "zh",
 ) -> FileResponse:
     """The report as a file."""
-    return file_of(run, who, report_id, format_, lang)
+    return report_file(run, who, report_id, format_, lang)
 
 
-def file_of(run: Run, who: Who, report_id: int, format_: str, lang: str) -> FileResponse:
+def report_file(run: Run, who: Who, report_id: int, format_: str, lang: str) -> FileResponse:
     """The report as a download, written to a file of its own that goes once it has been sent. Pages call this too."""
     folder = tempfile.TemporaryDirectory(prefix="duban-report-")
     try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, tzinfo
 from typing import Any, NamedTuple, cast, get_args
 
 from sqlalchemy import delete, func, select, update
@@ -11,6 +11,7 @@ from sqlmodel import Session, col
 
 from app.errors import Conflict, Forbidden, Invalid, NotFound, Unauthorized
 from app.models import ApiKey, Source, Unit, User, UserSession
+from app.schemas.account import KeyOut, UserOut
 from app.security import passwords, tokens
 from app.security.principal import ROLES, Principal, RoleName
 from app.security.sessions import Throttle
@@ -110,21 +111,11 @@ def create_user(
     return user, chosen
 
 
-def list_users(session: Session, ref: Reference, *, after_id: int = 0, limit: int = 100) -> list[dict[str, Any]]:
-    """People as an administrator reads them, by id from beyond ``after_id``."""
+def list_users(session: Session, ref: Reference, zone: tzinfo, *, after_id: int = 0, limit: int = 100) -> list[UserOut]:
+    """Accounts as an administrator reads them, by id from beyond ``after_id``."""
     query = select(User).where(col(User.id) > after_id).order_by(col(User.id)).limit(limit)
     return [
-        {
-            "id": user.id,
-            "name": user.name,
-            "display_name": user.display_name,
-            "role": user.role,
-            "unit": _code(ref.units, user.unit_id),
-            "active": user.active,
-            "must_change_password": user.must_change_password,
-            "created_at": user.created_at.isoformat(),
-        }
-        for user in session.execute(query).scalars()
+        UserOut.from_row(user, zone, unit=_code(ref.units, user.unit_id)) for user in session.execute(query).scalars()
     ]
 
 
@@ -332,20 +323,11 @@ def create_key(
     return key, secret
 
 
-def list_keys(session: Session, ref: Reference, *, after_id: int = 0, limit: int = 100) -> list[dict[str, Any]]:
+def list_keys(session: Session, ref: Reference, zone: tzinfo, *, after_id: int = 0, limit: int = 100) -> list[KeyOut]:
     """Keys as an administrator reads them, revoked ones too, by id from beyond ``after_id``."""
     query = select(ApiKey).where(col(ApiKey.id) > after_id).order_by(col(ApiKey.id)).limit(limit)
     return [
-        {
-            "id": key.id,
-            "name": key.name,
-            "role": key.role,
-            "source": _code(ref.sources, key.source_id),
-            "unit": _code(ref.units, key.unit_id),
-            "created_by": key.created_by,
-            "created_at": key.created_at.isoformat(),
-            "revoked_at": key.revoked_at.isoformat() if key.revoked_at else None,
-        }
+        KeyOut.from_row(key, zone, source=_code(ref.sources, key.source_id), unit=_code(ref.units, key.unit_id))
         for key in session.execute(query).scalars()
     ]
 

@@ -8,15 +8,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
-from typing import Any
 
 from sqlalchemy import select
 from sqlmodel import Session, col
 
 from app.models import Disclosure
+from app.schemas.disclosure import DisclosureOut
 from app.security.principal import Principal
 from app.services.access.accounts import display_names
-from app.services.core.views import moment
 from app.store.scope import visible
 
 
@@ -52,18 +51,10 @@ def list_disclosures(
     return list(session.execute(query.order_by(col(Disclosure.id).desc()).limit(limit)).scalars())
 
 
-def disclosure_views(session: Session, rows: Sequence[Disclosure], zone: tzinfo) -> list[dict[str, Any]]:
-    """Looks as they are read."""
+def disclosure_views(session: Session, rows: Sequence[Disclosure], zone: tzinfo) -> list[DisclosureOut]:
+    """Audit records as they are read."""
     names: Mapping[str, str] = display_names(session, {row.actor for row in rows})
     return [
-        {
-            "id": row.id,
-            "at": moment(row.at, zone),
-            "who": row.actor,
-            "who_name": names.get(row.actor),
-            "ticket_id": row.ticket_id,
-            "reject_id": row.reject_id,
-            "fields": row.fields.split(","),
-        }
+        DisclosureOut.from_row(row, zone, who=row.actor, who_name=names.get(row.actor), fields=row.fields.split(","))
         for row in rows
     ]

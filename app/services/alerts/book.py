@@ -17,12 +17,12 @@ from app.domain.supervision.ladder import DeadlineFacts, Decision, TicketFacts, 
 from app.domain.time.workcalendar import WorkCalendar
 from app.errors import Conflict, NotFound
 from app.models import Alert, Deadline, SupervisionOrder, Ticket
+from app.schemas.alert import AlertEventOut, AlertOut
 from app.security.permissions import require
 from app.security.principal import Principal
 from app.services.core import events as log
 from app.services.core.reference import Reference
 from app.services.core.unit_of_work import UnitOfWork
-from app.services.core.views import moment
 from app.store import supervision as store
 from app.store.scope import find
 
@@ -236,34 +236,21 @@ def list_alerts(
     return store.newest_with_tickets(session, principal, Alert, conditions, before, limit)
 
 
-def alert_view(alert: Alert, ticket: Ticket, ref: Reference, zone: tzinfo) -> dict[str, Any]:
-    """An alert as read, in lists and on the stream; nothing in it says who the citizen is."""
+def alert_view(alert: Alert, ticket: Ticket, ref: Reference, zone: tzinfo) -> AlertOut:
+    """An alert as read; it does not identify the citizen."""
+    return AlertOut.from_row(alert, zone, **_joined(alert, ticket, ref))
+
+
+def alert_event(kind: str, alert: Alert, ticket: Ticket, ref: Reference, zone: tzinfo) -> AlertEventOut:
+    """An alert on the stream, and what happened to it."""
+    return AlertEventOut.from_row(alert, zone, kind=kind, **_joined(alert, ticket, ref))
+
+
+def _joined(alert: Alert, ticket: Ticket, ref: Reference) -> dict[str, Any]:
     unit = ref.units.get(alert.unit_id) if alert.unit_id is not None else None
     rung = ref.ladder.rung(alert.rung)
     return {
-        "id": alert.id,
-        "ticket_id": ticket.id,
-        "ticket_number": ticket.number,
-        "title": ticket.title,
-        "ticket_status": ticket.status,
-        "stage": ticket.stage,
-        "unit": unit.code if unit else None,
-        "unit_name": unit.name if unit else None,
-        "target": alert.target,
-        "round": alert.round,
-        "revision": alert.revision,
-        "rung": alert.rung,
-        "rung_name": rung.name("zh") if rung else alert.rung,
-        "rung_name_en": rung.name("en") if rung else alert.rung,
-        "card": alert.card,
-        "breach_at": moment(alert.breach_at, zone),
-        "due_at": moment(alert.due_at, zone),
-        "raised_at": moment(alert.raised_at, zone),
-        "passed_over": alert.passed_over,
-        "notify": alert.notify,
-        "state": alert.state,
-        "acked_by": alert.acked_by,
-        "acked_at": moment(alert.acked_at, zone),
-        "resolved_at": moment(alert.resolved_at, zone),
-        "resolution": alert.resolution,
-    }
+        "ticket_number": ticket.number, "title": ticket.title, "ticket_status": ticket.status, "stage": ticket.stage,
+        "unit": unit.code if unit else None, "unit_name": unit.name if unit else None,
+        "rung_name": rung.name("zh") if rung else alert.rung, "rung_name_en": rung.name("en") if rung else alert.rung,
+    }  # fmt: skip

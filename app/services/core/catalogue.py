@@ -9,7 +9,8 @@ from sqlmodel import Session
 
 from app.errors import Conflict, Invalid, NotFound
 from app.models import Category, Grid, Source, Unit
-from app.services.core.reference import Node, Reference, SourceInfo, touch
+from app.schemas.reference import CategoryOut, GridOut, UnitOut
+from app.services.core.reference import Node, Reference, touch
 from app.store import reference as store
 
 Tree = TypeVar("Tree", Unit, Grid, Category)
@@ -96,40 +97,27 @@ def change_source(session: Session, code: str, fields: Mapping[str, Any]) -> Sou
     return row
 
 
-def node_view(node: Node, nodes: Mapping[int, Node]) -> dict[str, Any]:
-    """A tree node as read."""
+def grid_view(node: Node, nodes: Mapping[int, Node]) -> GridOut:
+    """A grid as read."""
+    return GridOut(**_node_fields(node, nodes))
+
+
+def unit_view(node: Node, nodes: Mapping[int, Node]) -> UnitOut:
+    """A unit as read."""
+    return UnitOut(**_node_fields(node, nodes), tier=node.tier, calendar=node.calendar_code)
+
+
+def category_view(node: Node, nodes: Mapping[int, Node]) -> CategoryOut:
+    """A category as read."""
+    return CategoryOut(**_node_fields(node, nodes), practical=node.practical)
+
+
+def _node_fields(node: Node, nodes: Mapping[int, Node]) -> dict[str, Any]:
     parent = nodes.get(node.parent_id) if node.parent_id is not None else None
     return {
-        "id": node.id,
-        "code": node.code,
-        "name": node.name,
-        "name_en": node.name_en,
-        "parent": parent.code if parent else None,
-        "path": "/".join(node.codes),
-        "active": node.active,
-    }
-
-
-def unit_view(node: Node, nodes: Mapping[int, Node]) -> dict[str, Any]:
-    """A unit as read."""
-    return {**node_view(node, nodes), "tier": node.tier, "calendar": node.calendar_code}
-
-
-def category_view(node: Node, nodes: Mapping[int, Node]) -> dict[str, Any]:
-    """A category as read."""
-    return {**node_view(node, nodes), "practical": node.practical}
-
-
-def source_view(source: SourceInfo) -> dict[str, Any]:
-    """A source as read."""
-    return {
-        "id": source.id,
-        "code": source.code,
-        "name": source.name,
-        "name_en": source.name_en,
-        "binds_due": source.binds_due,
-        "active": source.active,
-    }
+        "id": node.id, "code": node.code, "name": node.name, "name_en": node.name_en,
+        "parent": parent.code if parent else None, "path": "/".join(node.codes), "active": node.active,
+    }  # fmt: skip
 
 
 def check_calendar(ref: Reference, code: str | None) -> None:

@@ -11,7 +11,7 @@ from operator import attrgetter
 from typing import Any
 
 from app.domain.tickets.fields import FIELDS, NODES, REPORTER, columns_and_names
-from app.models import Callback, Deadline, Extension, Ticket, TicketEvent
+from app.models import Deadline, Ticket
 from app.security.masking import MASKS
 from app.services.core.reference import Node, Reference
 from app.services.deadlines.book import state_of
@@ -123,49 +123,3 @@ _COUNTED = frozenset(field.member for field in FIELDS if field.privacy == "open"
 def counted_view(view: Mapping[str, Any]) -> dict[str, Any]:
     """A ticket as read, for somebody who may see that a figure counts it and no more: the other fields are null."""
     return {name: value if name in _COUNTED else None for name, value in view.items()} | {"attributes": {}}
-
-
-def event_view(row: TicketEvent, zone: tzinfo) -> dict[str, Any]:
-    """One event of the log as read."""
-    return {
-        "seq": row.seq,
-        "type": row.type,
-        "at": moment(row.at, zone),
-        "recorded_at": moment(row.recorded_at, zone),
-        "actor": row.actor,
-        "data": row.data,
-        "hash": row.hash,
-    }
-
-
-def extension_view(row: Extension, zone: tzinfo) -> dict[str, Any]:
-    """One request for extension as read."""
-    return {
-        "id": row.id,
-        "ticket_id": row.ticket_id,
-        "days": row.days,
-        "reason": row.reason,
-        "state": row.state,
-        "asked_by": row.asked_by,
-        "asked_at": moment(row.asked_at, zone),
-        "ruled_by": row.ruled_by,
-        "ruled_at": moment(row.ruled_at, zone),
-        "note": row.note,
-    }
-
-
-def callback_view(row: Callback, zone: tzinfo) -> dict[str, Any]:
-    """One callback as read."""
-    return {
-        "id": row.id,
-        "round": row.round,
-        "at": moment(row.at, zone),
-        "outcome": row.outcome,
-        "satisfaction": row.satisfaction,
-        "resolved": row.resolved,
-        "speed": row.speed,
-        "attitude": row.attitude,
-        "result_score": row.result_score,
-        "remark": row.remark,
-        "actor": row.actor,
-    }

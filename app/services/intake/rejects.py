@@ -18,9 +18,9 @@ from sqlmodel import Session, col
 
 from app.errors import FieldProblem, NotFound
 from app.models import Reject
+from app.schemas.reject import RejectOut
 from app.security.principal import Principal
 from app.services.core.reference import Reference
-from app.services.core.views import moment
 from app.store import bulk
 from app.store.scope import find, visible
 
@@ -211,26 +211,13 @@ def get(session: Session, who: Principal, reject_id: int, *, lock: bool = False)
     return found
 
 
-def reject_view(reject: Reject, raw: str | None, ref: Reference, lang: str, zone: tzinfo) -> dict[str, Any]:
+def reject_view(reject: Reject, raw: str | None, ref: Reference, lang: str, zone: tzinfo) -> RejectOut:
     """A reject as read, with its raw row as the reader may see it (``ingest.rejects.raw_rows``)."""
     source = ref.sources.get(reject.source_id) if reject.source_id is not None else None
-    return {
-        "id": reject.id,
-        "state": reject.state,
-        "door": reject.door,
-        "source": source.code if source else None,
-        "run": reject.run_id,
-        "row": reject.row,
-        "external_id": reject.external_id,
-        "profile": reject.profile,
-        "reason": reject.reason,
-        "errors": errors_view(reject.errors, lang),
-        "raw": raw,
-        "ticket_id": reject.ticket_id,
-        "created_at": moment(reject.created_at, zone),
-        "settled_at": moment(reject.settled_at, zone),
-        "settled_by": reject.settled_by,
-    }
+    return RejectOut.from_row(
+        reject, zone, source=source.code if source else None, run=reject.run_id,
+        errors=errors_view(reject.errors, lang), raw=raw,
+    )  # fmt: skip
 
 
 # -- settling ----------------------------------------------------------------------------------------------------------

@@ -14,13 +14,13 @@ from sqlmodel import Session, col
 from app.domain.words import ORDER_STATE, TRIGGER, say
 from app.errors import Conflict, Invalid, NotAllowed, NotFound
 from app.models import SupervisionOrder, Ticket
+from app.schemas.order import OrderOut
 from app.security.permissions import require
 from app.security.principal import Principal
 from app.services.alerts import book as alerts
 from app.services.core import events as log
 from app.services.core.reference import Reference
 from app.services.core.unit_of_work import UnitOfWork
-from app.services.core.views import moment
 from app.services.deadlines.book import of_ticket
 from app.services.orders.book import close, next_term, number_of, record_reply, tell, trigger
 from app.store import supervision as store
@@ -145,36 +145,11 @@ def list_orders(
     return store.newest_with_tickets(session, principal, SupervisionOrder, conditions, before, limit)
 
 
-def order_view(order: SupervisionOrder, ticket: Ticket, ref: Reference, zone: tzinfo) -> dict[str, Any]:
+def order_view(order: SupervisionOrder, ticket: Ticket, ref: Reference, zone: tzinfo) -> OrderOut:
     """An order as read."""
     unit = ref.units.get(order.unit_id) if order.unit_id is not None else None
-    return {
-        "id": order.id,
-        "number": number_of(order),
-        "year": order.year,
-        "serial": order.serial,
-        "ticket_id": ticket.id,
-        "ticket_number": ticket.number,
-        "title": ticket.title,
-        "ticket_status": ticket.status,
-        "stage": ticket.stage,
-        "unit": unit.code if unit else None,
-        "unit_name": unit.name if unit else None,
-        "state": order.state,
-        "live": order.live,
-        "trigger": order.trigger,
-        "triggers": order.triggers,
-        "term": order.term,
-        "issued_at": moment(order.issued_at, zone),
-        "due_at": moment(order.due_at, zone),
-        "signatory": order.signatory,
-        "demand": order.demand,
-        "reply": order.reply,
-        "replied_by": order.replied_by,
-        "replied_at": moment(order.replied_at, zone),
-        "ruling": order.ruling,
-        "ruled_by": order.ruled_by,
-        "ruled_at": moment(order.ruled_at, zone),
-        "closed_at": moment(order.closed_at, zone),
-        "version": order.version,
-    }
+    return OrderOut.from_row(
+        order, zone, number=number_of(order), ticket_number=ticket.number, title=ticket.title,
+        ticket_status=ticket.status, stage=ticket.stage, unit=unit.code if unit else None,
+        unit_name=unit.name if unit else None,
+    )  # fmt: skip

@@ -1,18 +1,24 @@
-"""``/openapi.json`` says what is true: how to sign in, what a refusal looks like, and for every request and answer an example
-whose fields are those that are answered."""
+"""``/openapi.json`` is complete and true: how to sign in, what a refusal looks like, the schema and an example of every
+request and answer, and that answers conform to it."""
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from datetime import timedelta
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
 from app import clock
+from app.domain import words
+from app.schemas import codes
+from app.schemas.action import ACTIONS
+from app.security.principal import ROLES
 from app.services.supervision.sweep import sweep
-from tests.support import Service, at, running
+from tests.conformity import Contract
+from tests.support import Service, at, contract_of, running
 
 
 @pytest.fixture(scope="module")
@@ -28,21 +34,17 @@ def document(service: Service) -> dict[str, Any]:
     return service.client.get("/openapi.json").json()  # type: ignore[no-any-return]
 
 
+@pytest.fixture(scope="module")
+def contract(service: Service) -> Contract:
+    return contract_of(service.client.app)
+
+
 def operations(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
     """Every operation of the API: its method, its path and what is said of it."""
     for path, methods in document["paths"].items():
         if path.startswith("/api/v1"):
             for method, operation in methods.items():
                 yield method, path.removeprefix("/api/v1"), operation
-
-
-def example_of(document: dict[str, Any], method: str, path: str) -> Any:
-    """The example of an operation's answer."""
-    responses = document["paths"][f"/api/v1{path}"][method]["responses"]
-    (found,) = [
-        one["content"]["application/json"]["example"] for code, one in responses.items() if code in ("200", "201")
-    ][:1]
-    return found
 
 
 def has_example(document: dict[str, Any], part: Any) -> bool:
@@ -66,7 +68,7 @@ def test_every_request_and_every_answer_has_an_example(document: dict[str, Any])
     assert silent == []
 
 
-def test_every_operation_needs_a_bearer_and_declares_problems(document: dict[str, Any]) -> None:
+def test_operations_need_a_bearer_and_refuse_by_problems(document: dict[str, Any]) -> None:
     assert document["components"]["securitySchemes"]["bearer"]["scheme"] == "bearer"
     for method, path, operation in operations(document):
         assert operation["security"] == [{"bearer": []}], (method, path)
@@ -77,23 +79,95 @@ def test_every_operation_needs_a_bearer_and_declares_problems(document: dict[str
     assert "HTTPValidationError" not in json.dumps(document)
 
 
-def same_fields(example: Any, answer: Any, at_: str = "") -> list[str]:
-    """Where the fields of an example and of an answer differ; of a list the first item is looked at."""
-    if isinstance(example, list) and isinstance(answer, list):
-        return same_fields(example[0], answer[0], f"{at_}[]") if example and answer else []
-    if not (isinstance(example, dict) and isinstance(answer, dict)):
-        return []
-    if at_.rpartition(".")[2] in OPEN:
-        return []
-    wrong = [f"{at_}: {name}" for name in example.keys() ^ answer.keys()]
-    return wrong + [
-        d for name in example.keys() & answer.keys() for d in same_fields(example[name], answer[name], f"{at_}.{name}")
+def test_every_success_has_a_schema(contract: Contract) -> None:
+    bare = []
+    for method, path, operation in contract.operations():
+        for status, response in operation["responses"].items():
+            kinds = response.get("content", {})
+            if status.startswith("2") and (not kinds or not all(part.get("schema") for part in kinds.values())):
+                bare.append(f"{method} {path}: {status}")
+    assert bare == []
+
+
+def test_every_parameter_has_a_description(contract: Contract) -> None:
+    bare = [
+        f"{method} {path}: {parameter['name']}"
+        for method, path, operation in contract.operations()
+        for parameter in operation.get("parameters", ())
+        if not parameter.get("description")
     ]
+    assert bare == []
 
 
-OPEN = {"attributes", "data", "figures", "previous", "last_year", "days", "week", "ranking", "limits", "limits_in_words", "match",
-        "groups", "conditions", "sql"}  # fmt: skip
-"""Objects whose names are data."""
+def test_operations_have_short_unique_ids_and_tags(contract: Contract) -> None:
+    names = [operation["operationId"] for _, _, operation in contract.operations()]
+    assert len(names) == len(set(names))
+    assert [name for name in names if not name.isascii() or not name.isidentifier() or len(name) > 25] == []
+    assert all(operation["tags"] for _, _, operation in contract.operations())
+    assert contract.document["info"]["title"].isascii()
+
+
+def test_every_reference_has_its_schema(contract: Contract) -> None:
+    used = set(re.findall(r'"#/components/schemas/([^"]+)"', json.dumps(contract.document)))
+    assert used <= contract.document["components"]["schemas"].keys()
+
+
+def test_the_examples_of_models_conform_to_them(contract: Contract) -> None:
+    wrong = []
+    for name, schema in contract.document["components"]["schemas"].items():
+        for example in schema.get("examples", ()):
+            wrong += [f"{name}{each}" for each in contract.differences(example, schema)]
+    assert wrong == []
+
+
+def test_code_words_are_those_of_the_domain() -> None:
+    tables = {
+        codes.TicketStatus: words.STATUS, codes.Stage: words.STAGE, codes.Kind: words.KIND, codes.Priority: words.PRIORITY,
+        codes.Severity: words.SEVERITY, codes.Card: words.CARD, codes.Target: words.TARGET, codes.Outcome: words.OUTCOME,
+        codes.Satisfaction: words.SATISFACTION, codes.Trigger: words.TRIGGER, codes.OrderState: words.ORDER_STATE,
+        codes.Role: words.ROLE,
+    }  # fmt: skip
+    assert {str(alias): get_args(alias.__value__) for alias in tables} == {
+        str(alias): tuple(table) for alias, table in tables.items()
+    }
+    assert get_args(codes.Role.__value__) == ROLES
+
+
+def test_each_action_has_its_own_operation_and_example(contract: Contract) -> None:
+    for action, request in ACTIONS.items():
+        operation = contract.document["paths"][f"/api/v1/tickets/{{ticket_id}}/{action}"]["post"]
+        assert operation["operationId"] == f"{action}_ticket"
+        assert f'/{request.__name__}"' in json.dumps(operation["requestBody"])
+        (example,) = contract.document["components"]["schemas"][request.__name__]["examples"]
+        request.model_validate(example)
+
+
+@pytest.mark.parametrize(
+    ("value", "wrong"),
+    [
+        ({"working_seconds": 1}, "/working_days is missing"),
+        ({"working_seconds": 1, "working_days": 1, "more": 1}, "/more is not declared"),
+        ({"working_seconds": "1", "working_days": 1}, "/working_seconds: '1' is no integer"),
+        ({"working_seconds": True, "working_days": 1}, "/working_seconds: True is no integer"),
+    ],
+)
+def test_an_answer_unlike_its_schema_is_noticed(contract: Contract, value: Any, wrong: str) -> None:
+    assert contract.differences(value, {"$ref": "#/components/schemas/ElapsedOut"}) == [wrong]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "media", "wrong"),
+    [
+        ("GET", "/units", 207, "application/json", "status 207 is not declared"),
+        ("GET", "/units", 200, "text/html", "200 as 'text/html' is not declared"),
+        ("POST", "/units", 409, "application/json", "409 as 'application/json' is not declared"),
+    ],
+)
+def test_an_undeclared_answer_is_noticed(
+    contract: Contract, method: str, path: str, status: int, media: str, wrong: str
+) -> None:
+    (found,) = contract.breaches(method, f"/api/v1{path}", status, media, None)
+    assert wrong in found
 
 
 @pytest.fixture(scope="module")
@@ -119,58 +193,45 @@ def lived(service: Service) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def test_the_fields_of_the_examples_are_those_that_are_answered(
-    service: Service, document: dict[str, Any], lived: dict[str, Any]
-) -> None:
-    differing = {}
-    for method, path, _ in operations(document):
-        if (
-            method != "get"
-            or path.endswith(("/stream", "/download", "/export"))
-            or "feed" in path
-            or "profiles" in path
-        ):
-            continue
-        params = {"figure": "received"} if path == "/reports/{report_id}/tickets" else {}
-        answer = service.call("GET", path.format(**lived), params=params)
-        assert answer.status_code == 200, (path, answer.text)
-        wrong = same_fields(example_of(document, "get", path), answer.json())
-        if wrong:
-            differing[path] = wrong
-    assert differing == {}
+def test_every_reading_answers_as_declared(service: Service, contract: Contract, lived: dict[str, Any]) -> None:
+    for method, path, _ in contract.operations():
+        if method == "get" and path.startswith("/api/v1") and not path.endswith("/stream") and "{name}" not in path:
+            params = {"figure": "received"} if path.endswith("/reports/{report_id}/tickets") else {}
+            answer = service.call("GET", path.removeprefix("/api/v1").format(**lived), params=params)  # compares, too
+            assert answer.status_code == 200, (path, answer.text)
 
 
-CHANGES: tuple[tuple[str, str, str, dict[str, Any]], ...] = (
-    ("post", "/tickets/{ticket_id}/urge", "/tickets/{ticket_id}/{action}", {}),
-    ("post", "/tickets/{ticket_id}/supervision-orders", "/tickets/{ticket_id}/supervision-orders", {}),
-    ("post", "/supervision-orders/{order_id}/reply", "/supervision-orders/{order_id}/reply", {"reply": "已办"}),
-    ("post", "/units", "/units", {"code": "X", "name": "X"}),
-    ("patch", "/units/X", "/units/{code}", {"name": "Y"}),
-    ("post", "/grids", "/grids", {"code": "X", "name": "X"}),
-    ("post", "/categories", "/categories", {"code": "X", "name": "X"}),
-    ("post", "/sources", "/sources", {"code": "X", "name": "X"}),
-    ("post", "/keys", "/keys", {"role": "auditor"}),
-    ("post", "/users", "/users", {"name": "li", "role": "auditor"}),
-    ("post", "/extensions/1/approve", "/extensions/{extension_id}/{ruling}", {}),
-    ("post", "/deadlines/elapsed", "/deadlines/elapsed",
-     {"calendar": "cn", "start": "2026-03-02T09:00:00Z", "end": "2026-03-03T09:00:00Z"}),
-    ("post", "/deadlines/preview", "/deadlines/preview",
+def test_readiness_answers_as_declared(service: Service, contract: Contract) -> None:
+    for path in ("/healthz", "/readyz", "/metrics"):
+        answer = service.client.get(path)
+        content = answer.json() if "json" in answer.headers["content-type"] else None
+        assert contract.breaches("GET", path, answer.status_code, answer.headers["content-type"], content) == []
+
+
+CHANGES: tuple[tuple[str, str, dict[str, Any]], ...] = (
+    ("POST", "/tickets/{ticket_id}/urge", {}),
+    ("POST", "/tickets/{ticket_id}/supervision-orders", {}),
+    ("POST", "/supervision-orders/{order_id}/reply", {"reply": "已办"}),
+    ("POST", "/units", {"code": "X", "name": "X"}),
+    ("PATCH", "/units/X", {"name": "Y"}),
+    ("PATCH", "/units/X", {"calendar": "cn"}),
+    ("POST", "/grids", {"code": "X", "name": "X"}),
+    ("POST", "/categories", {"code": "X", "name": "X"}),
+    ("POST", "/sources", {"code": "X", "name": "X"}),
+    ("POST", "/keys", {"role": "auditor"}),
+    ("POST", "/users", {"name": "li", "role": "auditor"}),
+    ("POST", "/extensions/1/approve", {}),
+    ("POST", "/deadlines/elapsed", {"calendar": "cn", "start": "2026-03-02T09:00:00Z", "end": "2026-03-03T09:00:00Z"}),
+    ("POST", "/deadlines/preview",
      {"calendar": "cn", "start": "2026-03-02T09:00:00Z", "limit": {"unit": "working_days", "amount": 2}}),
-    ("post", "/policies/preview", "/policies/preview", {"kind": "consult"}),
-    ("patch", "/clear-out/2026-03/{ticket_id}", "/clear-out/{month}/{ticket_id}", {"leader": "李"}),
-    ("post", "/rejects/{reject_id}/retry", "/rejects/{reject_id}/retry", {"row": {"external_id": "R1", "title": "x"}}),
-    ("post", "/rejects/retry", "/rejects/retry", {"reason": "missing"}),
+    ("POST", "/policies/preview", {"kind": "consult"}),
+    ("PATCH", "/clear-out/2026-03/{ticket_id}", {"leader": "李"}),
+    ("POST", "/rejects/{reject_id}/retry", {"row": {"external_id": "R1", "title": "x"}}),
+    ("POST", "/rejects/retry", {"reason": "missing"}),
 )  # fmt: skip
 
 
-def test_so_are_those_of_what_is_answered_to_a_change(
-    service: Service, document: dict[str, Any], lived: dict[str, Any]
-) -> None:
-    differing = {}
-    for method, address, path, body in CHANGES:
-        answer = service.call(method.upper(), address.format(**lived), json=body)
+def test_every_change_answers_as_declared(service: Service, lived: dict[str, Any]) -> None:
+    for method, address, body in CHANGES:
+        answer = service.call(method, address.format(**lived), json=body)  # compares the answer to its declaration
         assert answer.status_code in (200, 201), (address, answer.text)
-        wrong = same_fields(example_of(document, method, path), answer.json())
-        if wrong:
-            differing[path] = wrong
-    assert differing == {}

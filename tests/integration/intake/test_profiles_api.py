@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from app.api.v1.profiles import PROFILE_EXAMPLE
+from app.schemas.profile import PROFILE
 from app.security.principal import SYSTEM
 from app.services.intake.rejects import RejectFilter, count_open
 from ingest.files.importer import import_file
@@ -30,10 +30,10 @@ def sent(
 
 
 def test_a_saved_profile_is_listed_read_and_used_by_an_import(service: Service, tmp_path: Path) -> None:
-    assert service.call("POST", "/profiles", json=PROFILE_EXAMPLE).status_code == 201
+    assert service.call("POST", "/profiles", json=PROFILE).status_code == 201
     listed = {each["name"]: each for each in service.get("/profiles")["items"]}
     assert (listed["mycity"]["bundled"], listed["pingshan"]["bundled"]) == (False, True)
-    assert service.get("/profiles/mycity") == PROFILE_EXAMPLE
+    assert service.get("/profiles/mycity") == PROFILE
     as_toml = service.call("GET", "/profiles/mycity", headers={"Accept": "application/toml"})
     folder = service.runtime.settings.data_dir / "profiles"
     assert as_toml.text == toml_of(named_profile("mycity", folder))
@@ -49,7 +49,7 @@ def test_a_profile_is_replaced_on_request_but_no_bundled_one(service: Service) -
     assert service.call("POST", "/profiles", content=toml.encode(), headers=headers).status_code == 409
     again = service.call("POST", "/profiles?replace=true", content=toml.encode(), headers=headers)
     assert again.status_code == 201
-    bundled = {**PROFILE_EXAMPLE, "name": "pingshan"}
+    bundled = {**PROFILE, "name": "pingshan"}
     assert service.call("POST", "/profiles?replace=true", json=bundled).status_code == 409
 
 
@@ -66,7 +66,7 @@ def test_a_profile_is_replaced_on_request_but_no_bundled_one(service: Service) -
 def test_a_profile_with_a_mistake_is_answered_at_its_place(
     service: Service, change: dict[str, Any], pointer: str
 ) -> None:
-    answer = service.call("POST", "/profiles", json={**PROFILE_EXAMPLE, **change})
+    answer = service.call("POST", "/profiles", json={**PROFILE, **change})
     assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (422, pointer)
     assert not (service.runtime.settings.data_dir / "profiles").exists()
 
@@ -127,7 +127,7 @@ def test_a_body_that_is_no_form_is_refused(service: Service) -> None:
 @pytest.mark.parametrize("role", ["caller", "leader", "auditor", "supervisor", "integrator"])
 def test_others_take_no_files_in(service: Service, role: str) -> None:
     assert service.call("GET", "/profiles", role=role).status_code == 403
-    assert service.call("POST", "/profiles", role=role, json=PROFILE_EXAMPLE).status_code == 403
+    assert service.call("POST", "/profiles", role=role, json=PROFILE).status_code == 403
     sent(service, "/profiles/propose", role=role, expect=403)
 
 
@@ -136,7 +136,7 @@ def test_others_take_no_files_in(service: Service, role: str) -> None:
 
 def bad_letters(service: Service, folder: Path, rows: int = 5) -> None:
     """A file of which every row has a word without a code, and one more a time that cannot be read."""
-    service.call("POST", "/profiles?replace=true", json=PROFILE_EXAMPLE)
+    service.call("POST", "/profiles?replace=true", json=PROFILE)
     body = [f"{n},第{n}件,2026/1/5,闲聊" for n in range(rows)] + ["99,另一件,昨天,闲聊"]
     (folder / "bad.csv").write_text("信件编号,信件标题,来信时间,信件类型\n" + "\n".join(body), encoding="utf-8")
     profile = named_profile("mycity", service.runtime.settings.data_dir / "profiles")
@@ -147,7 +147,7 @@ def test_retrying_with_a_fixed_profile_leaves_other_errors(service: Service, tmp
     bad_letters(service, tmp_path)
     before = service.get("/rejects", group="reason")["items"]
     assert [(group["reason"], group["count"]) for group in before] == [("value_unknown", 6)]
-    mended = {**PROFILE_EXAMPLE, "values": {"kind": {**PROFILE_EXAMPLE["values"]["kind"], "闲聊": "consult"}}}
+    mended = {**PROFILE, "values": {"kind": {**PROFILE["values"]["kind"], "闲聊": "consult"}}}
     assert service.call("POST", "/profiles?replace=true", json=mended).status_code == 201
     done = service.call("POST", "/rejects/retry", json={"reason": "value_unknown"}).json()
     assert done == {"taken": 5, "refused": 1}
@@ -175,7 +175,7 @@ def refuse_titles(service: Service, title: str) -> None:
 def test_a_row_refused_by_the_database_fails_alone_in_a_retry(service: Service, tmp_path: Path) -> None:
     bad_letters(service, tmp_path, rows=4)
     refuse_titles(service, "第2件")
-    mended = {**PROFILE_EXAMPLE, "values": {"kind": {"闲聊": "help"}}}
+    mended = {**PROFILE, "values": {"kind": {"闲聊": "help"}}}
     service.call("POST", "/profiles?replace=true", json=mended)
     answer = service.call("POST", "/rejects/retry", json={"reason": "value_unknown"})
     assert answer.json() == {"taken": 3, "refused": 2}
