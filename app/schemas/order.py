@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field
 
@@ -44,9 +44,12 @@ class RefuseReplyIn(JsonBody):
 
 
 class OrderTrigger(Answer):
-    """Why the order was issued or advanced."""
+    """Why the order was issued or advanced; ``refused``: its reply was. Besides, what came with it: a demand and a signatory,
+    or the refused reply and the ruling on it."""
 
-    trigger: Trigger
+    model_config = ConfigDict(extra="allow")
+
+    trigger: Trigger | Literal["refused"]
     at: ShownMoment
     actor: str
     term: int
