@@ -21,7 +21,7 @@ from sqlmodel import Session, col
 
 from app import clock
 from app.db import Database
-from app.models import Alert, Feed, SweepRun, Ticket
+from app.models import Alert, Feed, Outbox, SweepRun, Ticket
 from app.store import feeds as feed_store
 from app.store.supervision import LIVE
 
@@ -75,6 +75,19 @@ def feeds(session: Session, now: datetime) -> Iterator[Metric]:
                 lambda feed: feed_store.open_rejects(session, feed.source_id))  # fmt: skip
 
 
+def outbox(session: Session, now: datetime) -> Iterator[Metric]:
+    """Messages of the outbox that are pending or were given up, and for how long the oldest due one has waited."""
+    family = GaugeMetricFamily("duban_outbox_messages", "Messages pending or given up, by state.", labels=["state"])
+    state = col(Outbox.state)
+    for name in ("pending", "failed"):
+        family.add_metric([name], session.execute(select(func.count()).where(state == name)).scalar_one())
+    yield family
+    due = select(func.min(col(Outbox.not_before))).where(state == "pending")
+    oldest = session.execute(due).scalar()
+    age = max(0.0, (now - oldest).total_seconds()) if oldest is not None else 0.0
+    yield GaugeMetricFamily("duban_outbox_age_seconds", "Seconds that the oldest due message has waited.", value=age)
+
+
 @dataclass
 class _Kept:
     """What ``read`` gave last, and until when that is good."""
@@ -91,7 +104,7 @@ class DatabaseCollector(Collector):
     def __init__(self, database: Database, *, soon: float = SOON, late: float = LATE) -> None:
         self._database = database
         self._lock = Lock()
-        self._kept = [_Kept(late, tickets), *(_Kept(soon, read) for read in (alerts, sweeps, feeds))]
+        self._kept = [_Kept(late, tickets), *(_Kept(soon, read) for read in (alerts, sweeps, feeds, outbox))]
 
     def describe(self) -> Iterable[Metric]:
         """Nothing beforehand: a registry that asked would read the database."""
