@@ -29,6 +29,7 @@ from tests.facilities import (
     clean_up,
     find_chromium,
     find_postgres,
+    find_promtool,
     find_real_data,
 )
 
@@ -44,6 +45,7 @@ FACILITY_OF_FIXTURE = {
     "browser": "browser",
     "page": "browser",
     "real_data": "real",
+    "promtool": "promtool",
 }
 SHARING = ("/test_demo.py", "/test_sample_feeds.py")
 """Modules with a fixture of module scope that costs seconds, one for each parameter."""
@@ -256,6 +258,15 @@ def real_data(request: pytest.FixtureRequest) -> Path:
         return find_real_data(request.config.rootpath)
     except Missing as error:
         _absent("real", error)
+
+
+@pytest.fixture(scope="session")
+def promtool() -> Path:
+    """Prometheus' checker of expositions."""
+    try:
+        return find_promtool()
+    except Missing as error:
+        _absent("promtool", error)
 
 
 @pytest.fixture(scope="session")

@@ -1,9 +1,10 @@
-"""What tests need from the machine, and where each is found: PostgreSQL, Chromium, real data.
+"""What tests need from the machine, and where each is found: PostgreSQL, Chromium, real data, promtool.
 
     facility   found by
     postgres   DUBAN_TEST_POSTGRES_URL (a superuser's), else the server inside the development lock's wheel
     browser    DUBAN_CHROMIUM, else a Chromium or Chrome on the PATH
     real       the folder DUBAN_REAL_DATA
+    promtool   promtool on the PATH (Debian: prometheus)
 
 A facility that is not there raises ``Missing`` with the reason and what would bring it.
 """
@@ -23,7 +24,7 @@ from sqlalchemy.engine import URL, make_url
 
 from app.db import migrate
 
-FACILITIES = ("postgres", "browser", "real")
+FACILITIES = ("postgres", "browser", "real", "promtool")
 TEMPLATE_LOCK = 20_120_345
 """Advisory lock: of several test processes, one makes the template database."""
 
@@ -73,6 +74,14 @@ def find_real_data(root: Path) -> Path:
     if not folder.is_dir():
         raise Missing(f"DUBAN_REAL_DATA={wished} is not a folder")
     return folder
+
+
+def find_promtool() -> Path:
+    """Prometheus' checker of expositions; raises ``Missing``."""
+    found = shutil.which("promtool")
+    if found is None:
+        raise Missing("no promtool found; Debian's package prometheus has it")
+    return Path(found)
 
 
 class PostgresServer:
