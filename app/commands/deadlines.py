@@ -58,7 +58,7 @@ def verify_deadlines(
             report(done)
 
         for difference in verify(
-            runtime.database, runtime.reference, now=clock.now(), mend_by=ACTOR if mend else None, live_only=live,
+            runtime.database, runtime.reference, now=clock.now(), repair_by=ACTOR if mend else None, live_only=live,
             on_progress=on_progress,
         ):  # fmt: skip
             if as_json:
@@ -68,7 +68,7 @@ def verify_deadlines(
             shown += 1
     if as_json:
         print_json({"tickets": checked.tickets, "deadlines": checked.deadlines, "differing": shown,
-                    "mended": checked.mended, "differences": listed})  # fmt: skip
+                    "mended": checked.repaired, "differences": listed})  # fmt: skip
     else:
         _conclude(checked, shown, mend)
     if shown and not mend:
@@ -134,10 +134,10 @@ def _conclude(checked: VerifyProgress, differing: int, mend: bool) -> None:
             else f"……另有 {differing - _SHOWN} 项，--json 可全部列出"
         )
     if english:
-        rest = f"; {checked.mended} mended" if mend else "; --mend writes the right ones" if differing else ""
+        rest = f"; {checked.repaired} mended" if mend else "; --mend writes the right ones" if differing else ""
         typer.echo(f"{checked.tickets} tickets, {checked.deadlines} deadlines: {differing} differ{rest}")
         return
-    rest = f"，已修复 {checked.mended} 项" if mend else "，可用 --mend 修复" if differing else ""
+    rest = f"，已修复 {checked.repaired} 项" if mend else "，可用 --mend 修复" if differing else ""
     typer.echo(f"工单 {checked.tickets} 件、时限 {checked.deadlines} 项：不一致 {differing} 项{rest}")
 
 

@@ -1,4 +1,4 @@
-"""The catalogue of the domain's words: what each code is called in Chinese and English, and what it means.
+"""The catalogue of the domain's terms: the Chinese and English name of each code, and its meaning.
 
 Every surface takes its words from here: pages, messages, spreadsheets, the readers of files. ``GROUPS`` holds the coded
 values (states, stages, kinds, roles …) by group; ``TERMS`` the nouns of the field. ``docs/glossary.md`` and the page
@@ -14,18 +14,18 @@ from typing import Final, NamedTuple
 from app.text import Text
 
 Words = Mapping[str, Text]
-"""Code → what it is called."""
+"""Code → its name in both languages."""
 
 
 class Term(NamedTuple):
-    """A noun of the field: what it is called and what it means."""
+    """A term of the domain: its name and its meaning."""
 
     title: Text
     meaning: Text
 
 
 class Group(NamedTuple):
-    """The codes of one kind: what the group is called, what its codes tell, and the word of each code."""
+    """A group of codes: its name, the meaning of the group, and the name of each code."""
 
     title: Text
     meaning: Text
@@ -103,8 +103,8 @@ EVENT: Final[Words] = {
     "contacted": Text("联系群众", "Citizen contacted"),
     "suspended": Text("挂起", "Suspended"),
     "resumed": Text("恢复办理", "Resumed"),
-    "deadline_mended": Text("时限修复", "Deadline mended from the log"),
-    "extension_asked": Text("申请延期", "Extension asked for"),
+    "deadline_mended": Text("时限修复", "Deadline repaired from the log"),
+    "extension_asked": Text("申请延期", "Extension requested"),
     "extension_approved": Text("延期获批", "Extension approved"),
     "extension_refused": Text("延期未获批", "Extension refused"),
     "completed": Text("办结", "Completed"),
@@ -315,7 +315,7 @@ GROUPS: Final[Mapping[str, Group]] = {
     ),
     "deadline_state": Group(
         Text("时限状态", "State of a deadline"),
-        Text("一个时限在某一时刻的状态", "How a deadline stands at a moment"),
+        Text("一个时限在某一时刻的状态", "The state of a deadline at a moment"),
         DEADLINE_STATE,
     ),
     "extension_state": Group(
@@ -425,10 +425,10 @@ TERMS: Final[Mapping[str, Term]] = {
         Text("责任单位说明理由退回，由指挥中心裁定", "The unit sends a ticket back with a reason; the centre rules"),
     ),
     "reassign": Term(Text("改派", "Reassign"), Text("改由另一单位办理", "Another unit gets the ticket")),
-    "suspend": Term(Text("挂起", "Suspension"), Text("单位时钟暂停", "The unit clock stands still")),
+    "suspend": Term(Text("挂起", "Suspension"), Text("单位时钟暂停", "The unit clock is paused")),
     "extension": Term(
         Text("延期", "Extension"),
-        Text("到期前申请，由他人审批", "Asked for before the deadline, ruled on by another person"),
+        Text("到期前申请，由他人审批", "Requested before the deadline, decided by another person"),
     ),
     "complete": Term(
         Text("办结", "Completion"), Text("责任单位办理完毕，等待回访", "The unit is done; the callback follows")
@@ -518,11 +518,11 @@ TERMS: Final[Mapping[str, Term]] = {
         Text("查看记录", "Disclosure"), Text("谁在何时查看了个人信息全文", "Who saw personal data in full, and when")
     ),
 }
-"""The nouns of the field by the word that the code uses."""
+"""The terms of the domain by the word that the code uses."""
 
 
 def say(words: Words, code: str, lang: str = "zh") -> str:
-    """What ``code`` is called in ``lang``; the code itself where ``words`` has no word for it."""
+    """The name of ``code`` in ``lang``; the code itself if ``words`` has no entry for it."""
     word = words.get(code)
     return code if word is None else word.to(lang)
 

@@ -20,7 +20,7 @@ from sqlalchemy import select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Session, col
 
-from app.domain.tickets.clear_out import OpenTicket, Rules, lists_stood_on, outcome, reasons, settle
+from app.domain.tickets.clear_out import OpenTicket, Rules, outcome, reasons, settle, times_listed
 from app.domain.words import CLEAR_OUT_REASON, STAGE, say
 from app.errors import Conflict, Invalid, NotFound, Stale
 from app.models import ClearOutEntry, ClearOutList, Report
@@ -87,7 +87,7 @@ def draft(
     found = []
     for standing in standings(session, ref, facts, cut=cut, until=until, relapse_days=relapse_days):
         key = standing.ticket_id
-        ticket = OpenTicket(**standing.asked(), stood_on=stood[key], on_last=key in last_rows)
+        ticket = OpenTicket(**standing.asked(), earlier_lists=stood[key], on_last=key in last_rows)
         why = reasons(ticket, rules)
         if why:
             plan = last_rows.get(key)
@@ -99,7 +99,7 @@ def draft(
                 stage=standing.stage,
                 unit_seconds=standing.unit_seconds,
                 citizen_seconds=standing.citizen_seconds,
-                lists=lists_stood_on(ticket),
+                lists=times_listed(ticket),
                 leader=plan.leader if plan else None,
                 measures=plan.measures if plan else None,
                 condition=plan.condition if plan else None,

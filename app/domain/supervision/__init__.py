@@ -1,1 +1,1 @@
-"""The supervision ladder: rungs as data, and the decision what to raise."""
+"""The supervision ladder: rungs as data, and the decision which alerts to raise."""

@@ -1,18 +1,18 @@
-"""The supervision ladder (督办阶梯): from the facts of one ticket and ``now``, what is to be raised, and when to look again.
+"""The supervision ladder (督办阶梯): from the facts of one ticket and ``now``, the alerts to raise and the next check time.
 
 The ladder is data: rungs, each at a time relative to a deadline. ``decide`` is pure: same facts, same ``now``, same
-answer. What it says:
+result. Its rules:
 
 - A rung's moment is its deadline shifted by the rung's offset; the rung is passed once ``moment <= now``.
 - A warning whose moment is not after the start of its deadline does not apply: two hours have no "two days before".
-- Of the rungs passed since the last look the highest alone is raised, with the card, stage and order of all of them,
-  and names the others as passed over. Rungs below one already raised are done.
-- ``breach_at`` is the rung's moment, never the moment of the look.
-- While a ticket is suspended, the targets of the unit clock are quiet; the supervision order's limit runs on. A suspension
-  that has an end is looked at when it comes.
-- Imported history is not looked at.
+- Of the rungs passed since the last check only the highest is raised, with the card, stage and order of all of them,
+  and lists the others as passed over. Rungs below one already raised are done.
+- ``breach_at`` is the rung's moment, never the moment of the check.
+- While a ticket is suspended, the targets of the unit clock are paused; the supervision order's limit runs on. A
+  suspension with an end is checked at that moment.
+- Imported history is not checked.
 
-The ladder itself, as data, stands in ``app.domain.supervision.rungs``.
+``app.domain.supervision.rungs`` defines the ladder as data.
 """
 
 from __future__ import annotations
@@ -38,19 +38,19 @@ __all__ = [
     "Rung",
     "TicketFacts",
     "decide",
-    "first_look",
+    "earliest_check",
     "higher_card",
 ]
 
 UNIT_CLOCK: Final = frozenset({"accept", "contact", "complete"})
-"""Targets that stand still while a ticket is suspended."""
+"""Targets that are paused while a ticket is suspended."""
 ENDED: Final = frozenset({"closed", "void"})
-"""States in which nothing but a supervision order that is still live is watched."""
+"""States in which only a live supervision order is watched."""
 
 
 @dataclass(frozen=True, slots=True)
 class DeadlineFacts:
-    """One deadline as it stands; ``raised``: codes of the rungs already raised for this round and revision."""
+    """The current state of one deadline; ``raised``: codes of the rungs already raised for this round and revision."""
 
     target: str
     round: int
@@ -63,8 +63,8 @@ class DeadlineFacts:
 
 @dataclass(frozen=True, slots=True)
 class TicketFacts:
-    """What the ladder needs to know of a ticket. ``order_term``: the term its live supervision order is in;
-    ``resumes_at``: when its suspension ends by itself."""
+    """The facts about a ticket that the ladder needs. ``order_term``: the term of its live supervision order;
+    ``resumes_at``: when its suspension ends automatically."""
 
     status: str
     stage: str
@@ -78,7 +78,7 @@ class TicketFacts:
 
 @dataclass(frozen=True, slots=True)
 class Raise:
-    """One alert to raise, with what goes with it: ``stage`` (at least), ``order``, and the reason in both languages."""
+    """One alert to raise, with the minimum ``stage``, whether to issue an ``order``, and the reason in both languages."""
 
     target: str
     round: int
@@ -97,7 +97,7 @@ class Raise:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What is to be raised now, and when there will next be something to decide (none: nothing to watch)."""
+    """The alerts to raise now, and the time of the next check (none: nothing to watch)."""
 
     raise_: tuple[Raise, ...]
     next_check_at: datetime | None
@@ -125,12 +125,12 @@ class _Same:
 
 @lru_cache(maxsize=8192)
 def _shifted(same: _Same, due_at: datetime, offset: Limit) -> datetime:
-    """``shift``, remembered: most deadlines of a day end at the same close of business."""
+    """``shift``, cached: most deadlines of a day end at the same close of business."""
     return shift(same.calendar, due_at, offset)
 
 
 def is_watched(ticket: TicketFacts, deadline: DeadlineFacts) -> bool:
-    """Whether the ladder looks at ``deadline`` at all, as the ticket stands."""
+    """Whether the ladder watches ``deadline`` in the ticket's current state."""
     if deadline.ended or ticket.historical:
         return False
     if deadline.target == "supervise":
@@ -162,10 +162,10 @@ def climb(
 
 
 def decide(facts: TicketFacts, ladder: Ladder, calendar: WorkCalendar, now: datetime) -> Decision:
-    """What the ladder says about one ticket at ``now``: at most one alert for each deadline, and the next look.
+    """Decide for one ticket at ``now``: at most one alert for each deadline, and the time of the next check.
 
-    ``calendar`` is the responsible unit's; times are aware. The next look is later than ``now`` always, so that a
-    sweep that repeats itself comes to an end.
+    ``calendar`` is the responsible unit's; times are aware. The next check is always later than ``now``, so that a
+    repeated sweep terminates.
     """
     raises: list[Raise] = []
     next_check = facts.resumes_at if facts.suspended else None
@@ -183,10 +183,10 @@ def decide(facts: TicketFacts, ladder: Ladder, calendar: WorkCalendar, now: date
     return Decision(tuple(raises), next_check)
 
 
-def first_look(ladder: Ladder, calendar: WorkCalendar, deadlines: Iterable[DeadlineFacts]) -> datetime | None:
-    """When a fresh ticket with these deadlines is first to be looked at: the earliest moment of any rung.
+def earliest_check(ladder: Ladder, calendar: WorkCalendar, deadlines: Iterable[DeadlineFacts]) -> datetime | None:
+    """The time of the first check of a new ticket with these deadlines: the earliest moment of any rung.
 
-    For bulk intake; it may lie in the past, and the sweep then takes the ticket at once.
+    For bulk intake; it may lie in the past, and the sweep then claims the ticket at once.
     """
     first: datetime | None = None
     for deadline in deadlines:
@@ -210,7 +210,7 @@ def _raise(
     card: str | None = None
     stage: str | None = None
     notify: list[str] = []
-    for _, rung in fresh:  # a late look leaves what prompt ones would have left
+    for _, rung in fresh:  # a late check has the same result as timely ones
         card = higher_card(card, rung.card)
         stage = rung.stage if stage is None else stage if rung.stage is None else raised_stage(stage, rung.stage)
         notify += [role for role in rung.notify if role not in notify]

@@ -1,6 +1,6 @@
-"""A supervision ladder as data: its rungs, its document form, and the one a fresh installation begins with.
+"""A supervision ladder as data: its rungs, its document form, and the default of a fresh installation.
 
-``app.domain.supervision.ladder`` decides by it; ``app.schemas.ladder`` reads its document.
+``app.domain.supervision.ladder`` evaluates it; ``app.schemas.ladder`` parses its document.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Rung:
     last_term: int | None = None
 
     def name(self, lang: str = "zh") -> str:
-        """What the rung is called in ``lang``."""
+        """The rung's name in ``lang``."""
         return (self.name_en if lang == "en" else self.name_zh) or self.code
 
 

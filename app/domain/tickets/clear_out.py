@@ -1,8 +1,8 @@
-"""The clear-out list (清零): which open tickets stand on a month's list, why, and what became of the last list.
+"""The clear-out list (清零): which open tickets are on a month's list, why, and the outcome of each row of the last list.
 
-On the first day of a month the list for the month before is frozen (domain.md, Clear-out ledger). A ticket stands on it
-for any of the reasons below; one that stood on the last list and is still open stays on it whatever else, so that
-nothing leaves the ledger but by being cleared.
+On the first day of a month the list for the month before is frozen (domain.md, Clear-out ledger). A ticket is listed for
+any of the reasons below; one that was on the last list and is still open remains listed in any case, so that a row leaves
+the ledger only by being cleared.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from app.errors import FieldProblem, Invalid
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """The office's thresholds: N and M of domain.md, and the three that it fixes at two.
+    """The office's thresholds: N and M of domain.md, and its three thresholds with the fixed value two.
 
     Raises Invalid for a negative number of days, or a count below 1 that every ticket would meet.
     """
@@ -45,12 +45,12 @@ class Rules:
 
 @dataclass(frozen=True, slots=True)
 class OpenTicket:
-    """What the list asks of one open ticket, as it stood at the month's end.
+    """The facts about one open ticket at the month's end that decide whether it is listed.
 
     ``overdue_working_days``: whole working days since its complete-deadline, 0 before it. ``reports``: how often the
     matter was reported, itself included. ``order_term``: of its live supervision order, 0 without one.
-    ``suspended_days``: whole natural days of the suspension it is in, 0 when it is in none. ``stood_on``: on how many
-    earlier lists; ``on_last``: whether on the last one.
+    ``suspended_days``: whole natural days of the current suspension, 0 without one. ``earlier_lists``: the number of
+    earlier lists it was on; ``on_last``: whether it was on the last one.
     """
 
     overdue_working_days: int = 0
@@ -59,13 +59,13 @@ class OpenTicket:
     order_term: int = 0
     suspended_days: int = 0
     relapsed: bool = False
-    stood_on: int = 0
+    earlier_lists: int = 0
     on_last: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class ClearOutReason:
-    """Why a ticket stands on the list: a code, and the sentence with its number."""
+    """Why a ticket is listed: a code, and the sentence with its number in both languages."""
 
     code: str
     zh: str
@@ -77,7 +77,7 @@ class ClearOutReason:
 
 
 def reasons(ticket: OpenTicket, rules: Rules) -> tuple[ClearOutReason, ...]:
-    """Why ``ticket`` stands on the list, in the order of CLEAR_OUT_REASON; nothing when it does not."""
+    """The reasons to list ``ticket``, in the order of CLEAR_OUT_REASON; empty if it is not listed."""
     overdue, suspended = ticket.overdue_working_days, ticket.suspended_days
     found = []
     if overdue > rules.overdue_working_days:
@@ -105,15 +105,15 @@ def reasons(ticket: OpenTicket, rules: Rules) -> tuple[ClearOutReason, ...]:
     return tuple(found)
 
 
-def lists_stood_on(ticket: OpenTicket) -> int:
-    """On how many lists the ticket has stood, this one included."""
-    return ticket.stood_on + 1
+def times_listed(ticket: OpenTicket) -> int:
+    """The number of lists the ticket has been on, this one included."""
+    return ticket.earlier_lists + 1
 
 
 def outcome(*, completed: bool, reported_again: bool) -> str:
-    """What became of a row of a list: ``cleared``, ``put_back`` or ``carried_over``.
+    """The outcome of a row of a list: ``cleared``, ``put_back`` or ``carried_over``.
 
-    A ticket that was completed clears its row, until the same matter is reported again: then it is put back by itself.
+    A completed ticket clears its row, until the same matter is reported again; then the row is put back automatically.
     """
     if not completed:
         return "carried_over"
@@ -122,7 +122,7 @@ def outcome(*, completed: bool, reported_again: bool) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Settlement:
-    """How much of a list was cleared when the next one was frozen; ``listed`` is the sum of the others."""
+    """The counts of a list when the next one was frozen; ``listed`` is the sum of the others."""
 
     listed: int
     cleared: int
@@ -131,10 +131,10 @@ class Settlement:
 
 
 def settle(outcomes: Iterable[str]) -> Settlement:
-    """The account of a list, given what became of each of its rows."""
+    """Count the outcomes of a list's rows. Raises ValueError for an unknown outcome."""
     rows = list(outcomes)
     counts = {each: rows.count(each) for each in ("cleared", "carried_over", "put_back")}
     unknown = sorted(set(rows) - set(counts))
     if unknown:
-        raise ValueError(f"{', '.join(unknown)} is no outcome; known are {', '.join(counts)}")
+        raise ValueError(f"unknown outcome: {', '.join(unknown)}; expected one of {', '.join(counts)}")
     return Settlement(len(rows), counts["cleared"], counts["carried_over"], counts["put_back"])

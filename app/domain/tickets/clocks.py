@@ -1,12 +1,12 @@
-"""Two clocks of a ticket, and how long each unit had it (首问负责).
+"""The two clocks of a ticket, and how long each unit held it (首问负责).
 
-* The **unit clock** (working time on the unit's calendar) begins at the dispatch, and anew at a reassignment and a
-  reopening; it stands still while the ticket is suspended, and ends with the completion. A return does not stop it: until
-  the office has sent the ticket to another unit, the one that had it is answerable.
-* The **citizen clock** (natural time) runs from the first report to the true end, the last completion, and nothing sets
-  it back: a ticket that is reopened was never done.
-* **Hold-time**: the spells in which each unit had the ticket, from dispatch to return, reassignment, completion or void.
-  A return that the office refused does not end one. Time suspended counts as held, and not as working time.
+* The **unit clock** (working time on the unit's calendar) starts at the dispatch and restarts at a reassignment and a
+  reopening; it is paused while the ticket is suspended, and ends with the completion. A return does not stop it: the unit
+  remains responsible until the office reassigns the ticket.
+* The **citizen clock** (natural time) runs from the first report to the last completion and is never reset: a ticket
+  that is reopened was never done.
+* **Hold time**: the periods in which each unit held the ticket, from dispatch to return, reassignment, completion or void.
+  A refused return does not end one. Suspended time counts as held, but not as working time.
 
 Sources: ``domain.md``, "Life of a ticket"; the office's rule of first asking (首问负责制).
 """
@@ -26,20 +26,20 @@ Span = tuple[datetime, datetime]
 
 @dataclass(frozen=True, slots=True)
 class Clock:
-    """One clock: since when, until when (none: it is running), and the seconds on it."""
+    """One clock: its start, its end (none: it is running), and the seconds counted."""
 
     since: datetime
     until: datetime | None
     seconds: int
     suspended_seconds: int = 0
-    """Working seconds suspended, which are not in ``seconds``."""
-    standing: bool = False
-    """Whether it stands still now, because the ticket is suspended."""
+    """Suspended working seconds, not included in ``seconds``."""
+    paused: bool = False
+    """Whether it is paused now because the ticket is suspended."""
 
 
 @dataclass(frozen=True, slots=True)
 class UnitHold:
-    """How long one unit had the ticket: in how many spells, natural and working seconds, and whether it has it now."""
+    """How long one unit held the ticket: number of periods, natural and working seconds, and whether it holds it now."""
 
     unit: str
     spells: int
@@ -50,8 +50,8 @@ class UnitHold:
 
 @dataclass(frozen=True, slots=True)
 class Clocks:
-    """Both clocks and the hold-times, in the order in which the units first had the ticket. A ticket that was never
-    dispatched has no unit clock, and one that ended at a moment nobody knows has neither."""
+    """Both clocks and the hold times, in the order in which the units first held the ticket. A ticket that was never
+    dispatched has no unit clock; one that ended at an unknown moment has neither."""
 
     unit: Clock | None
     citizen: Clock | None
@@ -59,12 +59,12 @@ class Clocks:
 
 
 def clocks(life: TicketLife, calendar_of: Callable[[str | None], WorkCalendar], now: datetime) -> Clocks:
-    """The clocks of a life as of ``now``. ``calendar_of``: the calendar of the unit with this code."""
+    """Compute the clocks of a life as of ``now``. ``calendar_of`` returns the calendar of a unit code."""
     return Clocks(unit_clock(life, calendar_of, now), citizen_clock(life, now), hold_times(life, calendar_of, now))
 
 
 def unit_clock(life: TicketLife, calendar_of: Callable[[str | None], WorkCalendar], now: datetime) -> Clock | None:
-    """The unit clock: working seconds since it last began, the suspended ones taken off."""
+    """The unit clock: working seconds since it last started, less the suspended ones."""
     if life.began_at is None or _end_unknown(life):
         return None
     ended = _end(life)
@@ -86,7 +86,7 @@ def citizen_clock(life: TicketLife, now: datetime) -> Clock | None:
 def hold_times(
     life: TicketLife, calendar_of: Callable[[str | None], WorkCalendar], now: datetime
 ) -> tuple[UnitHold, ...]:
-    """For every unit that had the ticket, how long; each by its own calendar."""
+    """The hold time of every unit that held the ticket, each by its own calendar."""
     spells: dict[str, list[Span]] = {}
     holder: str | None = None
     for spell in life.spells:
@@ -107,7 +107,7 @@ def _end(life: TicketLife) -> datetime | None:
 
 
 def _end_unknown(life: TicketLife) -> bool:
-    """Whether a source says that it was completed, and not when."""
+    """Whether the source reports a completion without its moment."""
     return life.state == "completed" and life.completed_at is None
 
 
@@ -120,5 +120,5 @@ def _working(calendar: WorkCalendar, spans: Iterable[Span]) -> int:
 
 
 def _natural(since: datetime, until: datetime) -> int:
-    """Whole seconds; none where the end was told to lie before the beginning, as imported history may have it."""
+    """Whole seconds; 0 if the recorded end precedes the start, as imported history may have it."""
     return max(0, (until - since) // timedelta(seconds=1))

@@ -1,7 +1,7 @@
 """The fields of a ticket, declared once: pushing, storing, reading, correcting and importing derive from this list.
 
-A field that is stored and read as it was pushed is one entry here, one line in each of the models (``TicketIn``,
-``Ticket``, ``TicketOut``), which stay written out for static typing and speed, and a migration. A test compares the
+A field stored and read as pushed is one entry here, one line in each of the models (``TicketIn``, ``Ticket``,
+``TicketOut``), which are written out for static typing and speed, and a migration. A test compares the
 models with the list, and another carries every field through every endpoint.
 """
 
@@ -13,24 +13,24 @@ from typing import Final, Literal
 from app.text import Text
 
 FieldKind = Literal["text", "identifier", "digits", "code", "moment", "number", "tree", "object"]
-"""``identifier``: a key at the source; ``digits``: a number that nobody calculates with; ``code``: one of a closed set
+"""``identifier``: a key at the source; ``digits``: a string of digits; ``code``: one of a closed set
 (``app.domain.words``); ``tree``: the code of a unit, category or grid."""
 Correction = Literal["copy", "never", "node", "dispatch", "receipt", "part"]
 """``copy``: the value replaces the stored one. ``node``: its code must be known. ``dispatch``: the unit, which the source
-may name until the ticket is dispatched. ``receipt``: moves the deadlines that began with it. ``part``: of the reporter."""
+may set until the ticket is dispatched. ``receipt``: moves the deadlines that began with it. ``part``: of the reporter."""
 Privacy = Literal["open", "withheld", "masked"]
-"""``withheld``: left out for callers who may not see the ticket. ``masked``: personal data, masked besides for callers
+"""``withheld``: omitted for callers who may not see the ticket. ``masked``: personal data, masked besides for callers
 who may not see the reporter (``app.security.masking``)."""
 FieldGroup = Literal["", "needed", "matter", "times", "handling", "reporter", "place"]
-"""Where a page of fields shows it; empty: nowhere."""
+"""The section of the field page that shows it; empty: none."""
 
 
 @dataclass(frozen=True, slots=True)
 class TicketField:
     """One field. ``length``: characters of a text. ``judged``: deadlines depend on it. ``logged``: the event of a
-    correction holds the old and the new value and not the name alone; never for personal data, since the log is
-    immutable. ``imported``: import profiles may map a column to it. ``common``: most files have it. ``content``: pushed
-    and part of the fingerprint; otherwise it is known of tickets of the past only."""
+    correction holds the old and the new value, not only the name; never for personal data, since the log is immutable.
+    ``imported``: import profiles may map a column to it. ``common``: most files have it. ``content``: pushed and part of
+    the fingerprint; otherwise it belongs to imported history only."""
 
     name: str
     label: Text
@@ -63,12 +63,12 @@ class TicketField:
 
     @property
     def shortens(self) -> bool:
-        """Whether an import may cut a value that is too long: prose, and no name of a person."""
+        """Whether an import may truncate a value that is too long: prose only, never a person's name."""
         return self.kind == "text" and self.privacy != "masked"
 
     @property
     def headings(self) -> tuple[str, ...]:
-        """What a table calls its column without further agreement: the name, the column, the Chinese label."""
+        """The default column headings in an imported table: the name, the column, the Chinese label."""
         return tuple(dict.fromkeys((self.name, self.name.replace(".", "_"), self.label.zh)))
 
 
@@ -96,7 +96,7 @@ FIELDS: Final = (
     _F("parent_external_id", Text("原工单来源编号", "Earlier ticket at the source"), "identifier", 64, "needed",
        privacy="open", logged=True),
     _F("attributes", Text("其他属性", "Other attributes"), "object", imported=False),
-    # what only a ticket of the past says of itself: a live ticket has its life from its events
+    # fields of imported history only: a live ticket derives its life from its events
     _F("status", Text("状态", "Status"), "code", 16, "handling", "never", "open", common=True, content=False),
     _F("dispatched_at", Text("派单时间", "Dispatched"), "moment", 0, "times", "never", "open", content=False),
     _F("accepted_at", Text("签收时间", "Accepted"), "moment", 0, "times", "never", "open", content=False),
@@ -115,7 +115,7 @@ FIELDS: Final = (
 CONTENT: Final = tuple(field for field in FIELDS if field.content)
 LIFE: Final = tuple(field for field in FIELDS if not field.content)
 COPIED: Final = tuple(field for field in CONTENT if field.correct in ("copy", "never"))
-"""Content that a column holds as it was pushed."""
+"""Content stored in a column as pushed."""
 CORRECTED: Final = tuple(field for field in CONTENT if field.correct == "copy")
 NODES: Final = tuple(field for field in CONTENT if field.kind == "tree")
 REPORTER: Final = tuple(field for field in CONTENT if field.member == "reporter")

@@ -1,7 +1,7 @@
-"""A ticket's life told from its events: what was known of it at any moment.
+"""A ticket's state derived from its event log, as of any moment.
 
-``TicketLife`` takes events in their order, one by one; the ticket as a row says only how it stands now. Reports ask it for
-tickets that changed after their ``as_of``, and the verifier for all of them.
+``TicketLife`` applies events one by one in log order; the ticket row holds the current state only. Reports use it for
+tickets that changed after their ``as_of``, the verifier for all tickets.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from app.domain.tickets.lifecycle import COMPLETED, OPEN
 
 State = Literal["absent", "open", "completed", "void"]
 Event = tuple[str, datetime, Mapping[str, Any]]
-"""Type, when it happened, data: as an event of the log has them."""
+"""Type, moment and data of one event of the log."""
 
 _MOVES: Mapping[str, str] = {
     "received": "received",
@@ -31,12 +31,12 @@ _MOVES: Mapping[str, str] = {
     "reopened": "reopened",
     "voided": "void",
 }
-"""The state that an event leads to; events that are not named change none."""
+"""The state that an event leads to; other events leave the state unchanged."""
 STEPS = tuple(sorted({*_MOVES, "contacted", "called_back"} - {"received", "dispatched"}))
-"""Events after which no step can be told that happened before them. Receipt and dispatch are left out: a correction may
-move them, and the ticket knows where to."""
+"""Events that later recorded steps must not precede. Receipt and dispatch are excluded: a correction may move them, and
+the ticket row has their corrected moments."""
 STATE_STEPS = tuple(sorted({*_MOVES} - {"received", "dispatched"}))
-"""Those that change the state: a suspension may be told of that began before a contact with the citizen was made."""
+"""Those that change the state: a suspension may be recorded as begun before a contact with the citizen."""
 
 
 def _moment(text: str | None) -> datetime | None:
@@ -49,7 +49,7 @@ def _known(at: datetime, data: Mapping[str, Any]) -> datetime | None:
 
 @dataclass(slots=True)
 class HoldPeriod:
-    """A time in which a unit had the ticket, from ``since`` to ``until`` (none: it has it still)."""
+    """A period in which a unit held the ticket, from ``since`` to ``until`` (none: it still does)."""
 
     unit: str
     since: datetime
@@ -58,8 +58,8 @@ class HoldPeriod:
 
 @dataclass
 class TicketLife:
-    """What the events so far say. Moments are aware; ``due`` holds the deadline in force of each target. A step of
-    imported history whose moment nobody knows (``"moment": "unknown"``) changes the state, and leaves its moment empty.
+    """The state after the events applied so far. Moments are aware; ``due`` maps each target to its deadline in force. A step
+    of imported history with an unknown moment (``"moment": "unknown"``) changes the state and leaves its moment empty.
     """
 
     status: str = ""
@@ -109,7 +109,7 @@ class TicketLife:
         return "completed" if self.status in COMPLETED else "void"
 
     def take(self, event_type: str, at: datetime, data: Mapping[str, Any]) -> None:
-        """Take one event. Types that say nothing about the ticket's state or deadlines are let pass."""
+        """Apply one event. Types without effect on the ticket's state or deadlines are ignored."""
         self.status = _MOVES.get(event_type, self.status)
         for target, move in (data.get("deadlines") or {}).items():
             to = _moment(move.get("to"))
@@ -117,14 +117,14 @@ class TicketLife:
                 self.due.pop(target, None)
             else:
                 self.due[target] = to
-        teller = _TELLERS.get(event_type)
-        if teller is not None:
-            teller(self, at, data)
+        handler = _HANDLERS.get(event_type)
+        if handler is not None:
+            handler(self, at, data)
 
     def suspended_spans(self, until: datetime) -> list[tuple[datetime, datetime]]:
-        """The suspensions in order; one that is still open reaches to ``until``."""
-        still = [] if self.suspended_at is None else [(self.suspended_at, max(until, self.suspended_at))]
-        return [*self.suspensions, *still]
+        """The suspensions in order; an open one ends at ``until``."""
+        still_open = [] if self.suspended_at is None else [(self.suspended_at, max(until, self.suspended_at))]
+        return [*self.suspensions, *still_open]
 
     def _release(self, at: datetime) -> None:
         if self.spells and self.spells[-1].until is None:
@@ -160,7 +160,7 @@ class TicketLife:
         self._release(at)
 
     def _return_refused(self, at: datetime, data: Mapping[str, Any]) -> None:
-        """The unit had it all the time: its clock was not stopped."""
+        """Reopen the hold period: the unit held the ticket throughout, and its clock was not stopped."""
         if self.spells:
             self.spells[-1].until = None
 
@@ -212,17 +212,17 @@ class TicketLife:
     def _corrected(self, at: datetime, data: Mapping[str, Any]) -> None:
         moved = _moment(data.get("received_at"))
         if moved is not None:
-            said, self.received_at = self.received_at, moved
-            if self.spells and self.spells[0].since == said:  # dispatched by the source itself
+            before, self.received_at = self.received_at, moved
+            if self.spells and self.spells[0].since == before:  # dispatched by the source itself
                 self.spells[0].since = moved
-            self.dispatched_at = moved if self.dispatched_at == said else self.dispatched_at
-            self.began_at = moved if self.began_at == said else self.began_at
+            self.dispatched_at = moved if self.dispatched_at == before else self.dispatched_at
+            self.began_at = moved if self.began_at == before else self.began_at
         for name, change in (data.get("changes") or {}).items():
             if name in ("kind", "category", "priority", "severity", "grid") and isinstance(change, Mapping):
                 setattr(self, name, change.get("to") or ("normal" if name == "priority" else None))
 
 
-_TELLERS = {
+_HANDLERS = {
     "received": TicketLife._received,
     "dispatched": TicketLife._dispatched,
     "reassigned": TicketLife._dispatched,
@@ -245,9 +245,9 @@ _TELLERS = {
 
 
 def life_until(events: Iterable[Event], until: datetime, *, included: bool) -> TicketLife:
-    """The life as of ``until``: events that happened before it, and those at that very moment where ``included``.
+    """Return the life as of ``until``: the events before it, and those at that exact moment if ``included``.
 
-    Events are in the order of the log; one told later of an earlier moment counts by when it happened.
+    Events are in log order; one recorded late counts by when it happened.
     """
     life = TicketLife()
     for event_type, at, data in events:
@@ -257,15 +257,16 @@ def life_until(events: Iterable[Event], until: datetime, *, included: bool) -> T
 
 
 def as_known(events: Iterable[Event], life: TicketLife) -> list[Event]:
-    """The events with the receipt, and a dispatch in the same moment, where ``life`` knows them by a later correction:
-    how a moment before the correction is seen after it. What happened before the receipt as it is known now counts from
-    there: a ticket received in March was not open in February, though it had been dispatched then."""
+    """Return the events with the corrected receipt of ``life``, applied also to a dispatch at the same moment.
+
+    Events before the corrected receipt count from it: a ticket received in March was not open in February, though it had
+    been dispatched then."""
     listed = list(events)
-    said = next((at for event_type, at, _ in listed if event_type == "received"), None)
-    if said is None or life.received_at is None or said == life.received_at:
+    logged = next((at for event_type, at, _ in listed if event_type == "received"), None)
+    if logged is None or life.received_at is None or logged == life.received_at:
         return listed
     known = life.received_at
     return [
-        (event_type, known if at == said and event_type in ("received", "dispatched") else max(at, known), data)
+        (event_type, known if at == logged and event_type in ("received", "dispatched") else max(at, known), data)
         for event_type, at, data in listed
     ]

@@ -1,10 +1,10 @@
-"""The life of a ticket: which step leads from which state to which, and who may take it.
+"""The life of a ticket: the allowed transitions between states, and the roles that may make them.
 
     received → dispatched → accepted → completed → closed
     with  returned (→ dispatched to another unit), suspended (→ accepted), reopened (= accepted again, with fresh
     deadlines) and void.
 
-The table below is the only place where this stands; everything else asks ``step``.
+The table below is the only definition; all other code calls ``step``.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from app.errors import Conflict, FieldProblem, Forbidden, Invalid, NotAllowed
 
 STAGES = ("assigned", "urged", "focused", "in_depth")
 OPEN = frozenset({"received", "dispatched", "accepted", "returned", "suspended", "reopened"})
-"""States in which the unit has still to complete the ticket."""
+"""States in which the unit has not yet completed the ticket."""
 COMPLETED = frozenset({"completed", "closed"})
 OFFICE = frozenset({"admin", "dispatcher", "supervisor"})
-"""The command centre's own staff; they alone may tell of the past (``at``)."""
+"""The command centre's staff; only they may record past steps (``at``)."""
 
 DISSATISFIED = frozenset({"dissatisfied", "very_dissatisfied"})
 MAX_RETURNS = 2
@@ -32,7 +32,7 @@ CALLBACK_ATTEMPTS = 3
 
 @dataclass(frozen=True, slots=True)
 class Transition:
-    """One row of the table: from which states, to which (``None``: unchanged), by which roles."""
+    """One row of the table: source states, target state (``None``: unchanged), and allowed roles."""
 
     action: str
     sources: frozenset[str]
@@ -76,30 +76,30 @@ TAKES: Mapping[str, frozenset[str]] = {
         "reopen": "reason", "void": "reason",
     }.items()
 }  # fmt: skip
-"""What each action may be told besides ``at``; which of it is required, the action itself checks."""
+"""The parameters that each action accepts besides ``at``; the action itself checks which are required."""
 
 
-def check_told(action: str, params: Mapping[str, object]) -> None:
-    """Refuse what ``action`` does not take: who gives it expects something of it. Raises Invalid naming each place."""
+def check_params(action: str, params: Mapping[str, object]) -> None:
+    """Reject parameters that ``action`` does not accept. Raises Invalid with a pointer to each."""
     wrong = [name for name, value in params.items() if value is not None and name not in TAKES[action]]
     if wrong:
         takes = sorted(TAKES[action] | {"at"})
         raise Invalid(
             FieldProblem(f"/{name}", f"“{say(ACTION, action)}”不用此项；可用：{'、'.join(takes)}",
-                         f"{action} takes no such thing; it takes {', '.join(takes)}")
+                         f"not a parameter of {action}; allowed: {', '.join(takes)}")
             for name in wrong
         )  # fmt: skip
 
 
 def allowed_actions(status: str, role: str | None = None) -> tuple[str, ...]:
-    """The actions that may be taken in ``status`` (by ``role``, where one is given), in the table's order."""
+    """The actions allowed in ``status`` (for ``role``, if given), in the table's order."""
     return tuple(a for a, s in TABLE.items() if status in s.sources and (role is None or role in s.roles))
 
 
 def step(action: str, status: str, role: str) -> Transition:
-    """The row that ``action`` takes from ``status``, for ``role``.
+    """Return the transition of ``action`` from ``status`` for ``role``.
 
-    Raises Forbidden for a role that may never take it, NotAllowed (409) naming the state and what is allowed.
+    Raises Forbidden for a role that may never take it, NotAllowed (409) with the state and the allowed actions.
     """
     row = TABLE[action]
     if role not in row.roles:
@@ -120,13 +120,13 @@ def step(action: str, status: str, role: str) -> Transition:
 
 
 def check_moment(at: datetime, now: datetime, latest: datetime, role: str, *, given: bool) -> None:
-    """Whether a step may be said to have happened at ``at``: not after ``now``, not before the ticket's latest step
-    (``latest``), and, where it was ``given`` by the caller, only by the office. Raises Forbidden or Invalid."""
+    """Check the moment ``at`` of a step: not after ``now``, not before the ticket's latest step (``latest``), and, if
+    ``given`` by the caller, only from the office. Raises Forbidden or Invalid."""
     if not given:
         return
     if role not in OFFICE:
         raise Forbidden(
-            "只有指挥中心人员可以补录过去的时间（at）", "only the command centre may tell of the past (`at`)"
+            "只有指挥中心人员可以补录过去的时间（at）", "only the command centre may record past times (`at`)"
         )
     if at > now:
         raise Invalid.at("/at", "不能晚于当前时间", "must not be in the future")
@@ -139,7 +139,7 @@ def check_moment(at: datetime, now: datetime, latest: datetime, role: str, *, gi
 
 
 def check_return(returns: int) -> None:
-    """Whether a ticket returned ``returns`` times may be returned again (Shandong 2020: twice at most)."""
+    """Check that a ticket returned ``returns`` times may be returned again (Shandong 2020: twice at most). Raises Conflict."""
     if returns >= MAX_RETURNS:
         raise Conflict(
             f"该工单已退单 {returns} 次，不能第三次退单，由指挥中心指定承办单位",
@@ -158,10 +158,10 @@ def next_stage(stage: str) -> str:
 
 
 def callback_verdict(outcome: str, satisfaction: str | None, resolved: bool | None, half_days: int) -> str:
-    """What a callback does to a completed ticket: ``close``, ``reopen`` or ``wait`` for another attempt.
+    """The effect of a callback on a completed ticket: ``close``, ``reopen`` or ``wait`` for another attempt.
 
-    ``half_days``: in how many different half-days an attempt went unanswered, this one included. A dissatisfied
-    citizen reopens it (不满意重办); so does one who gives no grade but says that it is not resolved.
+    ``half_days``: the number of different half-days with an unanswered attempt, this one included. A dissatisfied
+    citizen reopens it (不满意重办), as does one who gives no grade but reports it as not resolved.
     """
     if outcome == "reached":
         if satisfaction in DISSATISFIED or (satisfaction is None and resolved is False):

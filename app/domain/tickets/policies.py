@@ -1,13 +1,13 @@
-"""Deadline policies: which limits a ticket is judged by, and which of several policies applies to it.
+"""Deadline policies: the limits that apply to a ticket, and the choice between several matching policies.
 
-A policy has conditions (``match``; a criterion that it leaves out is not tested) and limits. ``choose`` applies the first
-matching policy in this order; ``explain_choice`` words the reasons:
+A policy has conditions (``match``; an omitted criterion is not tested) and limits. ``choose`` applies the first matching
+policy in this order; ``explain_choice`` returns the reasons in words:
 
-1. one that names the ticket's priority, where that is raised (urgent, emergency): an emergency is never outranked by a
+1. one that names the ticket's priority, if that is raised (urgent, emergency): an emergency is never outranked by a
    rule about its kind;
-2. the one that asks about more things;
-3. what it asks about: unit, category, severity, kind, source, priority, in this order;
-4. where both ask about the same: the deeper unit, then the deeper category;
+2. the one with more criteria;
+3. the criteria themselves: unit, category, severity, kind, source, priority, in this order;
+4. with equal criteria: the deeper unit, then the deeper category;
 5. the later ``valid_from``; then the code, in alphabetical order.
 
 Of one code, the highest version in force at the moment of the ticket counts. Defaults: ``domain.md``, whose table names
@@ -28,7 +28,7 @@ from app.errors import NotFound
 
 TARGETS: Final = ("accept", "contact", "complete", "callback", "supervise")
 CRITERIA: Final = ("unit", "category", "severity", "kind", "source", "priority")
-"""What a policy may ask about; in the order that breaks a tie."""
+"""The criteria of a policy, in tie-break order."""
 RAISED: Final = ("urgent", "emergency")
 
 _COUNTS: Final = ("extension_days", "extensions", "return_days", "max_returns")
@@ -40,7 +40,7 @@ _WORDS: Final[Mapping[str, Words]] = {"kind": KIND, "priority": PRIORITY, "sever
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """What policies are matched by, of one ticket. The paths hold codes from the root to the leaf."""
+    """The facts of one ticket that policies are matched against. Paths hold codes from the root to the leaf."""
 
     source: str | None = None
     kind: str | None = None
@@ -82,13 +82,13 @@ class Policy:
         return self.name_en if lang == "en" else self.name_zh
 
     def in_force(self, at: datetime | None) -> bool:
-        """Whether the policy is valid at ``at``; at no particular moment, it is."""
+        """Whether the policy is valid at ``at``; always for None."""
         if at is None:
             return True
         return (self.valid_from is None or self.valid_from <= at) and (self.valid_to is None or at < self.valid_to)
 
     def to_spec(self) -> dict[str, Any]:
-        """The policy as an object of JSON and TOML values; what is empty is left out."""
+        """The policy as an object of JSON and TOML values; empty members are omitted."""
         spec: dict[str, Any] = {"code": self.code, "version": self.version}
         spec |= {"name_zh": self.name_zh, "name_en": self.name_en}
         spec["match"] = {key: list(self.match[key]) for key in CRITERIA if key in self.match}
@@ -105,7 +105,7 @@ class Policy:
 
 @dataclass(frozen=True, slots=True)
 class ConsideredPolicy:
-    """A candidate policy: whether it matches, and the conditions it meets or the one it fails."""
+    """A candidate policy: whether it matches, and the conditions met or the one that failed, in words."""
 
     policy: Policy
     matches: bool
@@ -124,7 +124,7 @@ class PolicyChoice:
 
 
 def choose(policies: Iterable[Policy], subject: Subject) -> Policy:
-    """The policy that applies to ``subject``, the most specific one. Raises ``NotFound`` where none matches."""
+    """Return the most specific policy that matches ``subject``. Raises ``NotFound`` if none does."""
     matching = [policy for policy in _candidates(policies, subject.at) if _failed(policy, subject) is None]
     if not matching:
         raise NotFound(
@@ -134,7 +134,7 @@ def choose(policies: Iterable[Policy], subject: Subject) -> Policy:
 
 
 def explain_choice(policies: Sequence[Policy], subject: Subject) -> PolicyChoice:
-    """What ``choose`` chooses, with the reason for it and for each other candidate. Raises ``NotFound`` as it does."""
+    """Return the choice of ``choose`` with the reasons for it and for each other candidate. Raises ``NotFound``."""
     chosen = choose(policies, subject)
     matching, others = [], []
     for policy in _candidates(policies, subject.at):
@@ -152,14 +152,14 @@ def _candidates(policies: Iterable[Policy], at: datetime | None) -> Iterable[Pol
     """Of each code, the highest version in force at ``at``."""
     latest: dict[str, Policy] = {}
     for policy in policies:
-        held = latest.get(policy.code)
-        if policy.in_force(at) and (held is None or held.version < policy.version):
+        other = latest.get(policy.code)
+        if policy.in_force(at) and (other is None or other.version < policy.version):
             latest[policy.code] = policy
     return latest.values()
 
 
 def rank(policy: Policy, subject: Subject) -> tuple[Any, ...]:
-    """The sort key of a policy that matches ``subject``: the smallest applies. The order is the module's docstring."""
+    """The sort key of a policy that matches ``subject``: the smallest applies. The module docstring defines the order."""
     raised = "priority" in policy.match and subject.priority in RAISED
     since = policy.valid_from.timestamp() if policy.valid_from else float("-inf")
     return (
@@ -187,7 +187,7 @@ def _values(subject: Subject, criterion: str) -> tuple[str, ...]:
 
 
 def _failed(policy: Policy, subject: Subject) -> str | None:
-    """The first criterion of ``policy`` that ``subject`` does not meet, or None where it meets all."""
+    """The first criterion of ``policy`` that ``subject`` does not meet, or None if it meets all."""
     for criterion, wanted in policy.match.items():
         if not any(value in wanted for value in _values(subject, criterion)):
             return criterion
@@ -204,20 +204,20 @@ def _unmet(policy: Policy, subject: Subject, criterion: str) -> tuple[str, str]:
 
 
 def _met(policy: Policy) -> tuple[str, str]:
-    asked = [(key, policy.match[key]) for key in CRITERIA if key in policy.match]
-    if not asked:
+    criteria = [(key, policy.match[key]) for key in CRITERIA if key in policy.match]
+    if not criteria:
         return "没有条件，适用于其余工单", "no conditions: it is for all other tickets"
-    zh = "，".join(f"{_CRITERION_ZH[key]}为{'、'.join(_in_chinese(key, values))}" for key, values in asked)
-    return f"{zh}（{len(asked)} 项条件）", ", ".join(f"{key} is {' or '.join(values)}" for key, values in asked)
+    zh = "，".join(f"{_CRITERION_ZH[key]}为{'、'.join(_in_chinese(key, values))}" for key, values in criteria)
+    return f"{zh}（{len(criteria)} 项条件）", ", ".join(f"{key} is {' or '.join(values)}" for key, values in criteria)
 
 
 def _in_chinese(criterion: str, codes: Sequence[str]) -> list[str]:
-    """What codes are called; those of a tree or a source, whose names are not known here, as they are."""
+    """The Chinese names of codes; codes of a tree or a source, whose names are not known here, unchanged."""
     words = _WORDS.get(criterion, {})
     return [say(words, code) for code in codes]
 
 
-# -- what a new office begins with -------------------------------------------------------------------------------------
+# -- the defaults of a fresh installation ------------------------------------------------------------------------------
 
 
 def _days(amount: int) -> Limit:

@@ -1,11 +1,10 @@
-"""The deadlines of a ticket retold from its events alone, and computed again: the second opinion behind
+"""Rebuild the deadlines of a ticket from its event log alone: the independent computation behind
 ``duban deadlines verify``.
 
-An event says which deadlines it opened, moved or ended, and by which versions of policy and calendar. From that, and from
-the suspensions, extensions and corrections it tells of, each deadline's start, limit, calendar, extension and suspended
-time follow; ``due`` computes the rest. The due times that the log tells are not believed, but for a limit of the
-source's own, which is given and not computed. Which event does what to which deadline, stands in ``take``; the same as
-a table in ``docs/deadlines.md``.
+An event names the deadlines it opened, moved or ended, with the versions of policy and calendar. These, with the logged
+suspensions, extensions and corrections, give each deadline's start, limit, calendar, extension and suspended time; ``due``
+computes the rest. Due times in the log are not trusted, except a limit set by the source, which is given and not computed.
+``take`` defines the effect of each event; ``docs/deadlines.md`` has the same as a table.
 """
 
 from __future__ import annotations
@@ -20,12 +19,12 @@ from app.domain.time.due import Due, Limit, due
 from app.domain.time.workcalendar import WorkCalendar
 
 UNIT_CLOCK: Final = ("accept", "contact", "complete")
-"""Targets that stand still while the ticket is suspended."""
+"""Targets that are paused while the ticket is suspended."""
 _BEGIN: Final = frozenset({"received", "dispatched", "reassigned", "return_refused", "completed", "reopened"})
 """Events that begin the deadlines they name; others that name one have moved it."""
 _MOVE_MET: Final = frozenset({"contacted", "suspended", "resumed"})
-"""Events that may move a deadline that was met: a contact made while the clock stood still, or after a suspension began
-that was told of later."""
+"""Events that may move a deadline already met: a contact made while the clock was paused, or after the start of a
+suspension that was recorded later."""
 _MEET: Final = {
     "accepted": "accept",
     "contacted": "contact",
@@ -46,19 +45,19 @@ CalendarOf = Callable[[int], WorkCalendar]
 
 @dataclass(slots=True)
 class RebuiltDeadline:
-    """One deadline as the events tell it. ``policy_id`` none: the source's own limit, due at ``said``."""
+    """One deadline rebuilt from the event log. ``policy_id`` none: a limit set by the source, due at ``logged_due_at``."""
 
     target: str
     start: datetime
-    said: datetime
-    """When the log last said it was due."""
+    logged_due_at: datetime
+    """The latest due time in the log."""
     policy_id: int | None
     calendar_id: int | None
     extended_days: int = 0
     met_at: datetime | None = None
     cancelled_at: datetime | None = None
     suspensions: tuple[tuple[datetime, datetime], ...] = ()
-    """Those that have ended; where it was met, as far as they lie before that."""
+    """Ended suspensions; those of a deadline that was met are cut at that moment."""
 
     @property
     def running(self) -> bool:
@@ -66,12 +65,12 @@ class RebuiltDeadline:
         return self.met_at is None and self.cancelled_at is None
 
     def compute(self, limit_of: LimitOf, calendar_of: CalendarOf) -> Due | None:
-        """When it is due by start, limit, calendar, extension and suspensions; None where its policy has no such limit.
+        """Compute the due time from start, limit, calendar, extension and suspensions; None if the policy has no such limit.
 
-        Raises what ``due`` raises, and what ``limit_of`` and ``calendar_of`` raise for an unknown version.
+        Raises the errors of ``due``, and those of ``limit_of`` and ``calendar_of`` for an unknown version.
         """
         if self.policy_id is None or self.calendar_id is None:
-            return Due(self.said, False)
+            return Due(self.logged_due_at, False)
         limit = limit_of(self.policy_id, self.target)
         if limit is None:
             return None
@@ -82,7 +81,7 @@ class RebuiltDeadline:
 
 @dataclass
 class RebuiltDeadlines:
-    """The deadlines of one ticket, of each target in the order in which they were opened."""
+    """The deadlines of one ticket by target, in the order in which they were opened."""
 
     deadlines: dict[str, list[RebuiltDeadline]] = field(default_factory=dict)
     suspensions: list[tuple[datetime, datetime]] = field(default_factory=list)
@@ -91,13 +90,13 @@ class RebuiltDeadlines:
 
     @classmethod
     def of(cls, events: Iterable[Event]) -> RebuiltDeadlines:
-        """The deadlines that ``events`` tell, in the order of the log."""
-        found = cls()
+        """Rebuild the deadlines from ``events``, which are in log order."""
+        rebuilt = cls()
         for event_type, at, data in events:
-            found.take(event_type, at, data)
-        for told in (told for listed in found.deadlines.values() for told in listed):
-            told.suspensions = tuple(found._until(told.met_at))
-        return found
+            rebuilt.take(event_type, at, data)
+        for deadline in (deadline for listed in rebuilt.deadlines.values() for deadline in listed):
+            deadline.suspensions = tuple(rebuilt._until(deadline.met_at))
+        return rebuilt
 
     @property
     def all_suspensions(self) -> list[tuple[datetime, datetime | None]]:
@@ -112,7 +111,7 @@ class RebuiltDeadlines:
     def running(self, target: str | None = None) -> list[RebuiltDeadline]:
         """The deadlines that are neither met nor cancelled, of one target or of all."""
         wanted = self.deadlines if target is None else {target: self.deadlines.get(target, [])}
-        return [told for listed in wanted.values() for told in listed if told.running]
+        return [deadline for listed in wanted.values() for deadline in listed if deadline.running]
 
     def in_force(self, target: str) -> RebuiltDeadline | None:
         """The latest deadline of ``target``, met or not, unless it was cancelled."""
@@ -120,7 +119,7 @@ class RebuiltDeadlines:
         return latest[0] if latest and latest[0].cancelled_at is None else None
 
     def take(self, event_type: str, at: datetime, data: Mapping[str, Any]) -> None:
-        """Take one event. A mending says what the events before it say, and nothing new."""
+        """Apply one event. A repair (``deadline_mended``) repeats what earlier events state and is skipped."""
         if event_type == "deadline_mended":
             return
         self._clock(event_type, at)
@@ -128,18 +127,18 @@ class RebuiltDeadlines:
         if event_type in _ORDER_BEGINS and data.get("policy") is not None:
             self._begin("supervise", at, {**data, "to": data["due_at"]})
         elif event_type == "extension_approved":
-            for told in self.running("complete"):
-                told.extended_days += int(data["days"])
+            for deadline in self.running("complete"):
+                deadline.extended_days += int(data["days"])
         elif event_type == "corrected":
             self._judge_again(data)
         for target, entry in (data.get("deadlines") or {}).items():
             self._entry(event_type, target, at, entry)
         for target, calendar_id in (data.get("calendars") or {}).items():
-            for told in self.running(target):
-                told.calendar_id = calendar_id
+            for deadline in self.running(target):
+                deadline.calendar_id = calendar_id
 
     def _clock(self, event_type: str, at: datetime) -> None:
-        """What the event does to the clock itself."""
+        """Apply the event to receipt time and suspensions."""
         if event_type == "received":
             self._received_at = at
         elif event_type == "suspended":
@@ -149,7 +148,7 @@ class RebuiltDeadlines:
             self._suspended_at = None
 
     def _end(self, event_type: str, at: datetime, data: Mapping[str, Any]) -> None:
-        """What the event ends by its nature, whether it names it or not."""
+        """Meet or cancel the deadlines that this event type ends, named in the event or not."""
         if event_type in _MEET and data.get("moment") != "unknown":
             self._meet(_MEET[event_type], at)
         elif event_type == "voided":
@@ -163,16 +162,16 @@ class RebuiltDeadlines:
             return
         met = self.in_force(target) if event_type in _MOVE_MET else None
         moved = self.running(target) or ([met] if met is not None else [])
-        begins = event_type in _BEGIN and target != "supervise"  # which begins with its order, and follows the unit
+        begins = event_type in _BEGIN and target != "supervise"  # that one begins with its order
         if begins or not moved:
             self._begin(target, _moment(entry["start"]) if "start" in entry else at, entry)
             return
-        for told in moved:
-            told.said = _moment(entry["to"])
-            told.policy_id, told.calendar_id = entry.get("policy"), entry.get("calendar")
+        for deadline in moved:
+            deadline.logged_due_at = _moment(entry["to"])
+            deadline.policy_id, deadline.calendar_id = entry.get("policy"), entry.get("calendar")
 
     def _begin(self, target: str, start: datetime, entry: Mapping[str, Any]) -> None:
-        """Begin a deadline, in the place of the one that still runs."""
+        """Begin a deadline, replacing the one that still runs."""
         fresh = RebuiltDeadline(target, start, _moment(entry["to"]), entry.get("policy"), entry.get("calendar"))
         listed = self.deadlines.setdefault(target, [])
         if listed and listed[-1].running:
@@ -181,23 +180,23 @@ class RebuiltDeadlines:
             listed.append(fresh)
 
     def _meet(self, target: str, at: datetime) -> None:
-        for told in self.running(target):
-            told.met_at = at
+        for deadline in self.running(target):
+            deadline.met_at = at
 
     def _cancel(self, at: datetime, target: str | None = None) -> None:
-        for told in self.running(target):
-            told.cancelled_at = at
+        for deadline in self.running(target):
+            deadline.cancelled_at = at
 
     def _judge_again(self, data: Mapping[str, Any]) -> None:
-        """A correction: what began with the receipt moves with it, and all that run get the policy that applies now."""
+        """Apply a correction: deadlines begun at the receipt move with it; all running ones get the policy that applies now."""
         moved = _moment(data["received_at"]) if data.get("received_at") else None
-        running = [told for target in (*UNIT_CLOCK, "callback") for told in self.running(target)]
-        for told in running:
-            if moved is not None and told.start == self._received_at:
-                told.start = moved
+        running = [deadline for target in (*UNIT_CLOCK, "callback") for deadline in self.running(target)]
+        for deadline in running:
+            if moved is not None and deadline.start == self._received_at:
+                deadline.start = moved
             if data.get("policy") is not None:
-                bound = told.target == "complete" and data.get("bound")
-                told.policy_id = None if bound else data["policy"]
+                bound = deadline.target == "complete" and data.get("bound")
+                deadline.policy_id = None if bound else data["policy"]
         self._received_at = moved or self._received_at
 
 

@@ -1,4 +1,4 @@
-"""What differs between two versions of a calendar, and which deadlines that can touch."""
+"""The differences between two versions of a calendar, and the deadlines they can affect."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MARGIN: Final = timedelta(days=3)
 
 @dataclass(frozen=True, slots=True)
 class CalendarChanges:
-    """What differs between two versions of a calendar: dates, years whose publication changed, or everything."""
+    """The differences between two versions of a calendar: dates, years whose publication changed, or everything."""
 
     dates: tuple[date, ...]
     years: frozenset[int]
@@ -23,11 +23,11 @@ class CalendarChanges:
 
     @property
     def none(self) -> bool:
-        """Whether no deadline can be touched."""
+        """Whether no deadline can be affected."""
         return not (self.dates or self.years or self.whole)
 
     def window(self) -> tuple[datetime, datetime] | None:
-        """The moments between which a deadline must lie, at least in part, to be touched; None: any may be."""
+        """The moments between which a deadline must at least partly lie to be affected; None: any may be."""
         if self.whole:
             return None
         ends = [*self.dates, *(date(y, 1, 1) for y in self.years), *(date(y, 12, 31) for y in self.years)]
@@ -35,8 +35,8 @@ class CalendarChanges:
         return low - MARGIN, high + MARGIN
 
     def touch(self, calendar: WorkCalendar, start: datetime, ends: Iterable[datetime]) -> bool:
-        """Whether what a deadline counts, from its ``start`` to the last of its ``ends`` (its own, and those of the
-        suspensions that it gives back), covers a change."""
+        """Whether the period counted by a deadline, from its ``start`` to the last of its ``ends`` (its own and those of
+        its suspensions), covers a change."""
         if self.whole:
             return True
         first = calendar.local(start).date() - timedelta(days=1)
@@ -47,7 +47,7 @@ class CalendarChanges:
 
 
 def changes_between(old: WorkCalendar, new: WorkCalendar) -> CalendarChanges:
-    """What differs between two versions of a calendar. A year that becomes published changes all its days."""
+    """Compare two versions of a calendar. A year that becomes published changes all its days."""
     whole = old.week != new.week or old.time_zone != new.time_zone
     dates = tuple(sorted(day for day in {*old.days, *new.days} if old.hours(day) != new.hours(day)))
     if old.published is None and new.published is None:

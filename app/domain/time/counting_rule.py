@@ -1,8 +1,8 @@
-"""The rule that a limit is counted by, named: what a receipt cites.
+"""The rule by which a limit is counted, as cited in a receipt.
 
 Days are counted by the Civil Code of the People's Republic of China, articles 201 (the day of the start is not counted)
 and 203 (a last day that is a statutory day off gives way to the day after; it ends at 24:00, or where business activity
-stops), unless the policy chose another way; hours by the hour.
+stops), unless the policy sets another rule; hours by the hour.
 """
 
 from __future__ import annotations
@@ -48,9 +48,9 @@ _HOURS: Final = {
 
 
 def rule_of(limit: Limit) -> dict[str, Any]:
-    """The rule that ``limit`` is counted by: ``{"code", "zh", "en"}``. ``code`` is ``civil_code`` where the two articles hold
-    in full, ``same_time``, ``first_day`` or ``first_day_same_time`` where the policy chose otherwise, ``days`` for calendar
-    days, ``working_hours`` or ``hours``. A limit counted backward is counted by the same rule."""
+    """Return the rule by which ``limit`` is counted: ``{"code", "zh", "en"}``. ``code`` is ``civil_code`` if both articles
+    apply in full, ``same_time``, ``first_day`` or ``first_day_same_time`` if the policy sets otherwise, ``days`` for calendar
+    days, ``working_hours`` or ``hours``. A limit counted backward follows the same rule."""
     if not limit.in_days:
         zh, en = _HOURS[limit.unit]
         return {"code": limit.unit, "zh": zh, "en": en}

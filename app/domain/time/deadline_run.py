@@ -1,7 +1,7 @@
-"""The course of a limit, from its start over extensions and suspensions to its end: the computation behind every deadline.
+"""The run of a limit from its start through extensions and suspensions to its end: the computation behind every deadline.
 
-Works on an unrolled calendar (``app.domain.time.timeline``), in microseconds and day indexes. Everything is a search in
-sorted integers, bounded by ``MAX_SPAN_YEARS``. The semantics stand, as tables, in ``docs/deadlines.md``.
+Works on an unrolled calendar (``app.domain.time.timeline``), in microseconds and day indexes, by binary search in sorted
+integers, bounded by ``MAX_SPAN_YEARS``. ``docs/deadlines.md`` defines the semantics in tables.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ T = TypeVar("T")
 
 @dataclass(slots=True)
 class DeadlineRun:
-    """How a limit came to its end, in microseconds and days of ``line``: what ``due`` returns and a receipt tells.
+    """The steps from a limit's start to its end, in microseconds and days of ``line``: the basis of ``due`` and the receipt.
 
     ``day`` is the working day (or date) the end belongs to, ``reading`` its clock reading counted from that midnight.
     """
@@ -43,7 +43,7 @@ class DeadlineRun:
     reading: int = 0
     low: int = 0
     high: int = -1
-    """The first and last day looked at."""
+    """The first and last day examined."""
     first_counted: bool = False
     """Whether the day of the start is one of the days counted."""
     base_end: int = 0
@@ -53,12 +53,12 @@ class DeadlineRun:
     extended_day: int = 0
     """The same before suspensions."""
     suspended: tuple[tuple[int, int], ...] = ()
-    """The suspensions that count, merged, from the start on."""
+    """The suspensions that count, merged and cut at the start."""
     given_back: int = 0
     stopped: bool = False
 
     def look(self, low: int, high: int) -> None:
-        """Remember that the days from ``low`` to ``high`` were looked at."""
+        """Record that the days from ``low`` to ``high`` were examined."""
         if high >= low:
             self.low, self.high = (low, high) if self.high < self.low else (min(low, self.low), max(high, self.high))
 
@@ -72,7 +72,7 @@ def course(
     extensions: Sequence[Limit] = (),
     as_of: datetime | None = None,
 ) -> DeadlineRun:
-    """The course of a limit from start to end: the one computation behind ``due`` and the receipt."""
+    """Compute the run of a limit from start to end, for ``due`` and the receipt alike. Raises ``Invalid``."""
     begin = moment_us(start, "/start")
     if not suspensions and not extensions:
         if limit.unit == "hours":
@@ -97,7 +97,7 @@ def moment_us(moment: datetime, pointer: str) -> int:
     """``moment`` in microseconds of UTC. Raises ``Invalid`` where it is naive or its year is out of range."""
     try:
         us = to_us(moment)
-    except TypeError:  # what Python makes of a naive time here
+    except TypeError:  # raised for a naive time
         raise Invalid.at(pointer, "时间缺少时区偏移，如 +08:00", "the time has no offset, such as +08:00") from None
     if not _FIRST <= us < _LAST:
         raise Invalid.at(
@@ -109,7 +109,7 @@ def moment_us(moment: datetime, pointer: str) -> int:
 
 
 def check_us(us: int) -> None:
-    """Raises ``Invalid`` where an end lies outside the years that are taken."""
+    """Raises ``Invalid`` for an end outside the supported years."""
     if not _FIRST <= us < _LAST:
         raise _never()
 
@@ -125,8 +125,8 @@ def _never() -> Invalid:
 def unrolled(
     calendar: WorkCalendar, first: int, last: int, work: Callable[[Timeline], T], forward: bool | None = None
 ) -> T:
-    """``work`` on as few years of ``calendar`` around ``first`` … ``last`` as it needs; ``forward`` says which way more
-    are to be sought (None: both)."""
+    """Run ``work`` on as few years of ``calendar`` around ``first`` … ``last`` as it needs; ``forward`` is the direction
+    in which to add years (None: both)."""
     low = high = 1970 + first // _YEAR_US
     if last != first:
         high = 1970 + last // _YEAR_US
@@ -146,7 +146,7 @@ def unrolled(
 
 
 def _base(line: Timeline, start: int, limit: Limit) -> DeadlineRun:
-    """The course of a limit that nothing has changed."""
+    """The run of a limit without extensions and suspensions."""
     run = DeadlineRun(line, limit, start)
     if limit.unit == "hours":
         run.end = start + limit.micros
@@ -166,7 +166,7 @@ def _base(line: Timeline, start: int, limit: Limit) -> DeadlineRun:
 
 
 def run_hours(line: Timeline, run: DeadlineRun, micros: int) -> None:
-    """Run ``micros`` of working time from the start of ``run``, back where negative, and note the end."""
+    """Advance ``run`` from its start by ``micros`` of working time (backward if negative) and set its end."""
     if micros > 0:
         run.end, run.low, run.high = line.forward(run.start, micros)
         run.day = run.high
@@ -181,7 +181,7 @@ def run_hours(line: Timeline, run: DeadlineRun, micros: int) -> None:
 
 
 def _count_days(line: Timeline, run: DeadlineRun) -> None:
-    """The n-th day after (or before) the one of the start. A first day counts only where its end is still to come."""
+    """Set the end to the n-th day after (or before) the start's day. A first day counts only if its end is still ahead."""
     limit, start, count = run.limit, run.start, int(run.limit.amount)
     back = count < 0
     working = limit.unit == "working_days"
@@ -201,7 +201,7 @@ def _count_days(line: Timeline, run: DeadlineRun) -> None:
 
 
 def nth_day(line: Timeline, day: int, count: int, working: bool, first: bool = False) -> int:
-    """The ``count``-th day (or working day) from ``day``, which itself counts where ``first``."""
+    """The ``count``-th day (or working day) from ``day``, which itself counts if ``first``."""
     if not working:
         return day + count - (first if count > 0 else -first)
     if count > 0:
@@ -224,7 +224,7 @@ def _full(
     opened: int | None,
     extensions: Sequence[Limit],
 ) -> DeadlineRun:
-    """The course of a limit with its extensions, then its suspensions."""
+    """The run of a limit with its extensions, then its suspensions."""
     run = _base(line, start, limit)
     for more in extensions:
         _extend(line, run, more)
@@ -242,7 +242,7 @@ def _full(
 
 
 def _extend(line: Timeline, run: DeadlineRun, more: Limit) -> None:
-    """An extension in days goes to the n-th day after the end, in the same form of end; one in hours runs on."""
+    """Apply an extension: in days, to the n-th day after the end, with the same form of end; in hours, continuing."""
     if more.in_days:
         if run.form is None:
             run.form, run.day = "same_time", ending_day(line, run.end)
@@ -262,7 +262,7 @@ def _extend(line: Timeline, run: DeadlineRun, more: Limit) -> None:
 
 
 def _give_back(line: Timeline, run: DeadlineRun) -> None:
-    """Move the end by all that was suspended so far."""
+    """Move the end by the total time suspended so far."""
     if not run.limit.working:
         run.end = run.extended_end + run.given_back
         run.day = line.date_of(run.end) if run.form in (None, "same_time") else ending_day(line, run.end)
@@ -272,7 +272,7 @@ def _give_back(line: Timeline, run: DeadlineRun) -> None:
     owed = line.done(run.extended_end) + run.given_back
     end = line.earliest(owed)
     day = line.day_until(end)
-    # Between a close and the next opening no working time passes: of all those moments, the one in the limit's form.
+    # No working time passes between a close and the next opening: of those moments, choose the one in the limit's form.
     if run.form == "midnight" and line.midnight(day) >= end and line.done(line.midnight(day)) == owed:
         end = line.midnight(day)
     elif run.form == "same_time":

@@ -1,10 +1,10 @@
 """When a limit ends: forward and backward, with suspensions and extensions; and the working time between two moments.
 
-The semantics stand, as tables, in ``docs/deadlines.md``. In one paragraph: a limit in working days does not count the
-day of receipt and ends at the close of business of the n-th working day (Civil Code, articles 201 and 203); a limit in
-working hours ends at the first moment by which they are used up; natural days and hours pass on every day. Extensions
-are laid on first, in the same form of end. Then the working time suspended (the real time, for natural limits) is given
-back to the microsecond.
+``docs/deadlines.md`` defines the semantics in tables. In one paragraph: a limit in working days does not count the day of
+receipt and ends at the close of business of the n-th working day (Civil Code, articles 201 and 203); a limit in working
+hours ends at the first moment by which they are used up; natural days and hours pass on every day. Extensions are applied
+first, with the same form of end. Then the suspended working time (real time, for natural limits) is given back to the
+microsecond.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ __all__ = ["ENDS", "UNITS", "Due", "Elapsed", "Ends", "Limit", "LimitUnit", "Sus
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """When a limit ends. ``provisional``: a day of an unpublished year was looked at. ``stopped``: an open suspension
-    holds the clock, and ``due_at`` is where it would be due were the suspension to end now (see ``due``)."""
+    """When a limit ends. ``provisional``: it depends on a day of an unpublished year. ``stopped``: an open suspension
+    stops the clock, and ``due_at`` assumes that the suspension ends now (see ``due``)."""
 
     due_at: datetime
     provisional: bool
@@ -59,16 +59,15 @@ def due(
     extensions: Sequence[Limit] = (),
     as_of: datetime | None = None,
 ) -> Due:
-    """When ``limit``, begun at ``start`` (aware), is due, in UTC.
+    """Compute when ``limit``, begun at ``start`` (aware), is due, in UTC.
 
-    ``suspensions`` are (from, to); one with ``to`` None is open: it counts up to ``as_of`` where that is given, else as
-    nothing yet, and the answer is marked ``stopped``. Raises ``Invalid`` (pointers ``/start``, ``/limit/…``,
-    ``/suspensions/n``, ``/extensions/n``) for what cannot be computed, in milliseconds.
+    ``suspensions`` are (from, to); one with ``to`` None is open: it counts up to ``as_of`` if given, else not at all,
+    and the result is marked ``stopped``. Raises ``Invalid`` (pointers ``/start``, ``/limit/…``, ``/suspensions/n``,
+    ``/extensions/n``) within milliseconds for input without a result.
     """
     if limit.micros > 0 and limit.unit == "working_hours" and not suspensions and not extensions:
-        return _hours_due(
-            calendar, moment_us(start, "/start"), limit.micros
-        )  # the commonest question, at half the cost
+        # shortcut for the most frequent case, at half the cost
+        return _hours_due(calendar, moment_us(start, "/start"), limit.micros)
     run = course(calendar, start, limit, suspensions=suspensions, extensions=extensions, as_of=as_of)
     provisional = run.line is not None and run.line.saw_assumed(run.low, run.high)
     return Due(from_us(run.end), provisional, run.stopped)
@@ -85,10 +84,10 @@ def elapsed(calendar: WorkCalendar, start: datetime, end: datetime) -> Elapsed:
 
 
 def shift(calendar: WorkCalendar, at: datetime, limit: Limit) -> datetime:
-    """``at``, the end of a deadline, moved by ``limit`` (negative: earlier), in UTC.
+    """Move ``at``, the end of a deadline, by ``limit`` (negative: earlier), in UTC.
 
-    The day counted from is the one that ``at`` ends: 00:00 is 24:00 of the day before. With ``same_time`` the clock
-    reading is kept, so that one working day before the close of a day is the close of the working day before.
+    Counting starts from the day that ``at`` ends: 00:00 is 24:00 of the day before. With ``same_time`` the clock
+    reading is preserved, so one working day before the close of a day is the close of the working day before.
     """
     t = moment_us(at, "/at")
     if limit.unit == "hours":
@@ -128,7 +127,7 @@ def _measure(line: Timeline, a: int, b: int) -> Elapsed:
 
 
 def _measured_day(line: Timeline, a: int, b: int) -> int:
-    """The day that ``b`` ends. 00:00 is 24:00 of the day before, unless ``a`` stands at 00:00 too: then whole days are
+    """The day that ``b`` ends. 00:00 is 24:00 of the day before, unless ``a`` is at 00:00 too: then whole days are
     measured, from midnight to midnight."""
     day = line.day_until(b)
     if line.day_start[day] != b:

@@ -23,10 +23,10 @@ _HOUR = 3_600_000_000
 
 @dataclass(frozen=True)
 class Limit:
-    """How long something may take. ``ends`` and ``count_first_day`` matter to days only. A negative amount counts back.
+    """The time allowed for something. ``ends`` and ``count_first_day`` apply to days only. A negative amount counts back.
 
-    ``amount``: whole for days (within ±20,000), fractions allowed for hours (within ±200,000); kept as int or Fraction.
-    Raises ``Invalid`` at ``/amount`` beyond. Documents are read by ``app.schemas.limit``.
+    ``amount``: whole for days (within ±20,000), fractions allowed for hours (within ±200,000); stored as int or Fraction.
+    Raises ``Invalid`` at ``/amount`` otherwise. ``app.schemas.limit`` parses the document form.
     """
 
     unit: LimitUnit

@@ -1,10 +1,10 @@
-"""How long a limit may be at most so that it surely ends: what a calendar holds of working time within a hundred years.
+"""The longest limit that is certain to end: the working time of a calendar within a hundred years.
 
-A limit that does not end within ``MAX_SPAN_YEARS`` is refused where it is computed (``app.domain.time.deadline_run``), and
-with it the ticket, though its sender can do nothing about it. So it is refused here, where a policy, a ladder or a calendar is
-written; and what is left to the span is room for suspensions, extensions, and a ladder's rungs.
+A limit that does not end within ``MAX_SPAN_YEARS`` fails when it is computed (``app.domain.time.deadline_run``), and the
+ticket with it, although its sender cannot change that. So it is rejected here, when a policy, a ladder or a calendar is
+written; the rest of the span is room for suspensions, extensions and a ladder's rungs.
 
-What is counted is the least of any hundred years, whenever they begin: every dated day counts as if it lay in them.
+The result is the minimum over any hundred years: every dated day counts as if it were within them.
 """
 
 from __future__ import annotations
@@ -18,33 +18,33 @@ from app.domain.time.workcalendar import WorkCalendar
 
 YEARS: Final = 100
 _WEEKS: Final = 5_217
-"""Whole weeks in so many years."""
+"""Whole weeks in ``YEARS``."""
 _WORDS: Final = {"working_days": ("个工作日", "working days"), "working_hours": ("个工作小时", "working hours")}
 
 
 @dataclass(frozen=True, slots=True)
 class Reach:
-    """The working days and hours that a calendar has at least in any hundred years."""
+    """The minimum of working days and hours of a calendar in any hundred years."""
 
     working_days: int
     working_hours: int
 
     def holds(self, limit: Limit) -> bool:
-        """Whether ``limit``, forward or back, surely ends; one in natural time does by its bounds."""
+        """Whether ``limit``, forward or backward, is certain to end; one in natural time always is, by its bounds."""
         return not limit.working or -self.of(limit) <= limit.amount <= self.of(limit)
 
     def of(self, limit: Limit) -> int:
-        """What there is, in the unit of a limit in working time."""
+        """The amount available, in the unit of a limit in working time."""
         return self.working_days if limit.in_days else self.working_hours
 
-    def said(self, limit: Limit) -> tuple[str, str]:
-        """What there is, in words: zh, en."""
+    def words(self, limit: Limit) -> tuple[str, str]:
+        """The amount available, in words: zh, en."""
         zh, en = _WORDS[limit.unit]
         return f"{self.of(limit):,} {zh}", f"{self.of(limit):,} {en}"
 
 
 def reach(calendar: WorkCalendar) -> Reach:
-    """What ``calendar`` holds."""
+    """Compute the reach of ``calendar``."""
     weekly = [_seconds(spans) for spans in calendar.week]
     days, seconds = _WEEKS * sum(map(bool, weekly)), _WEEKS * sum(weekly)
     lost_days = lost_seconds = 0

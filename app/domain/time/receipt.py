@@ -1,10 +1,10 @@
-"""The receipt of a deadline: day by day, in words and as JSON, why it is due when it is due.
+"""The receipt of a deadline: a day-by-day explanation of its due time, in words and as JSON.
 
-It is told from the very ``DeadlineRun`` that ``limits.due`` computes, so it cannot say anything else. It adds up:
+It is derived from the same ``DeadlineRun`` that ``due`` returns, so the two always agree. Invariants:
 
-* limits in hours: the ``counted_seconds`` of all lines are the limit with its extensions in hours;
+* limits in hours: the ``counted_seconds`` of all lines sum to the limit with its extensions in hours;
 * limits in days: the lines with a ``count`` are the days of the limit, those ``extended`` the days of its extensions,
-  and the ``returned_seconds`` after them are the ``suspended_seconds`` before.
+  and the ``returned_seconds`` after them sum to the ``suspended_seconds`` before.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ _DAY_SECONDS = 86_400
 
 @dataclass(frozen=True)
 class Receipt:
-    """One deadline explained. ``lines`` are in the order of counting; ``body`` is all of it but the hash."""
+    """One deadline explained. ``lines`` are in the order of counting; ``body`` is the JSON object without the hash."""
 
     due_at: datetime
     provisional: bool
@@ -61,11 +61,11 @@ class Receipt:
     lines: tuple[dict[str, Any], ...]
     body: dict[str, Any] = field(repr=False)
     summary: tuple[tuple[str, str], ...] = field(repr=False)
-    """What stands above the lines, in Chinese and English."""
+    """The header rows, each in Chinese and English."""
 
     @property
     def hash(self) -> str:
-        """The SHA-256 of the receipt's JSON, keys sorted, without white space; in hexadecimal."""
+        """The SHA-256, in hexadecimal, of the receipt's JSON with sorted keys and no white space."""
         text = json.dumps(self.body, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
         return sha256(text.encode()).hexdigest()
 
@@ -74,7 +74,7 @@ class Receipt:
         return {**self.body, "hash": self.hash}
 
     def text(self, lang: str = "zh") -> str:
-        """The receipt in words, a line a day, in ``lang`` (``zh`` unless ``en``)."""
+        """The receipt as text, one line per day, in ``lang`` (``zh`` unless ``en``)."""
         english = lang == "en"
         rows = [en if english else zh for zh, en in self.summary]
         rows += [
@@ -99,7 +99,7 @@ def receipt(
     policy_version: int | None = None,
     as_of: datetime | None = None,
 ) -> Receipt:
-    """Why ``limit``, begun at ``start``, is due when ``due`` says. Takes what ``due`` takes, and raises what it raises.
+    """Explain the due time of ``limit`` begun at ``start``. Arguments and errors are those of ``due``.
 
     A line is ``{"date", "weekday" (1 Monday … 7), "verdict", "kind", "reason", "count", "counted_seconds",
     "suspended_seconds", "returned_seconds", "at"?, "zh", "en"}``.
@@ -107,11 +107,11 @@ def receipt(
     run = course(calendar, start, limit, suspensions=suspensions, extensions=extensions, as_of=as_of)
     if run.line is None:
         low, high = min(run.start, run.end), max(run.start, run.end)
-        telling = unrolled(calendar, low, high, lambda line: _Telling(calendar, run, line))
+        explanation = unrolled(calendar, low, high, lambda line: _Explanation(calendar, run, line))
     else:
-        telling = _Telling(calendar, run, run.line)
+        explanation = _Explanation(calendar, run, run.line)
     provisional = run.line is not None and run.line.saw_assumed(run.low, run.high)
-    lines = tuple(telling.lines())
+    lines = tuple(explanation.lines())
 
     def shown(us: int) -> str:
         return calendar.local(from_us(us)).isoformat()
@@ -145,8 +145,8 @@ def _seconds(us: int) -> int | float:
     return us // SECOND if us % SECOND == 0 else us / SECOND
 
 
-class _Telling:
-    """The lines of one course, on an unrolled calendar."""
+class _Explanation:
+    """The receipt lines of one run, on an unrolled calendar."""
 
     def __init__(self, calendar: WorkCalendar, run: DeadlineRun, line: Timeline) -> None:
         self.calendar, self.run, self.line = calendar, run, line
@@ -161,11 +161,11 @@ class _Telling:
     def lines(self) -> list[dict[str, Any]]:
         count = 0
         counts = self.run.first_counted
-        told = []
+        lines = []
         if self.first == self.last:
-            told.append(self._line(self.first, "started", None))
-            told.append(self._line(self.last, "due", 1 if counts else None, whole=True))
-            return told
+            lines.append(self._line(self.first, "started", None))
+            lines.append(self._line(self.last, "due", 1 if counts else None, whole=True))
+            return lines
         step = -1 if self.back else 1
         for day in range(self.first, self.last + step, step):
             is_first, is_last = day == self.first, day == self.last
@@ -173,11 +173,11 @@ class _Telling:
             if self.limit.in_days and (counts if is_first else self._counts(day)):
                 number = count = count + 1
             verdict: Verdict = "started" if is_first else "due" if is_last else self._verdict(day)
-            told.append(self._line(day, verdict, number, whole=not is_first))
-        return told
+            lines.append(self._line(day, verdict, number, whole=not is_first))
+        return lines
 
     def _counts(self, day: int) -> bool:
-        """Whether ``day``, not the first, is one of the days of the limit or of its extensions in days."""
+        """Whether ``day`` (not the first) is a day of the limit or of its extensions in days."""
         if self.limit.working and not self.line.is_working(day):
             return False
         return day >= self.last if self.back else day <= self.run.extended_day
@@ -204,7 +204,7 @@ class _Telling:
         return sum(self._within(day, a, b) for a, b in self.run.suspended)
 
     def _counted(self, day: int) -> int:
-        """The time of a limit in hours that ran on ``day``; none for limits in days."""
+        """The time, in microseconds, of a limit in hours that ran on ``day``; 0 for limits in days."""
         if self.limit.in_days:
             return 0
         low, high = sorted((self.run.start, self.run.end))
@@ -212,7 +212,7 @@ class _Telling:
         return -ran if self.back else ran
 
     def _returned(self, day: int) -> int:
-        """The suspended time of a limit in days that was given back on ``day``, after its own end."""
+        """The suspended time, in microseconds, given back on ``day`` after the end of a limit in days."""
         if not self.limit.in_days or self.back:
             return 0
         return self._within(day, self.run.extended_end, self.run.end)
@@ -220,7 +220,7 @@ class _Telling:
     # -- words ---------------------------------------------------------------------------------------------------------
 
     def _line(self, day: int, verdict: Verdict, number: int | None, *, whole: bool = False) -> dict[str, Any]:
-        """One line. Where start and end share a day, its time stands in the due line alone (``whole``)."""
+        """One receipt line. When start and end share a day, only the due line (``whole``) has its time."""
         date = self.line.date(day)
         shared = self.first == self.last and not whole
         kind, name = self.calendar.kind_of_day(date)
@@ -231,7 +231,7 @@ class _Telling:
         zh, en = self._words(day, verdict, number, (counted, suspended, returned), (reason_zh, reason_en))
         if not self.calendar.is_published(date.year) and self.limit.working:
             zh, en = f"{zh}（当年放假安排未公布）", f"{en} (the year's holidays are not published yet)"
-        told: dict[str, Any] = {
+        entry: dict[str, Any] = {
             "date": date.isoformat(),
             "weekday": date.isoweekday(),
             "verdict": verdict,
@@ -244,8 +244,8 @@ class _Telling:
         }
         if verdict in ("started", "due"):
             us = self.run.start if verdict == "started" else self.run.end
-            told["at"] = self.calendar.local(from_us(us)).isoformat()
-        return {**told, "zh": zh, "en": en}
+            entry["at"] = self.calendar.local(from_us(us)).isoformat()
+        return {**entry, "zh": zh, "en": en}
 
     def _reason(self, kind: str, name: str) -> tuple[str, str]:
         zh, en = _KIND_WORDS[kind]
@@ -311,7 +311,7 @@ def duration(us: int) -> tuple[str, str]:
 
 
 def limit_words(limit: Limit, *, ends: bool = True) -> tuple[str, str]:
-    """A limit in Chinese and English: ``5 个工作日，末日下班时到期``; without its form of end where ``ends`` is False."""
+    """A limit in Chinese and English: ``5 个工作日，末日下班时到期``; ``ends`` False omits the form of its end."""
     unit_zh, unit_en = _UNIT_WORDS[limit.unit]
     amount = str(limit.amount) if isinstance(limit.amount, int) else f"{float(limit.amount):g}"
     zh, en = f"{amount} {unit_zh}", f"{amount} {unit_en}{'' if abs(limit.amount) == 1 else 's'}"

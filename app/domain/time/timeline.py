@@ -1,10 +1,10 @@
-"""A calendar unrolled over some years: where working time lies, as integers that can be searched.
+"""A calendar unrolled over some years: its working time as sorted integers for binary search.
 
 Moments are microseconds of UTC since 1970, days are indexes from the first day of the first year. The clock reading
-*r* of a day stands for **the first moment at which the local clock shows r or later**: a reading that a spring change
-leaps over is the moment of the change, one that an autumn change repeats is its first showing. So each moment of a day
-belongs to one span at most, spans never overlap, later readings are never earlier moments, and what is between two
-moments is real elapsed time, an hour more or less on the days of a change.
+*r* of a day means **the first moment at which the local clock shows r or later**: a reading skipped by a spring change is
+the moment of the change, one repeated by an autumn change is its first occurrence. So each moment of a day belongs to at
+most one span, spans never overlap, later readings are never earlier moments, and the difference of two moments is real
+elapsed time, an hour more or less on the days of a change.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ Spans = tuple[tuple[int, int], ...]
 SECOND = 1_000_000
 DAY = 86_400 * SECOND
 FIRST_YEAR, LAST_YEAR = 1900, 2999
-"""The years in which moments are taken; outside them a start or an end is refused."""
+"""The supported years; a start or an end outside them is rejected."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _EPOCH_ORDINAL = date(1970, 1, 1).toordinal()
 
 
 class OffTimeline(Exception):
-    """The answer lies outside the unrolled years: unroll more of them and ask again."""
+    """The result lies outside the unrolled years: unroll more of them and retry."""
 
 
 def to_us(moment: datetime) -> int:
@@ -57,7 +57,7 @@ def reading_to_us(zone: tzinfo, ordinal: int, reading: int) -> int:
     early = wall - _offset_us(zone, naive)
     if _naive_us(from_us(early).astimezone(zone).replace(tzinfo=None)) == wall:
         return early
-    # The clock never shows it. Between the two ways to read it lies the change: find that, to the second.
+    # The clock never shows it. The change lies between the two interpretations: find it, to the second.
     new_offset = _offset_us(zone, naive.replace(fold=1))
     old_side, new_side = (wall - new_offset) // SECOND, -(-early // SECOND)
     while new_side - old_side > 1:
@@ -121,7 +121,7 @@ def unroll_year(zone: tzinfo, year: int, week: Sequence[Spans], dated: Mapping[i
 
 
 def _midnights(zone: tzinfo, first: int, count: int) -> list[int]:
-    """The moments at which ``count`` days begin. Where the offset is the same all around, it need only be taken off."""
+    """The moments at which ``count`` days begin; a constant offset is simply subtracted."""
     midnight = datetime.combine(date.fromordinal(first), time(tzinfo=zone))
     offsets = [(midnight + timedelta(days=i)).utcoffset() for i in range(-1, count + 1)]
     wall = (first - _EPOCH_ORDINAL) * DAY
@@ -194,7 +194,7 @@ class Timeline:
     def forward(self, t: int, working: int) -> tuple[int, int, int]:
         """The first moment by which ``working`` (above 0) has passed since ``t``, and the days it began and ended in.
 
-        What ``done``, ``earliest``, ``day_from`` and ``day_until`` say together, with half the searches.
+        Equals ``done``, ``earliest``, ``day_from`` and ``day_until`` combined, with half the searches.
         """
         k = bisect_right(self.opens, t) - 1
         if k >= 0 and t < self.closes[k]:
@@ -256,7 +256,7 @@ class Timeline:
         return self.span_day[k] if k >= 0 and t <= self.closes[k] else day
 
     def reading(self, day: int, t: int) -> int:
-        """What the clock shows at ``t``, counted from the midnight of ``day`` (24 h and more: the day after)."""
+        """The clock reading at ``t``, counted from the midnight of ``day`` (24 h and more: the day after)."""
         start = self.day_start[day]
         if self.day_start[day + 2] - start == 2 * DAY:
             return t - start

@@ -1,8 +1,7 @@
 """Calendars of working time: a time zone, weekly hours, dated exceptions, and the years that are published.
 
-A calendar is a value: nothing about it changes, a new version is a new object. ``app.schemas.calendar_document`` reads it
-from the calendar object of the contract. It unrolls itself into searchable years (``app.domain.time.timeline``) as they are
-needed.
+A calendar is immutable: a new version is a new object. ``app.schemas.calendar_document`` parses the calendar object of
+the contract. Years are unrolled on demand into searchable form (``app.domain.time.timeline``).
 """
 
 from __future__ import annotations
@@ -29,9 +28,9 @@ DAY_SECONDS = 86_400
 
 @dataclass(frozen=True, eq=False)
 class WorkCalendar:
-    """When an office works. ``week`` has seven entries from Monday; ``days`` override it; ``published`` None: all.
+    """The working hours of an office. ``week`` has seven entries from Monday; ``days`` override it; ``published`` None: all.
 
-    Raises ``Invalid`` where the hours of two days overlap."""
+    Raises ``Invalid`` if the hours of two days overlap."""
 
     code: str
     version: int
@@ -61,7 +60,7 @@ class WorkCalendar:
         return hash((self.code, self.version, self.time_zone))
 
     def to_spec(self) -> dict[str, Any]:
-        """The calendar as the contract's object, which ``app.schemas.calendar_document`` reads."""
+        """The calendar as the contract's object, which ``app.schemas.calendar_document`` parses."""
         spec: dict[str, Any] = {
             "time_zone": self.time_zone,
             "week": {name: spans_to_spec(spans) for name, spans in zip(WEEKDAYS, self.week, strict=True)},
@@ -74,7 +73,7 @@ class WorkCalendar:
         return spec
 
     def is_published(self, year: int) -> bool:
-        """Whether the days off of ``year`` are known; if not, its weekdays are assumed."""
+        """Whether the days off of ``year`` are published; otherwise its weekdays are assumed."""
         return self.published is None or year in self.published
 
     def local(self, moment: datetime) -> datetime:
@@ -91,7 +90,7 @@ class WorkCalendar:
         return bool(self.hours(day))
 
     def kind_of_day(self, day: date) -> tuple[DayKind, str]:
-        """What sort of day it is, and the holiday's name where one is known (else an empty string)."""
+        """The kind of ``day``, and the holiday's name if known (else an empty string)."""
         weekly, dated = self.week[day.weekday()], self.days.get(day)
         name = self.day_names.get(day, "")
         if dated is None or dated == weekly:
@@ -102,13 +101,13 @@ class WorkCalendar:
 
     @cached_property
     def fingerprint(self) -> str:
-        """The SHA-256 of what the calendar says, in hexadecimal: equal exactly where two calendars say the same."""
+        """The SHA-256, in hexadecimal, of the calendar's content: equal exactly for calendars with equal content."""
         text = json.dumps(self.to_spec(), ensure_ascii=False, sort_keys=True, separators=(",", ":"))
         return sha256(text.encode()).hexdigest()
 
     @property
     def usual_hours(self) -> Spans:
-        """The hours of the first working weekday: those of a make-up day whose own are not given."""
+        """The hours of the first working weekday: the default for a make-up day without hours of its own."""
         return next((spans for spans in self.week if spans), ())
 
     def with_days(
@@ -119,11 +118,11 @@ class WorkCalendar:
         publish: Iterable[int] = (),
         version: int | None = None,
     ) -> WorkCalendar:
-        """The next version, with ``days`` replacing its own (None: as the week has it) and the years ``publish`` known.
+        """The next version, with ``days`` overridden (None: back to the week's hours) and the years ``publish`` published.
 
         ``names`` of days replace those of the calendar; an empty one removes the name.
 
-        Raises ``Invalid`` where the new hours overlap their neighbours'.
+        Raises ``Invalid`` if the new hours overlap those of adjacent days.
         """
         merged = {**self.days}
         for day, spans in days.items():
@@ -141,7 +140,7 @@ class WorkCalendar:
         )
 
     def timeline(self, first_year: int, last_year: int) -> Timeline:
-        """The years from ``first_year`` to ``last_year`` unrolled; kept, so that asking again costs nothing."""
+        """The years from ``first_year`` to ``last_year`` unrolled; cached."""
         key = (first_year, last_year)
         found = self._timelines.get(key)
         if found is None:
@@ -166,7 +165,7 @@ class WorkCalendar:
 
     @property
     def time_runs_out(self) -> tuple[int, int] | None:
-        """Where no weekday works: the first and last year with dated working days. Else None: there is always more."""
+        """If no weekday works: the first and last year with dated working days. Otherwise None: working time is unbounded."""
         if any(self.week):
             return None
         years = [day.year for day, spans in self.days.items() if spans]
@@ -192,7 +191,7 @@ def span_text(span: tuple[int, int]) -> str:
 
 
 def _check_overlaps(week: tuple[Spans, ...], days: Mapping[date, Spans]) -> None:
-    """Raises ``Invalid`` where hours that pass midnight run into those of the day after, in the week or around dated days."""
+    """Raises ``Invalid`` if hours past midnight overlap those of the next day, in the week or around dated days."""
     problems: list[FieldProblem] = []
 
     def check(pointer: str, first: Spans, second: Spans) -> None:

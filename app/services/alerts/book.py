@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import bindparam, select
 from sqlmodel import Session, col
 
-from app.domain.supervision.ladder import DeadlineFacts, Decision, TicketFacts, decide, first_look, higher_card
+from app.domain.supervision.ladder import DeadlineFacts, Decision, TicketFacts, decide, earliest_check, higher_card
 from app.domain.time.workcalendar import WorkCalendar
 from app.errors import Conflict, NotFound
 from app.models import Alert, Deadline, SupervisionOrder, Ticket
@@ -97,8 +97,8 @@ def reschedule(uow: UnitOfWork, ticket: Ticket, *, rows: Iterable[Deadline] | No
 
 
 def first_check(ref: Reference, calendar: WorkCalendar, deadlines: Iterable[DeadlineFacts]) -> datetime | None:
-    """``next_check_at`` of a fresh ticket with these deadlines, for bulk intake: no database, nothing raised yet."""
-    return first_look(ref.ladder, calendar, deadlines)
+    """``next_check_at`` of a new ticket with these deadlines, for bulk intake: no database, nothing raised yet."""
+    return earliest_check(ref.ladder, calendar, deadlines)
 
 
 def end(uow: UnitOfWork, alert: Alert, resolution: str) -> None:

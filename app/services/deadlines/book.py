@@ -1,6 +1,6 @@
-"""The deadlines of a ticket: opened, met, cancelled, moved. The rules are in ``app.domain``; here they meet the rows.
+"""Open, meet, cancel and move the deadlines of a ticket: the rules of ``app.domain`` applied to rows.
 
-Every move is told to the caller as ``DeadlineChange``, who writes it into the event that caused it (``moves_data``).
+Every move is returned as a ``DeadlineChange``, which the caller writes into the event that caused it (``moves_data``).
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from app.services.core.reference import Reference
 Span = tuple[datetime, datetime | None]
 """A suspension; one without an end is open."""
 SUPERVISE_LIMIT: Final = Limit("working_days", 3)
-"""How long a supervision order runs where no policy says it (Shanghai, 督办件)."""
+"""The limit of a supervision order if no policy sets one (Shanghai, 督办件)."""
 UNIT_CLOCK = ("accept", "contact", "complete")
-"""Targets that stand still while the ticket is suspended."""
+"""Targets that are paused while the ticket is suspended."""
 _OF_TICKET = (
     select(Deadline)
     .where(col(Deadline.ticket_id) == bindparam("ticket"))
@@ -41,7 +41,7 @@ _SUSPENSIONS = (
 @dataclass(frozen=True, slots=True)
 class DeadlineChange:
     """A deadline that was opened (``old`` is none), moved, or ended (``new`` is none), with the versions of the policy
-    and the calendar that it was computed by (none: the source's own limit)."""
+    and the calendar used (none: a limit set by the source)."""
 
     target: str
     old: datetime | None
@@ -52,15 +52,15 @@ class DeadlineChange:
 
     @classmethod
     def to_where(cls, row: Deadline, old: datetime | None) -> DeadlineChange:
-        """The move of ``row`` from ``old`` to where it now is."""
+        """The move of ``row`` from ``old`` to its current due time."""
         if row.limit is None:
             return cls(row.target, old, row.due_at, row.provisional)
         return cls(row.target, old, row.due_at, row.provisional, row.policy_id, row.calendar_id)
 
 
 def moves_data(moves: Iterable[DeadlineChange]) -> dict[str, Any] | None:
-    """The moves as they stand in an event: ``{"complete": {"from": …, "to": …, "policy": 1, "calendar": 1}}``; none
-    where nothing moved. The ids of the versions are what lets ``app.domain.tickets.rebuild`` compute it again from the log."""
+    """The moves as event data: ``{"complete": {"from": …, "to": …, "policy": 1, "calendar": 1}}``; none if nothing
+    moved. From the version ids, ``app.domain.tickets.rebuild`` can recompute the deadline."""
     found: dict[str, Any] = {}
     for move in moves:
         entry: dict[str, Any] = {}
@@ -76,8 +76,8 @@ def moves_data(moves: Iterable[DeadlineChange]) -> dict[str, Any] | None:
 
 
 def policy_for(ref: Reference, ticket: Ticket) -> tuple[int, Policy]:
-    """The policy that judges ``ticket``, with the id of its version: the most specific match among the versions that
-    were there when the ticket was taken in (``Reference.policies_of``), so that it keeps the version it pins."""
+    """The policy that applies to ``ticket``, with the id of its version: the most specific match among the versions that
+    existed when the ticket was accepted (``Reference.policies_of``), so that it keeps the version it pins."""
     known = ref.policies_of(ticket)
     by_code = {(policy.code, policy.version): key for key, policy in known}
     chosen = choose([policy for _, policy in known], ref.subject(ticket))
@@ -101,13 +101,12 @@ def suspensions_of(session: Session, ticket_id: int) -> list[Suspension]:
 
 
 def calendar_of(ref: Reference, row: Deadline, unit_id: int | None) -> tuple[int, WorkCalendar]:
-    """The calendar in force for ``row``, with the id of its version: the one its policy names, else the unit's."""
+    """The calendar in force for ``row``, with the id of its version: that of its policy, else the unit's."""
     return ref.calendar_under(ref.policy(row.policy_id), unit_id)
 
 
 def spans_for(row: Deadline, spans: Iterable[Span]) -> list[tuple[datetime, datetime]]:
-    """Of a ticket's suspensions those that ``row`` gives back: the ones that have ended; where it was met, as far as they
-    lie before that."""
+    """The suspensions of a ticket that ``row`` gives back: ended ones; for a deadline that was met, cut at that moment."""
     if row.target not in UNIT_CLOCK:
         return []
     met = row.met_at
@@ -117,7 +116,7 @@ def spans_for(row: Deadline, spans: Iterable[Span]) -> list[tuple[datetime, date
 
 
 def calendar_version(session: Session, ref: Reference, version_id: int | None) -> WorkCalendar:
-    """One version of a calendar, by its id; the default calendar where a row names none."""
+    """One version of a calendar by id; the default calendar for None or an unknown id."""
     for held_id, calendar in ref.calendars.values():
         if held_id == version_id:
             return calendar
@@ -130,8 +129,8 @@ def calendar_version(session: Session, ref: Reference, version_id: int | None) -
 def compute(
     ref: Reference, row: Deadline, unit_id: int | None, spans: Iterable[Span], calendar: WorkCalendar | None = None
 ) -> Due:
-    """When ``row`` is due by ``calendar``, else by the one in force for ``unit_id``; a limit of the upstream's own stays
-    as it is."""
+    """Compute when ``row`` is due by ``calendar``, else by the one in force for ``unit_id``; a limit set by the upstream
+    is unchanged."""
     if row.limit is None:
         return Due(row.due_at, row.provisional)
     by = calendar or calendar_of(ref, row, unit_id)[1]
@@ -143,9 +142,8 @@ def compute(
 def open_target(
     session: Session, ref: Reference, ticket: Ticket, rows: list[Deadline], target: str, start: datetime
 ) -> DeadlineChange | None:
-    """Open the deadline ``target`` of ``ticket`` from ``start``, in place of the one that still runs. Where the policy
-    sets no such limit, none is opened, and one that still runs ends. A fresh one gets the next round where its key is
-    taken."""
+    """Open the deadline ``target`` of ``ticket`` from ``start``, replacing one that still runs. If the policy sets no such
+    limit, none is opened, and one that still runs ends. A new row gets the next free round."""
     policy_id, policy = policy_for(ref, ticket)
     limit = policy.limits.get(target)
     before = in_force(rows, target)
@@ -155,7 +153,7 @@ def open_target(
             ticket.due_at, ticket.provisional = None, False
         return ended[0] if ended else None
     calendar_id, calendar = ref.calendar_under(policy, ticket.unit_id)
-    # the upstream's limit is about its own report: a reopened ticket has a fresh deadline, by the policy
+    # the upstream's limit applies to its report only: a reopened ticket has a new deadline, by the policy
     binding = target == "complete" and ticket.round == 1 and ref.sources[ticket.source_id].binds_due
     binding = binding and ticket.source_due_at is not None
     answer = Due(ticket.source_due_at, False) if binding and ticket.source_due_at else due(calendar, start, limit)
@@ -183,7 +181,7 @@ def open_target(
 
 
 def meet(session: Session, rows: Iterable[Deadline], target: str, at: datetime) -> bool:
-    """Mark the deadline of ``target`` in force as met at ``at``; False where there is none open."""
+    """Mark the deadline of ``target`` in force as met at ``at``; False if none is open."""
     row = in_force(rows, target)
     if row is None or row.met_at is not None:
         return False
@@ -193,7 +191,7 @@ def meet(session: Session, rows: Iterable[Deadline], target: str, at: datetime) 
 
 
 def cancel(session: Session, rows: Iterable[Deadline], targets: Iterable[str], at: datetime) -> list[DeadlineChange]:
-    """End the open deadlines of ``targets`` without their being met: they are no longer asked for."""
+    """Cancel the open deadlines of ``targets``: they no longer apply."""
     ended: list[DeadlineChange] = []
     for target in targets:
         row = in_force(rows, target)
@@ -205,8 +203,8 @@ def cancel(session: Session, rows: Iterable[Deadline], targets: Iterable[str], a
 
 
 def calendars_of(rows: Iterable[Deadline], targets: Iterable[str] = UNIT_CLOCK) -> dict[str, int]:
-    """The versions of the calendar by which the running deadlines of ``targets`` stand, for the event of a recompute
-    that may have moved none of them."""
+    """The calendar versions pinned by the running deadlines of ``targets``, for the event of a recompute that may have
+    moved none of them."""
     found = {}
     listed = list(rows)
     for target in targets:
@@ -219,7 +217,7 @@ def calendars_of(rows: Iterable[Deadline], targets: Iterable[str] = UNIT_CLOCK) 
 def recompute(
     session: Session, ref: Reference, ticket: Ticket, rows: Iterable[Deadline], *, targets: Iterable[str] = UNIT_CLOCK
 ) -> list[DeadlineChange]:
-    """Bring the open deadlines of ``targets`` to where the calendar, the suspensions and the extensions put them."""
+    """Recompute the open deadlines of ``targets`` from calendar, suspensions and extensions; returns the moves."""
     spans = [(s.from_at, s.to_at) for s in suspensions_of(session, ticket.id)]
     moves: list[DeadlineChange] = []
     for target in targets:
@@ -241,8 +239,8 @@ def recompute(
 def move_met(
     session: Session, ref: Reference, ticket: Ticket, rows: Iterable[Deadline], target: str
 ) -> list[DeadlineChange]:
-    """Give a deadline that was met the time suspended before that, where the suspension was still open then, or was told
-    of later; by the calendar that it stood by, for otherwise what was met is history."""
+    """Give a met deadline the time suspended before it was met, if that suspension was still open then or was recorded
+    later; by the calendar version it pins, since a met deadline does not change otherwise."""
     row = in_force(rows, target)
     if row is None or row.met_at is None or row.limit is None:
         return []
@@ -258,8 +256,8 @@ def move_met(
 
 
 def state_of(row: Deadline, now: datetime, *, suspended: bool = False) -> str:
-    """How a deadline stands at ``now``: ``met``, ``met_late``, ``cancelled``, ``suspended``, ``overdue`` or
-    ``pending``. At the very moment of its deadline it is still pending."""
+    """The state of a deadline at ``now``: ``met``, ``met_late``, ``cancelled``, ``suspended``, ``overdue`` or
+    ``pending``. At the exact due time it is still pending."""
     if row.met_at is not None:
         return "met" if row.met_at <= row.due_at else "met_late"
     if row.cancelled_at is not None:

@@ -1,6 +1,6 @@
-"""Deadlines as stored, held against the event log: what is not as ``app.domain.tickets.rebuild`` tells it from the events.
+"""Compare stored deadlines with those that ``app.domain.tickets.rebuild`` derives from the event log.
 
-Read by ``app.services.deadlines.verify``, a batch of tickets at a time; nothing is written here.
+Used by ``app.services.deadlines.verify``, a batch of tickets at a time; read-only.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from app.services.deadlines.book import SUPERVISE_LIMIT
 from app.store import supervision
 
 SILENT: Final = ("alert_raised", "alert_acked", "stage_raised", "urged")
-"""Events that say nothing of deadlines, and are many."""
+"""Frequent events without effect on deadlines."""
 Span = tuple[datetime, datetime | None]
 """A suspension; one without an end is open."""
 
@@ -37,16 +37,16 @@ What = Literal[
 ]  # fmt: skip
 
 
-Found = tuple[What, Any, Any]
-"""What may differ, as stored and as it ought to be."""
+Comparison = tuple[What, Any, Any]
+"""A compared value: its name, as stored, as expected."""
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """One deadline that is not what the log says. ``what`` differs: a moment of the row, what it is computed from (its
-    start, limit, extension, version of the calendar), a suspension, the copy on the ticket or on its order, or the row
-    itself (``missing``: the log tells of it; ``unknown``: the log does not). ``stored`` and ``recomputed``: a moment, or
-    another value of JSON."""
+    """A difference between a stored deadline and the log. ``what`` names the value: a moment of the row, one of its inputs
+    (start, limit, extension, calendar version), a suspension, the copy on the ticket or on its order, or the row itself
+    (``missing``: only in the log; ``unknown``: not in the log). ``stored`` and ``recomputed``: a moment or another JSON
+    value."""
 
     ticket_id: int
     number: str
@@ -57,7 +57,7 @@ class Difference:
     recomputed: Any
 
     def to_json(self) -> dict[str, Any]:
-        """The difference as JSON, its moments in UTC."""
+        """The difference as JSON, moments in UTC."""
         stored, recomputed = (stamp(v) if isinstance(v, datetime) else v for v in (self.stored, self.recomputed))
         return {
             "ticket": self.ticket_id, "number": self.number, "target": self.target, "round": self.round,
@@ -67,13 +67,13 @@ class Difference:
 
 @dataclass
 class Versions:
-    """The versions of policies and calendars that the log names, each read once; they never change."""
+    """The versions of policies and calendars named in the log, each loaded once; versions are immutable."""
 
     policies: dict[int, Policy] = field(default_factory=dict)
     calendars: dict[int, WorkCalendar] = field(default_factory=dict)
 
     def load(self, session: Session) -> None:
-        """Read those that are not held yet."""
+        """Load the versions not loaded yet."""
         for policy in session.execute(select(PolicyVersion)).scalars():
             if policy.id is not None and policy.id not in self.policies:
                 spec = {**policy.spec, "code": policy.code, "version": policy.version}
@@ -84,18 +84,18 @@ class Versions:
                 self.calendars[calendar.id] = made
 
     def limit(self, policy_id: int, target: str) -> Limit | None:
-        """The limit that a version of a policy sets for ``target``; for supervision orders there always is one."""
+        """The limit that a policy version sets for ``target``; supervision orders always have one."""
         found = self.policies[policy_id].limits.get(target)
         return SUPERVISE_LIMIT if found is None and target == "supervise" else found
 
-    def due(self, told: RebuiltDeadline) -> Due | None:
-        """When a deadline is due as the log has it."""
-        return told.compute(self.limit, self.calendars.__getitem__)
+    def due(self, rebuilt: RebuiltDeadline) -> Due | None:
+        """The due time of a rebuilt deadline."""
+        return rebuilt.compute(self.limit, self.calendars.__getitem__)
 
 
 @dataclass(slots=True)
 class StoredTicket:
-    """One ticket: the row's few columns that matter, its deadline rows, and what its events tell."""
+    """One ticket: the relevant columns of its row, its deadline rows, and its deadlines rebuilt from the log."""
 
     id: int
     number: str
@@ -103,14 +103,14 @@ class StoredTicket:
     due_at: datetime | None
     provisional: bool
     rows: Sequence[Any]
-    retold: RebuiltDeadlines
+    rebuilt: RebuiltDeadlines
     spans: Sequence[Span] = ()
     order: SupervisionOrder | None = None
-    """The live one."""
+    """The live order."""
 
 
 def cases(session: Session, tickets: Sequence[Any]) -> list[StoredTicket]:
-    """The cases of ``tickets``: rows or objects with id, number, status, due_at and provisional."""
+    """Load the cases of ``tickets``: rows or objects with id, number, status, due_at and provisional."""
     ids = [row.id for row in tickets]
     rows = _rows(session, ids)
     events = _events(session, ids)
@@ -152,56 +152,56 @@ def _events(session: Session, ids: Sequence[int]) -> Mapping[int, list[Event]]:
     return found
 
 
-def pairs(rows: Sequence[Any], retold: RebuiltDeadlines) -> Iterator[tuple[str, Any | None, RebuiltDeadline | None]]:
-    """Each target's rows beside what the log tells, in the order in which they were opened: rounds only grow."""
+def pairs(rows: Sequence[Any], log: RebuiltDeadlines) -> Iterator[tuple[str, Any | None, RebuiltDeadline | None]]:
+    """Pair each target's rows with the rebuilt deadlines, in opening order: rounds only grow."""
     by_target: dict[str, list[Any]] = {}
     for row in sorted(rows, key=lambda row: row.round):
         by_target.setdefault(row.target, []).append(row)
-    for target in sorted(by_target.keys() | retold.deadlines.keys()):
-        for row, told in zip_longest(by_target.get(target, []), retold.deadlines.get(target, [])):
-            yield target, row, told
+    for target in sorted(by_target.keys() | log.deadlines.keys()):
+        for row, rebuilt in zip_longest(by_target.get(target, []), log.deadlines.get(target, [])):
+            yield target, row, rebuilt
 
 
 def differences(case: StoredTicket, versions: Versions) -> Iterator[Difference]:
-    """What of one ticket's deadlines is not as the log has it; of those that were cancelled, only whether they were."""
+    """Yield the differences between one ticket's deadlines and its log; cancelled ones are compared only as cancelled."""
 
-    def named(target: str, round_: int | None, found: Iterable[Found]) -> Iterator[Difference]:
-        for what, stored, right in found:
-            if stored != right:
-                yield Difference(case.id, case.number, target, round_, what, stored, right)
+    def unequal(target: str, round_: int | None, compared: Iterable[Comparison]) -> Iterator[Difference]:
+        for what, stored, expected in compared:
+            if stored != expected:
+                yield Difference(case.id, case.number, target, round_, what, stored, expected)
 
-    for n, (span, said) in enumerate(zip_longest(case.spans, case.retold.all_suspensions), 1):
-        yield from named("complete", n, [("suspension", _shown(span), _shown(said))])
-    for target, row, told in pairs(case.rows, case.retold):
-        yield from named(target, None if row is None else row.round, _of_row(row, told, versions))
-    yield from named("complete", None, _of_ticket(case, versions))
-    supervise = _due(case.retold.in_force("supervise"), versions)
+    for n, (span, logged) in enumerate(zip_longest(case.spans, case.rebuilt.all_suspensions), 1):
+        yield from unequal("complete", n, [("suspension", _shown(span), _shown(logged))])
+    for target, row, rebuilt in pairs(case.rows, case.rebuilt):
+        yield from unequal(target, None if row is None else row.round, _of_row(row, rebuilt, versions))
+    yield from unequal("complete", None, _of_ticket(case, versions))
+    supervise = _due(case.rebuilt.in_force("supervise"), versions)
     if case.order is not None and supervise is not None:
-        yield from named("supervise", None, [("order.due_at", case.order.due_at, supervise.due_at)])
+        yield from unequal("supervise", None, [("order.due_at", case.order.due_at, supervise.due_at)])
 
 
-def _due(told: RebuiltDeadline | None, versions: Versions) -> Due | None:
-    return None if told is None or told.cancelled_at is not None else versions.due(told)
+def _due(rebuilt: RebuiltDeadline | None, versions: Versions) -> Due | None:
+    return None if rebuilt is None or rebuilt.cancelled_at is not None else versions.due(rebuilt)
 
 
-def _of_row(row: Any | None, told: RebuiltDeadline | None, versions: Versions) -> Iterator[Found]:
-    answer = _due(told, versions)
+def _of_row(row: Any | None, rebuilt: RebuiltDeadline | None, versions: Versions) -> Iterator[Comparison]:
+    answer = _due(rebuilt, versions)
     if row is None:
         yield "missing", None, None if answer is None else answer.due_at
-    elif told is None:
+    elif rebuilt is None:
         yield "unknown", None if row.cancelled_at is not None else row.due_at, None
     else:
-        yield "met_at", row.met_at, told.met_at
-        yield "cancelled_at", row.cancelled_at, told.cancelled_at
+        yield "met_at", row.met_at, rebuilt.met_at
+        yield "cancelled_at", row.cancelled_at, rebuilt.cancelled_at
         if answer is not None:
             yield "due_at", row.due_at, answer.due_at
-            yield from _grounds(row, told, answer, versions)
+            yield from _grounds(row, rebuilt, answer, versions)
 
 
-def _of_ticket(case: StoredTicket, versions: Versions) -> Iterator[Found]:
-    """The copies of the complete-deadline that lists filter on; those of a void ticket are nobody's matter."""
+def _of_ticket(case: StoredTicket, versions: Versions) -> Iterator[Comparison]:
+    """Compare the copies of the complete-deadline that lists filter on; a void ticket's are ignored."""
     if case.status != "void":
-        answer = _due(case.retold.in_force("complete"), versions)
+        answer = _due(case.rebuilt.in_force("complete"), versions)
         yield "ticket.due_at", case.due_at, None if answer is None else answer.due_at
         yield "ticket.provisional", case.provisional, answer is not None and answer.provisional
 
@@ -210,22 +210,22 @@ def _shown(span: Span | None) -> list[str | None] | None:
     return None if span is None else [stamp(span[0]), stamp(span[1])]
 
 
-def _grounds(row: Any, told: RebuiltDeadline, answer: Due, versions: Versions) -> Iterator[Found]:
-    """What a row was computed from, as stored and as the log has it: else the next move would start from something wrong."""
-    limit = versions.limit(told.policy_id, told.target) if told.policy_id is not None else None
-    yield "started_at", row.started_at, told.start
-    yield "extended_days", row.extended_days, told.extended_days
+def _grounds(row: Any, rebuilt: RebuiltDeadline, answer: Due, versions: Versions) -> Iterator[Comparison]:
+    """Compare the inputs of a row with those of the log, since the next move is computed from them."""
+    limit = versions.limit(rebuilt.policy_id, rebuilt.target) if rebuilt.policy_id is not None else None
+    yield "started_at", row.started_at, rebuilt.start
+    yield "extended_days", row.extended_days, rebuilt.extended_days
     yield "limit", row.limit, None if limit is None else limit.to_spec()
     yield "provisional", row.provisional, answer.provisional
-    if limit is not None and not _alike(row.calendar_id, told, answer, versions):
-        yield "calendar", row.calendar_id, told.calendar_id
+    if limit is not None and not _alike(row.calendar_id, rebuilt, answer, versions):
+        yield "calendar", row.calendar_id, rebuilt.calendar_id
 
 
-def _alike(calendar_id: int | None, told: RebuiltDeadline, answer: Due, versions: Versions) -> bool:
-    """Whether the version of the calendar that a row pins is the log's, or says the same of it: a recompute that looks at
-    a deadline and moves nothing pins the version in force, and writes no event."""
-    if calendar_id == told.calendar_id:
+def _alike(calendar_id: int | None, rebuilt: RebuiltDeadline, answer: Due, versions: Versions) -> bool:
+    """Whether the row's pinned calendar version is the log's or gives the same result: a recompute that moves nothing
+    pins the version in force without an event."""
+    if calendar_id == rebuilt.calendar_id:
         return True
     if calendar_id not in versions.calendars:
         return False
-    return versions.due(replace(told, calendar_id=calendar_id)) == answer
+    return versions.due(replace(rebuilt, calendar_id=calendar_id)) == answer

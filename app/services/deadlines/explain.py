@@ -1,8 +1,7 @@
-"""Why a ticket's deadline is due when it is due: the receipt of a stored row, by the versions that it pins.
+"""Explain a ticket's due time: the receipt of a stored row, by the versions that it pins.
 
-It is computed anew each time, from the row's own limit, start and extension, its version of the calendar, and the
-suspensions of the ticket. Should it not come to the stored time, it says so (``differs``) rather than to tell a story
-that ends elsewhere.
+It is recomputed on each request from the row's limit, start and extension, its calendar version and the ticket's
+suspensions. If the result is not the stored time, ``differs`` reports it.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ from app.store import tickets as store
 
 @dataclass(frozen=True, slots=True)
 class DeadlineReceipt:
-    """A deadline with its receipt; none where the source's own limit binds, which nobody here computes."""
+    """A deadline with its receipt; none if a limit set by the source binds, which is not computed."""
 
     ticket: Ticket
     row: Deadline
@@ -39,14 +38,14 @@ class DeadlineReceipt:
 
     @property
     def differs(self) -> bool:
-        """Whether the receipt does not come to what is stored."""
-        told = self.receipt
-        return told is not None and (told.due_at != self.row.due_at or told.provisional != self.row.provisional)
+        """Whether the receipt's result differs from the stored row."""
+        computed, row = self.receipt, self.row
+        return computed is not None and (computed.due_at, computed.provisional) != (row.due_at, row.provisional)
 
     def to_json(self, zone: tzinfo) -> dict[str, Any]:
-        """The answer of the API: the receipt, and around it what is stored."""
+        """The API response: the receipt with the stored values."""
         row = self.row
-        told = {} if self.receipt is None else self.receipt.to_json()
+        body = {} if self.receipt is None else self.receipt.to_json()
         return {
             "ticket_id": self.ticket.id,
             "ticket_number": self.ticket.number,
@@ -57,11 +56,11 @@ class DeadlineReceipt:
             "basis": row.basis,
             "due_at": moment(row.due_at, zone),
             "provisional": row.provisional,
-            **told,
+            **body,
             "stored_due_at": moment(row.due_at, zone),
             "stored_provisional": row.provisional,
             "differs": self.differs,
-            "receipt": told.get("lines", []),
+            "receipt": body.get("lines", []),
             "why_suspended": [
                 {"from": moment(s.from_at, zone), "to": moment(s.to_at, zone), "reason": s.reason, "by": s.actor}
                 for s in self.suspensions
@@ -73,7 +72,7 @@ class DeadlineReceipt:
         }
 
     def text(self, lang: str) -> str:
-        """The receipt in words."""
+        """The receipt as text in ``lang``."""
         english = lang == "en"
         target = TARGET[self.row.target][english]
         head = f"{self.ticket.number}  {target}{' deadline' if english else '时限'}"
@@ -85,7 +84,7 @@ class DeadlineReceipt:
         if self.differs:
             stored = self.row.due_at.isoformat()
             lines.append(
-                f"NOTE  differs from what is stored: {stored}" if english else f"注意  与存储的时间不一致：{stored}"
+                f"NOTE  differs from the stored time: {stored}" if english else f"注意  与存储的时间不一致：{stored}"
             )
         return "\n".join(lines) + "\n"
 
@@ -93,9 +92,9 @@ class DeadlineReceipt:
 def explain(
     session: Session, ref: Reference, ticket: Ticket, target: str, *, now: datetime, round_: int | None = None
 ) -> DeadlineReceipt:
-    """The deadline ``target`` in force of ``ticket`` (or of one round), explained.
+    """Explain the deadline ``target`` in force of ``ticket`` (or of one round).
 
-    One that was cancelled is explained too, where there is no other. Raises NotFound where there never was one.
+    A cancelled one is explained if there is no other. Raises NotFound if there never was one.
     """
     rows = [row for row in deadlines.of_ticket(session, ticket.id) if row.target == target]
     if round_ is not None:
@@ -116,7 +115,7 @@ def explain(
     if row.limit is None:
         return DeadlineReceipt(ticket, row, state, None, spans, granted)
     policy = ref.policy(row.policy_id)
-    told = receipt(
+    computed = receipt(
         deadlines.calendar_version(session, ref, row.calendar_id),
         row.started_at,
         read_limit(row.limit),
@@ -125,17 +124,17 @@ def explain(
         policy=policy.code if policy else None,
         policy_version=policy.version if policy else None,
     )
-    return DeadlineReceipt(ticket, row, state, told, spans, granted)
+    return DeadlineReceipt(ticket, row, state, computed, spans, granted)
 
 
 def _counting(row: Deadline, spans: Sequence[Suspension]) -> list[deadlines.Span]:
-    """The suspensions as they count: of a deadline that was met as far as they lie before that; the open one is told of."""
+    """The suspensions that count: those of a deadline that was met are cut at that moment; an open one is included."""
     pairs = [(s.from_at, s.to_at) for s in spans]
     return list(deadlines.spans_for(row, pairs)) if row.met_at is not None else pairs
 
 
 def spans_of(row: Deadline, suspensions: Sequence[Suspension]) -> list[Suspension]:
-    """The suspensions that bear on ``row``: none for the office's own clocks, and none begun after it ended."""
+    """The suspensions relevant to ``row``: none for the office's own clocks, and none begun after it ended."""
     if row.target not in deadlines.UNIT_CLOCK:
         return []
     ended = row.met_at or row.cancelled_at

@@ -1,9 +1,9 @@
-"""Open deadlines brought to where they belong after the calendar, the policies or the units changed.
+"""Recompute open deadlines after the calendar, the policies or the units changed.
 
-Set-based, a batch of tickets in one transaction each, and resumable: rows pin the version they were computed by, so the
-rows themselves say what is still to be done, and a second run finds nothing. Every move is an event of its ticket
-(``deadline_moved``), raises the revision, and lets the ladder look again. An alert whose moment is past under the new
-time too stays, and is not raised twice; one whose breach is no longer is resolved.
+Set-based, one transaction per batch of tickets, and resumable: rows pin the version they were computed by, so the rows
+themselves show the remaining work, and a second run finds none. Every move is an event of its ticket
+(``deadline_moved``), raises the revision, and reschedules the ladder check. An alert whose moment is also past under the
+new time remains and is not raised twice; one whose breach no longer exists is resolved.
 """
 
 from __future__ import annotations
@@ -33,22 +33,22 @@ from app.store import reference, supervision, tickets
 
 BATCH: Final = 500
 Spans = Sequence[tuple[datetime, datetime | None]]
-Candidates = Callable[[Session, int, int], list[int]]  # the ids of the next tickets after one, so many at most
-Wanted = Callable[[Reference, Ticket, Deadline, Spans], bool]  # whether a deadline of a ticket is to be recomputed
+Candidates = Callable[[Session, int, int], list[int]]  # the next ticket ids after one, up to a limit
+Wanted = Callable[[Reference, Ticket, Deadline, Spans], bool]  # whether to recompute a deadline of a ticket
 
 
 @dataclass(frozen=True, slots=True)
 class RecomputeCause:
-    """What moved the deadlines, as their events tell it: ``because`` calendar, policy, unit or suspension."""
+    """The cause of a recompute, as recorded in its events: ``because`` is calendar, policy, unit or suspension."""
 
     because: str
     actor: str
-    told: Mapping[str, Any] = field(default_factory=dict)
+    details: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class MovedDeadline:
-    """A deadline that was moved, or (``old`` is ``new``) is provisional no longer, or is now; ``new`` none: ended."""
+    """A deadline that moved, or (``old`` equals ``new``) whose ``provisional`` changed; ``new`` none: ended."""
 
     ticket_id: int
     number: str
@@ -60,24 +60,24 @@ class MovedDeadline:
 
 @dataclass
 class RecomputeResult:
-    """What a run did: deadlines looked at, and those that changed."""
+    """The result of a run: the number of deadlines examined, and those that changed."""
 
-    looked_at: int = 0
+    examined: int = 0
     changed: list[MovedDeadline] = field(default_factory=list)
 
     @property
     def moved(self) -> list[MovedDeadline]:
-        """Those with another time than before."""
+        """The deadlines with a new time."""
         return [one for one in self.changed if one.old != one.new]
 
     @property
     def confirmed(self) -> list[MovedDeadline]:
-        """Those that keep their time, and are provisional no longer (or are now)."""
+        """The deadlines with the same time whose ``provisional`` changed."""
         return [one for one in self.changed if one.old == one.new]
 
     def add(self, other: RecomputeResult) -> None:
-        """Count ``other`` in."""
-        self.looked_at += other.looked_at
+        """Add the counts of ``other``."""
+        self.examined += other.examined
         self.changed += other.changed
 
 
@@ -87,8 +87,8 @@ class RecomputeResult:
 def after_calendar(
     database: Database, references: ReferenceCache, code: str, actor: str, now: datetime, *, batch: int = BATCH
 ) -> RecomputeResult:
-    """Recompute the open deadlines that were computed by an older version of ``code``, and that what has changed since
-    touches; they then pin the version in force. The others keep theirs, by which they are right as they stand."""
+    """Recompute the open deadlines computed by an older version of ``code`` that the changes since affect; they then pin
+    the version in force. The others keep their version, which gives the same result."""
     with database.read() as session:
         ref = references.get(session)
         current_id, current = ref.calendars[code]
@@ -120,7 +120,7 @@ def _touched_by(version_id: int, changes: CalendarChanges, current: WorkCalendar
 def after_unit(
     database: Database, references: ReferenceCache, unit_path: str, actor: str, now: datetime, *, batch: int = BATCH
 ) -> RecomputeResult:
-    """Recompute the open deadlines of the units under ``unit_path`` that are now under another calendar."""
+    """Recompute the open deadlines of the units under ``unit_path`` whose calendar changed."""
     with database.read() as session:
         codes = {row.id: row.code for row in reference.every_version(session, CalendarVersion)}
 
@@ -137,8 +137,8 @@ def after_unit(
 def after_policy(
     database: Database, references: ReferenceCache, code: str, actor: str, now: datetime, *, batch: int = BATCH
 ) -> RecomputeResult:
-    """Bring the tickets that are open, and that the policy ``code`` concerns, under the versions in force now: those that
-    pin another version of it, and those that it now matches best."""
+    """Apply the policy versions in force to the open tickets that ``code`` concerns: those that pin another version of it,
+    and those for which it is now the best match."""
 
     def candidates(session: Session, after: int, limit: int) -> list[int]:
         return _ids(session, _open_rows().where(col(Ticket.id) > after), limit)
@@ -155,23 +155,23 @@ def _always(ref: Reference, ticket: Ticket, row: Deadline, spans: Spans) -> bool
 
 
 def catch_up(database: Database, references: ReferenceCache, actor: str, now: datetime) -> RecomputeResult:
-    """Finish what an interrupted run left of all calendars, and what was taken in with an older version while it ran;
-    nothing where every open deadline stands by the version in force, or by one that says the same of its time."""
+    """Finish interrupted runs of all calendars, including tickets accepted meanwhile under an older version; does nothing
+    if every open deadline pins the version in force or one with the same result."""
     query = select(col(Deadline.calendar_id)).where(
         col(Deadline.met_at).is_(None), col(Deadline.cancelled_at).is_(None)
     )
     with database.read() as session:
         ref = references.get(session)
-        held = set(session.execute(query.distinct()).scalars())
-        pinned = {row.code for row in reference.every_version(session, CalendarVersion) if row.id in held}
-        stale = [code for code in ref.calendars if code in pinned and held - {ref.calendars[code][0]}]
+        in_use = set(session.execute(query.distinct()).scalars())
+        pinned = {row.code for row in reference.every_version(session, CalendarVersion) if row.id in in_use}
+        stale = [code for code in ref.calendars if code in pinned and in_use - {ref.calendars[code][0]}]
     total = RecomputeResult()
     for code in stale:
         total.add(after_calendar(database, references, code, actor, now))
     return total
 
 
-# -- walking -----------------------------------------------------------------------------------------------------------
+# -- batches -----------------------------------------------------------------------------------------------------------
 
 
 def _open_rows() -> Any:
@@ -192,14 +192,14 @@ def _ids(session: Session, query: Any, limit: int) -> list[int]:
 
 
 def _pinning(version_id: int, window: tuple[datetime, datetime] | None) -> Candidates:
-    """Tickets with an open deadline that was computed by this version and lies, at least in part, in the window."""
+    """Tickets with an open deadline computed by this version that lies at least partly in the window."""
 
     def candidates(session: Session, after: int, limit: int) -> list[int]:
         query = _open_rows().where(col(Deadline.calendar_id) == version_id, col(Ticket.id) > after)
         if window is not None:
             low, high = window
-            held = select(col(Suspension.ticket_id)).where(col(Suspension.to_at) > low)
-            ends_after = (col(Deadline.due_at) > low) | col(Ticket.id).in_(held)
+            suspended = select(col(Suspension.ticket_id)).where(col(Suspension.to_at) > low)
+            ends_after = (col(Deadline.due_at) > low) | col(Ticket.id).in_(suspended)
             query = query.where(col(Deadline.started_at) < high, ends_after)
         return _ids(session, query, limit)
 
@@ -224,7 +224,7 @@ def _walk(
 
 @dataclass
 class _Batch:
-    """One transaction: tickets locked, their rows read at once, recomputed, and written."""
+    """One transaction: lock the tickets, read their rows at once, recompute and write them."""
 
     uow: UnitOfWork
     why: RecomputeCause
@@ -246,7 +246,7 @@ class _Batch:
         for ticket in locked:
             moves = self._ticket(ticket, rows[ticket.id], spans[ticket.id], wanted, orders.get(ticket.id))
             if moves:
-                self._tell(ticket, moves)
+                self._log(ticket, moves)
                 changed.append((ticket, {m.target for m in moves if m.old != m.new}))
         session.flush()
         self._rearm(changed, rows, orders)
@@ -266,7 +266,7 @@ class _Batch:
             row = in_force(rows, target)
             if row is None or row.met_at is not None or row.limit is None or not wanted(ref, ticket, row, spans):
                 continue
-            self.tally.looked_at += 1
+            self.tally.examined += 1
             move = self._row(ticket, row, spans, judged)
             if move is None:
                 continue
@@ -283,7 +283,7 @@ class _Batch:
         return moves
 
     def _judge(self, ticket: Ticket) -> tuple[int, Mapping[str, Any]] | None:
-        """The policy that judges the ticket now, and its limits, where that is new to it and ``policy`` is concerned."""
+        """The policy that now applies to the ticket, and its limits, if it changed and ``policy`` is concerned."""
         ref = self.uow.ref
         plan = openings(ref).plan(
             ref.sources[ticket.source_id],
@@ -325,8 +325,8 @@ class _Batch:
             return None
         return DeadlineChange.to_where(row, old)
 
-    def _tell(self, ticket: Ticket, moves: list[DeadlineChange]) -> None:
-        data = {"because": self.why.because, **self.why.told, "deadlines": moves_data(moves)}
+    def _log(self, ticket: Ticket, moves: list[DeadlineChange]) -> None:
+        data = {"because": self.why.because, **self.why.details, "deadlines": moves_data(moves)}
         moved = any(m.old != m.new for m in moves)
         event = "deadline_moved" if moved else "deadline_confirmed"
         now = self.uow.now
@@ -339,17 +339,17 @@ class _Batch:
         rows: dict[int, list[Deadline]],
         orders: dict[int, SupervisionOrder],
     ) -> None:
-        """Let the alerts follow the deadlines that moved, and the ladder look again."""
+        """Update the alerts of deadlines that moved, and reschedule the ladder checks."""
         ref, now = self.uow.ref, self.uow.now
         ids = [ticket.id for ticket, targets in changed if targets]
         if not ids:
             return
-        standing: dict[int, list[Alert]] = defaultdict(list)
+        live: dict[int, list[Alert]] = defaultdict(list)
         for alert in supervision.standing_alerts(self.uow.session, ids):
-            standing[alert.ticket_id].append(alert)
+            live[alert.ticket_id].append(alert)
         for ticket, targets in changed:
             if targets:
-                follow(self.uow, ticket, rows[ticket.id], targets, standing[ticket.id])
+                follow(self.uow, ticket, rows[ticket.id], targets, live[ticket.id])
         self.uow.session.flush()
         raised = supervision.raised_rungs(self.uow.session, ids)
         resumes = supervision.resumptions(self.uow.session, [ticket for ticket, _ in changed])
@@ -364,23 +364,21 @@ class _Batch:
                 self.uow.session.add(ticket)
 
 
-def follow(
-    uow: UnitOfWork, ticket: Ticket, rows: Sequence[Deadline], targets: set[str], standing: Sequence[Alert]
-) -> None:
-    """Let the ``standing`` alerts of ``ticket`` follow the deadlines of ``targets`` that moved.
+def follow(uow: UnitOfWork, ticket: Ticket, rows: Sequence[Deadline], targets: set[str], live: Sequence[Alert]) -> None:
+    """Update the ``live`` alerts of ``ticket`` for the moved deadlines of ``targets``.
 
-    One whose moment has come under the new time too is carried over to the new revision, with its new moment: it is the
-    same warning, and nobody is told of it twice. Any other is resolved: its breach is no longer. A warning of an earlier
-    term of the same limit (an order that was given a new one) stands as it is, beside the one of the latest.
+    An alert whose moment is also past under the new time is carried over to the new revision, with its new moment, and
+    is not notified again. Any other is resolved. A warning of an earlier term of the same limit (a supervision order with
+    a new term) is unchanged, beside that of the latest.
     """
     session, ref, now = uow.session, uow.ref, uow.now
     latest: dict[tuple[str, int, str], int] = {}
-    for alert in standing:
+    for alert in live:
         key = (alert.target, alert.round, alert.rung)
         latest[key] = max(alert.revision, latest.get(key, 0))
     _, calendar = ref.calendar_for(ticket.unit_id)
     card: str | None = None
-    for alert in standing:
+    for alert in live:
         if alert.target in targets and alert.revision == latest[alert.target, alert.round, alert.rung]:
             row = in_force(rows, alert.target)
             rung = ref.ladder.rung(alert.rung)

@@ -206,7 +206,7 @@ def moves_view(tally: RecomputeResult, zone: tzinfo) -> dict[str, Any]:
         "moved_count": len(tally.moved),
         "confirmed": [one(item) for item in tally.confirmed[:MOST_LISTED]],
         "confirmed_count": len(tally.confirmed),
-        "looked_at": tally.looked_at,
+        "looked_at": tally.examined,
     }
 
 

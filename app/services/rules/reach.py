@@ -40,7 +40,7 @@ def _beyond(limits: Mapping[str, Limit], calendars: Iterable[WorkCalendar]) -> l
         code, least = min(reaches, key=lambda one: one[1].of(limit), default=("", None))
         if least is None or least.holds(limit):
             continue
-        zh, en = least.said(limit)
+        zh, en = least.words(limit)
         problems.append(
             FieldProblem(
                 pointer,
@@ -75,7 +75,7 @@ def of_calendar(session: Session, ref: Reference, calendar: WorkCalendar, now: d
         return []
     limit, zh, en = max(beyond, key=lambda one: abs(float(one[0].amount)))
     asks = f"{abs(float(limit.amount)):,g}"
-    has_zh, has_en = room.said(limit)
+    has_zh, has_en = room.words(limit)
     week_alone = reach(replace(calendar, days={}))
     return [
         FieldProblem(

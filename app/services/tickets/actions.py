@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
-from app.domain.tickets.lifecycle import check_return, check_told
+from app.domain.tickets.lifecycle import check_params, check_return
 from app.domain.time.due import Limit, due
 from app.errors import Conflict, Forbidden, Invalid, NotFound
 from app.models import Extension, Suspension, Ticket
@@ -282,7 +282,7 @@ def act(
         raise NotFound(
             f"没有操作 {action}；可用：{'、'.join(ACTIONS)}", f"no action {action}; there are: {', '.join(ACTIONS)}"
         )
-    check_told(action, params)
+    check_params(action, params)
     change, to = begin(uow, who, ticket_id, action, params, at=at, if_match=if_match)
     if action != "urge" and not holds(who, change.ticket, uow.ref):
         raise Forbidden("该工单现由其他单位承办", "another unit has the ticket now")

@@ -36,7 +36,7 @@ def clocks_view(session: Session, ref: Reference, ticket_id: int, now: datetime,
     def one(clock: Clock | None) -> dict[str, Any] | None:
         if clock is None:
             return None
-        state = "ended" if clock.until is not None else "standing" if clock.standing else "running"
+        state = "ended" if clock.until is not None else "standing" if clock.paused else "running"
         return {
             "since": moment(clock.since, zone), "until": moment(clock.until, zone), "seconds": clock.seconds,
             "state": state,

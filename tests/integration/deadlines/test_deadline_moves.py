@@ -108,7 +108,7 @@ def test_publishing_a_year_confirms_deadlines_and_lists_moves(office: Office) ->
     assert not office.get(moved).provisional
     assert office.get(moved).due_at == datetime.fromisoformat("2027-01-07T17:30:00+08:00")
     again = edit_year(office, {"2027-01-01": [], "2027-06-01": []}, now + timedelta(hours=1), year=2027)
-    assert (again.looked_at, again.changed) == (0, []), "June touches nobody"
+    assert (again.examined, again.changed) == (0, []), "June touches nobody"
     same_as_told(office, moved, far)
 
 
@@ -355,7 +355,7 @@ def test_the_next_recompute_finishes_an_interrupted_one_once(office: Office) -> 
     assert {s.ticket_id for s in rest.moved} == set(tickets[4:])
     assert {office.get(t).due_at for t in tickets} == {moment("03-10 17:30")}
     done = recompute.catch_up(office.database, office.runtime.reference, "system:duban", NOON)
-    assert (done.looked_at, done.changed) == (0, [])
+    assert (done.examined, done.changed) == (0, [])
     assert all(office.events(t).count("deadline_moved") == 1 for t in tickets)
 
 

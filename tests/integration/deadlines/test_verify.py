@@ -36,7 +36,7 @@ def differing(office: Office, *, mend: bool = False, live_only: bool = False) ->
             office.database,
             office.runtime.reference,
             now=NOW,
-            mend_by="system:test" if mend else None,
+            repair_by="system:test" if mend else None,
             live_only=live_only,
         )
     )

@@ -16,7 +16,7 @@ from app.domain.supervision.ladder import (
     Rung,
     TicketFacts,
     decide,
-    first_look,
+    earliest_check,
     higher_card,
 )
 from app.domain.time.due import Limit
@@ -236,9 +236,9 @@ def test_the_reason_has_deadline_and_consequence_bilingually() -> None:
 
 def test_the_first_look_at_a_fresh_ticket_is_its_earliest_rung() -> None:
     accept = deadline("accept", due_at=at("03-03 17:30"))
-    assert first_look(DEFAULT_LADDER, CALENDAR, [deadline(), accept]) == at("03-03 17:30")
-    assert first_look(DEFAULT_LADDER, CALENDAR, [deadline()]) == T2
-    assert first_look(DEFAULT_LADDER, CALENDAR, [deadline(ended=True)]) is None
+    assert earliest_check(DEFAULT_LADDER, CALENDAR, [deadline(), accept]) == at("03-03 17:30")
+    assert earliest_check(DEFAULT_LADDER, CALENDAR, [deadline()]) == T2
+    assert earliest_check(DEFAULT_LADDER, CALENDAR, [deadline(ended=True)]) is None
 
 
 @pytest.mark.parametrize(

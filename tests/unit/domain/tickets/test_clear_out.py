@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.domain.tickets.clear_out import OpenTicket, Rules, Settlement, lists_stood_on, outcome, reasons, settle
+from app.domain.tickets.clear_out import OpenTicket, Rules, Settlement, outcome, reasons, settle, times_listed
 from app.domain.words import CLEAR_OUT_REASON
 from app.errors import Invalid
 
@@ -30,9 +30,9 @@ RULES = Rules(overdue_working_days=5, suspended_days=30)
         ({"suspended_days": 30}, []),
         ({"suspended_days": 31}, ["suspended"]),
         ({"relapsed": True}, ["relapsed"]),
-        ({"stood_on": 3}, []),  # stood on earlier lists, was cleared, is open again for no reason of the list
-        ({"stood_on": 3, "on_last": True}, ["carried_over"]),
-        ({"stood_on": 1, "on_last": True, "reports": 2}, ["repeated"]),
+        ({"earlier_lists": 3}, []),  # stood on earlier lists, was cleared, is open again for no reason of the list
+        ({"earlier_lists": 3, "on_last": True}, ["carried_over"]),
+        ({"earlier_lists": 1, "on_last": True, "reports": 2}, ["repeated"]),
         ({"overdue_working_days": 9, "reports": 3, "relapsed": True}, ["overdue", "repeated", "relapsed"]),
     ],
 )
@@ -46,7 +46,7 @@ def test_a_reason_says_how_much_in_both_languages() -> None:
 
 
 def test_the_lists_are_counted_with_this_one() -> None:
-    assert [lists_stood_on(OpenTicket(stood_on=n)) for n in (0, 1, 4)] == [1, 2, 5]
+    assert [times_listed(OpenTicket(earlier_lists=n)) for n in (0, 1, 4)] == [1, 2, 5]
 
 
 @pytest.mark.parametrize(
@@ -62,7 +62,7 @@ def test_a_row_is_cleared_by_completion_and_restored_by_a_repeat(
 def test_the_next_list_says_how_much_of_the_last_was_cleared() -> None:
     assert settle(["cleared", "cleared", "carried_over", "put_back"]) == Settlement(4, 2, 1, 1)
     assert settle([]) == Settlement(0, 0, 0, 0)
-    with pytest.raises(ValueError, match="lost is no outcome"):
+    with pytest.raises(ValueError, match="unknown outcome: lost"):
         settle(["lost"])
 
 

@@ -82,7 +82,7 @@ def test_time_suspended_is_told_beside_the_unit_clock() -> None:
     told = life(RECEIVED, TO_A, step("suspended", "03-06 16:30"))
     clock = unit_clock(told, calendar_of, moment("03-09 10:00"))
     assert clock is not None
-    assert (clock.suspended_seconds, clock.standing) == (2 * HOUR, True)
+    assert (clock.suspended_seconds, clock.paused) == (2 * HOUR, True)
 
 
 @pytest.mark.parametrize(
