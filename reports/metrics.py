@@ -1,8 +1,8 @@
-"""THE registry: what every figure is called, counts and means. No figure is computed from anything else.
+"""The only registry of figures: the name, count and meaning of each. No figure is computed from anything else.
 
 A definition names two conditions over the facts (``reports.facts.frame``), in the small language of ``reports.expr``;
 ``reports.figures.body`` answers them over a frame, and ``as_sql`` writes the same definition for a database. R, "received",
-are the tickets received in the period, void ones left out. Longer than a sitting because it is one table.
+are the tickets received in the period, excluding void ones. Long because it is one table.
 
 The documentation (docs/metrics.md), the API (GET /metrics/definitions), the console and the spreadsheets read it here.
 """
@@ -55,7 +55,7 @@ class Definition:
 
     ``numerator`` is the condition of the tickets counted (for a mean or percentile: of those whose ``column`` is
     taken); ``denominator`` that of a ratio. ``of_whole``: the denominator is the whole's, not the group's.
-    ``headline``: shown first, and held against earlier periods in each row of a breakdown. ``better`` says which
+    ``headline``: shown first, and compared with earlier periods in each row of a breakdown. ``better`` says which
     direction is good news, so that a page can colour a change.
     """
 
@@ -145,7 +145,7 @@ REGISTRY: tuple[Definition, ...] = (
            ("期初之前受理，期初时尚未办结也未作废", "received before the period, not completed and not void at its start"),
            "start_state = 'open'"),
     _count("received", "volume", "受理量", "Received",
-           ("期内受理的工单，不含已作废的（记作 R）", "tickets received in the period, void ones left out (R)"),
+           ("期内受理的工单，不含已作废的（记作 R）", "tickets received in the period, excluding void ones (R)"),
            "received", headline=True),
     _count("dispatched", "volume", "派单量", "Dispatched",
            ("R 中已派单的", "of R, dispatched"), "received AND dispatched_at IS NOT NULL"),
@@ -156,14 +156,15 @@ REGISTRY: tuple[Definition, ...] = (
     _ratio("completion_rate", "volume", "办结率", "Completion rate",
            ("办结量 ÷ 受理量", "completed / received"), "completed", "received", headline=True, better="more"),
     _count("completed_in_period", "volume", "当期办结", "Completed in the period",
-           ("期内办结且期末仍为办结的，不论何时受理", "completed in the period and still so at its end, whenever received"),
+           ("期内办结且期末仍为办结的，不论何时受理",
+            "completed in the period and still completed at its end, regardless of when received"),
            "completed_in_period"),
     _count("open", "volume", "在办量", "Open",
            ("期末（或更早的统计时点）既未办结也未作废的，不论何时受理",
-            "at the period's end (or as_of, if earlier) neither completed nor void, whenever received"),
+            "at the period's end (or as_of, if earlier) neither completed nor void, regardless of when received"),
            "end_state = 'open'", better="less"),
     _count("voided", "volume", "作废量", "Voided",
-           ("期内作废的，不论何时受理", "voided in the period, whenever received"), "voided"),
+           ("期内作废的，不论何时受理", "voided in the period, regardless of when received"), "voided"),
     _ratio("share", "volume", "占比", "Share",
            ("该组受理量 ÷ 全部受理量", "received of the group / received of the whole"), "received", "received", of_whole=True),
     _count("practical", "volume", "实事类", "Practical matters",
@@ -191,7 +192,7 @@ REGISTRY: tuple[Definition, ...] = (
            "completed AND NOT due"),
     _count("verdicts_from_source", "deadline", "依据来源结论", "Verdicts from the source",
            ("R 中没有办结时刻可判、只按来源结论计入按期或超期的",
-            "of R, on time or late by the source's own verdict, for want of moments"), "by_source"),
+            "of R, on time or late by the source's own verdict, because times are missing"), "by_source"),
     _ratio("accept_on_time_rate", "deadline", "及时签收率", "Accepted on time",
            ("签收时限内签收的 ÷ 已签收或签收时限已过的（R 中有签收时限的）",
             "accepted by the accept-deadline / accepted, or accept-deadline passed (of R, with an accept-deadline)"),
@@ -254,9 +255,9 @@ REGISTRY: tuple[Definition, ...] = (
            "start_state = 'completed' AND (end_state = 'open' OR completed_in_period)"),
     _count("completed_then_voided", "balance", "办结后作废", "Completed, then voided",
            ("期初已办结、期内作废的", "completed at the start, voided in the period"), "start_state = 'completed' AND voided"),
-    _count("completed_undated", "balance", "办结时刻不详", "Completed, moment unknown",
+    _count("completed_undated", "balance", "办结时刻不详", "Completed, time unknown",
            ("期末已办结、来源未给出办结时刻的：不在当期办结内，补计于平衡式右边",
-            "completed at the end, at a moment the source does not give: not in completed_in_period, so added on the right"),
+            "completed at the end, at a time the source does not give: not in completed_in_period, so added on the right"),
            "end_state = 'completed' AND end_completed_at IS NULL AND start_state IN ('absent', 'open')"),
 )
 # fmt: on
@@ -320,11 +321,11 @@ def documentation() -> str:
     lines = [
         "# The figures 指标",
         "",
-        "Written by `python -m reports.metrics` from the registry in `reports/metrics.py`; a test fails when it lags behind.",
+        "Generated by `python -m reports.metrics` from the registry in `reports/metrics.py`; a test fails if it is outdated.",
         "",
-        f"Definitions' version: `{definitions_version()}`. R is `received`: tickets received in the period, void ones left",
-        "out. A ratio carries its numerator and denominator; a zero denominator gives `null`. Percentages are rounded half up to",
-        "two places, once, at the end. A percentile is interpolated between neighbours, as `PERCENTILE_CONT` does.",
+        f"Definitions' version: `{definitions_version()}`. R is `received`: tickets received in the period, excluding void",
+        "ones. A ratio carries its numerator and denominator; a zero denominator gives `null`. Percentages are rounded half up",
+        "to two places, once, at the end. A percentile is interpolated between neighbours, as `PERCENTILE_CONT` does.",
     ]
     for group, (zh, en) in GROUPS.items():
         lines += ["", f"## {en} {zh}", "", "| key | 中文 | English | counts |", "|---|---|---|---|"]
@@ -336,7 +337,7 @@ def documentation() -> str:
     left, right = (" + ".join(f"`{key}`" for key in side) for side in (BALANCE_LEFT, BALANCE_RIGHT))
     lines += ["", "## The balance 平衡式", "", f"{left} = {right}", ""]
     lines += [
-        "A report whose balance does not close is not made: the error names the terms and the tickets at odds.",
+        "A report whose balance does not close is not created: the error names the terms and the tickets in conflict.",
         "",
     ]
     lines += ["## Shared conditions", "", "| name | condition |", "|---|---|"]
