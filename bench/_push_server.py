@@ -26,7 +26,7 @@ from app.services.core import catalogue
 from ingest.push import queue as commit
 from ingest.push.queue import PushQueue
 from ingest.push.transaction import Answer, Push
-from ingest.rows.garbage import settle
+from ingest.rows.garbage import freeze_startup_objects
 
 BODY = b'{"id":1,"title":"' + b"x" * 2400 + b'"}'
 """As long as the answer to the ticket that the load pushes."""
@@ -76,7 +76,7 @@ def main() -> None:
         uvicorn.Config(application, host="127.0.0.1", port=int(port), log_level="warning", access_log=False)
     )
     signal.signal(signal.SIGTERM, lambda *_: None)  # uvicorn raises it once more after its own shutdown
-    settle()
+    freeze_startup_objects()
     print(key, flush=True)
     if wanted == "loop":
         profile.runcall(server.run)

@@ -28,7 +28,7 @@ from app.models import Category, Deadline, Ticket, TicketEvent, Unit
 from app.runtime import Runtime
 from app.services.core import catalogue
 from bench.measure import Row, seconds_in_turn
-from ingest.batch.service import JSON, MOST_ROWS, take_batch
+from ingest.batch.service import JSON, MOST_ROWS, import_batch
 from ingest.files.importer import import_file
 from ingest.rows.profile import load_profile
 
@@ -191,7 +191,7 @@ def rows(scale: float) -> list[Row]:
 
             def by_batch(runtime: Runtime = runtime, source_id: int = source_id) -> None:
                 for body in bodies:
-                    take_batch(runtime, body, JSON, SOURCE, source_id, "key:1", NOW)
+                    import_batch(runtime, body, JSON, SOURCE, source_id, "key:1", NOW)
 
             def by_import(runtime: Runtime = runtime) -> None:
                 import_file(runtime, file, load_profile("duban"), NOW, source_code=SOURCE)

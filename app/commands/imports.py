@@ -20,7 +20,7 @@ from app.config import get_settings
 from app.runtime import Runtime
 from app.services.intake.rejects import errors_view
 from ingest.files import importer
-from ingest.profile_wizard.saved import own_profiles
+from ingest.profile_wizard.saved import profile_folders
 from ingest.rows.profile import load_profile
 
 SHOWN = 20
@@ -47,7 +47,7 @@ def import_file(
     """
     lang = get_settings().lang
     with opened() as runtime:
-        chosen = load_profile(profile, own_profiles(runtime))
+        chosen = load_profile(profile, profile_folders(runtime))
         with _progress(as_json) as report:
             done = importer.import_file(
                 runtime, file, chosen, clock.now(), source_code=source, live=live, on_progress=report

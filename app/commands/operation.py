@@ -13,7 +13,7 @@ from app.commands.common import JsonFlag, opened, parse_time, print_json
 from app.errors import Conflict
 from app.runtime import Runtime
 from app.services.supervision.sweep import sweep
-from ingest.devtools.sample import tell_feeds
+from ingest.devtools.sample import create_sample_feeds
 
 
 def register(app: typer.Typer) -> None:
@@ -45,7 +45,7 @@ def fill_shown(runtime: Runtime) -> dict[str, int]:
         task = bar.add_task("", total=None)
         now = clock.now()
         demo.fill(runtime, now, progress=lambda done, total: bar.update(task, completed=done, total=total))
-        tell_feeds(runtime, now, demo.SEED)
+        create_sample_feeds(runtime, now, demo.SEED)
         return demo.counted(runtime)
 
 

@@ -14,7 +14,7 @@ from app.config import get_settings
 from app.errors import Conflict
 from ingest.profile_wizard.preview import ROWS, ImportPreview, preview
 from ingest.profile_wizard.proposal import MappingProposal, propose
-from ingest.profile_wizard.sampling import look
+from ingest.profile_wizard.sampling import read_sample
 from ingest.profile_wizard.saved import saved_profiles
 from ingest.profile_wizard.views import identity, preview_view, proposal_view, sample_view, slug, unknown_words
 from ingest.rows.profile import load_profile
@@ -70,7 +70,7 @@ def propose_profile(
     settings = get_settings()
     if out is not None and out.exists():
         raise Conflict(f"{out} 已存在", f"{out} is there already")
-    sample = look(file, sheet=sheet)
+    sample = read_sample(file, sheet=sheet)
     found = propose(sample, time_zone or settings.time_zone)
     found.draft.sheet = sheet
     called = identity(slug(out.name.removesuffix(".toml") if out else file.name) or "profile", title, source)

@@ -21,7 +21,7 @@ from app.main import create_app
 from app.models import User
 from app.runtime import Runtime
 from app.services.access import accounts
-from ingest.rows.garbage import settle
+from ingest.rows.garbage import freeze_startup_objects
 
 ADMINISTRATOR = "admin"
 GRACE_SECONDS = 5
@@ -83,7 +83,7 @@ def serve(
         )
     config = uvicorn.Config(application, host=host, port=port, log_config=None, access_log=False,
                             timeout_graceful_shutdown=GRACE_SECONDS)  # fmt: skip
-    settle()
+    freeze_startup_objects()
     try:
         _StreamClosingServer(config).run()
     finally:

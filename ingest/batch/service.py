@@ -18,10 +18,10 @@ from app.runtime import Runtime
 from app.services.intake.rejects import RejectOrigin
 from ingest.formats.split import Body, array_elements, split_lines
 from ingest.rows.ahead import ahead
-from ingest.rows.garbage import held_off
+from ingest.rows.garbage import gc_paused
 from ingest.rows.prepare import IngestContext, RowOutcome
 from ingest.rows.row import batch_chunks
-from ingest.rows.write import RowCounts, commit_rows, made_ready
+from ingest.rows.write import RowCounts, commit_rows, prepare_chunks
 
 MOST_ROWS = 10_000
 MOST_BYTES = 32 * 1024 * 1024
@@ -79,7 +79,7 @@ def _result(index: int, fate: RowOutcome, lang: str) -> dict[str, Any]:
     return found
 
 
-def take_batch(
+def import_batch(
     runtime: Runtime, body: Body, kind: str, source_code: str, source_id: int, actor: str, now: datetime
 ) -> BatchResult:
     """Take in the batch ``body`` of media type ``kind``, from one source.
@@ -91,7 +91,7 @@ def take_batch(
     tally = RowCounts()
     fates: list[RowOutcome] = []
     spans = (split_lines if kind == NDJSON else array_elements)(body, MOST_ROWS)
-    with held_off(), ahead(made_ready(runtime, door, batch_chunks(body, spans, now), now)) as parts:
+    with gc_paused(), ahead(prepare_chunks(runtime, door, batch_chunks(body, spans, now), now)) as parts:
         for part, _ in parts:
             for _, done in commit_rows(runtime, part):
                 tally = tally.count(done)

@@ -24,7 +24,7 @@ from ingest.feeds.run import LeaseLost, PullResult, PullSession, PullStopped, be
 from ingest.feeds.updates import following
 from ingest.files.importer import import_file
 from ingest.formats.base import FileLimits
-from ingest.profile_wizard.saved import own_profiles
+from ingest.profile_wizard.saved import profile_folders
 from ingest.rows.prepare import RowOutcome
 from ingest.rows.profile import load_profile
 
@@ -87,7 +87,7 @@ def _pull_folder(work: PullSession) -> None:
     """Every file that waits, through the importer, which keeps its own position; then out of the way."""
     folder = work.spec.folder
     assert folder is not None, "checked when the spec was read"
-    profile = load_profile(folder.profile, own_profiles(work.runtime))
+    profile = load_profile(folder.profile, profile_folders(work.runtime))
     failed: list[str] = []
     for path in list(waiting_files(folder, work.pace.now())):
         work.renew()

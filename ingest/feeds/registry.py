@@ -12,7 +12,7 @@ from app.models import Feed
 from app.runtime import Runtime
 from app.services.intake import feeds
 from ingest.connectors.spec import AS_IT_IS, FeedSpec, SpecOverrides, load_spec
-from ingest.profile_wizard.saved import own_profiles
+from ingest.profile_wizard.saved import profile_folders
 from ingest.rows.profile import load_profile
 
 
@@ -27,7 +27,7 @@ def load(runtime: Runtime, name: str, changes: SpecOverrides = AS_IT_IS) -> Feed
     folder whose mapping profile is not there."""
     spec = load_spec(name, own_templates(runtime), changes)
     if spec.folder is not None:
-        load_profile(spec.folder.profile, own_profiles(runtime))
+        load_profile(spec.folder.profile, profile_folders(runtime))
     return spec
 
 

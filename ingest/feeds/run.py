@@ -31,7 +31,7 @@ from ingest.feeds.records import OLDEST, RecordReader, UpstreamRecord, is_known
 from ingest.feeds.updates import FEED, feed_spec, following
 from ingest.rows.prepare import IngestContext, RowOutcome
 from ingest.rows.row import InputRow
-from ingest.rows.write import RowCounts, commit_rows, ready
+from ingest.rows.write import RowCounts, commit_rows, prepare_rows
 
 TERM = timedelta(minutes=10)
 """How long a lease lasts without a sign of life; renewed before every request and with every page."""
@@ -212,7 +212,7 @@ class PullSession:
         door = IngestContext(
             place, self.spec.source.code, self.actor, history=True, live=True, follow=following(self.actor)
         )
-        for part, fates in commit_rows(self.runtime, ready(self.runtime, door, lines, now), record):
+        for part, fates in commit_rows(self.runtime, prepare_rows(self.runtime, door, lines, now), record):
             self.done.tally = self.done.tally.count(counted(part, fates))
 
     def note_unsettled(self, since: datetime, until: datetime) -> None:

@@ -89,8 +89,8 @@ def _follow(uow: UnitOfWork, ticket_id: int, said: HistoricalTicket, actor: str)
     differences: dict[str, tuple[Any, Any]] = {
         name: (old.get(name), new.get(name)) for name in differing_fields(old, new)
     }
-    for name, said_before in compare.corrected_by_the_office(session, ticket_id).items() if differences else ():
-        if said_before is compare.UNTOLD or said_before == new.get(name):
+    for name, said_before in compare.office_corrections(session, ticket_id).items() if differences else ():
+        if said_before is compare.UNRECORDED or said_before == new.get(name):
             differences.pop(name, None)  # the source repeats itself: the office's correction stands
     if after.received_at is None:
         differences.pop("received_at", None)  # not said at all: nothing to correct by

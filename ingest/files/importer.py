@@ -30,12 +30,12 @@ from ingest.child_process import ProcessDied
 from ingest.files.reader_process import FileTask, ReaderProcess, can_help
 from ingest.formats.base import FileLimits
 from ingest.rows.ahead import ahead
-from ingest.rows.garbage import held_off, sweep_young
+from ingest.rows.garbage import collect_young, gc_paused
 from ingest.rows.prepare import Follow, IngestContext, RowOutcome
 from ingest.rows.profile import Profile
 from ingest.rows.row import CHUNK, Chunk, InputRow, file_chunks
 from ingest.rows.validate import MappedFile, open_mapped
-from ingest.rows.write import RowCounts, commit_rows, made_ready
+from ingest.rows.write import RowCounts, commit_rows, prepare_chunks
 
 log = get_logger("duban.intake")
 
@@ -100,9 +100,9 @@ def import_file(
         place = rejects.RejectOrigin("import", run.source_id, run.id, profile.name, earlier)
         door = IngestContext(place, code, f"import:{profile.name}", history=True, live=live, follow=follow)
         state = _State(run.id, run.position, RowCounts(run.created, run.unchanged, run.rejected))
-        stack.enter_context(held_off())
+        stack.enter_context(gc_paused())
         chunks = stack.enter_context(_chunks(file, path, profile, now, run.position, chunk))
-        parts = stack.enter_context(ahead(made_ready(runtime, door, chunks, now)))
+        parts = stack.enter_context(ahead(prepare_chunks(runtime, door, chunks, now)))
         for count, (part, (_, consumed, total)) in enumerate(parts, 1):
             rejected = state.tally.rejected
             for lines, fates in commit_rows(runtime, part, state.advance):
@@ -110,7 +110,7 @@ def import_file(
                 if on_progress is not None:
                     on_progress(Progress(state.run_id, consumed, total, state.position, state.tally))
             if state.tally.rejected > rejected or count % 10 == 0:  # most of what leaves cycles behind is an error
-                sweep_young()
+                collect_young()
         with runtime.database.write() as session:
             session.execute(update(ImportRun).where(col(ImportRun.id) == run.id).values(state="done", finished_at=now))
     return ImportResult(run.id, state.tally, run.position)

@@ -20,10 +20,10 @@ from pathlib import Path
 from app.errors import DubanError, FieldProblem
 from ingest.child_process import ChildProcess, Pipe, ProcessDied, pipes_to_parent
 from ingest.formats.base import FileLimits
-from ingest.rows.garbage import held_off, sweep_young
+from ingest.rows.garbage import collect_young, gc_paused
 from ingest.rows.profile import Profile
 from ingest.rows.row import Chunk, InputRow, file_chunks
-from ingest.rows.ticket_in import Packed, packed, unpacked
+from ingest.rows.ticket_in import Packed, pack, unpack
 from ingest.rows.validate import open_mapped
 
 _READY = "ready"
@@ -98,7 +98,7 @@ def _sent(chunk: Chunk) -> _Sent:
     """A chunk as plain values: the fewer objects, the faster it is unpickled. The raw rows, which only a reject needs,
     stay packed."""
     lines = [
-        (line.number, None if line.ticket is None else packed(line.ticket), line.errors, line.fingerprint)
+        (line.number, None if line.ticket is None else pack(line.ticket), line.errors, line.fingerprint)
         for line in chunk.lines
     ]
     return lines, pickle.dumps([line.raw for line in chunk.lines]), chunk.consumed, chunk.total
@@ -110,7 +110,7 @@ def _chunk_of(sent: _Sent) -> Chunk:
         [
             InputRow(
                 number,
-                None if ticket is None else unpacked(*ticket),
+                None if ticket is None else unpack(*ticket),
                 errors,
                 partial(_raw_at, raws, index),
                 None,
@@ -141,12 +141,12 @@ def _serve(pipe: Pipe) -> None:
     while True:
         task: FileTask = pipe.receive()
         end: DubanError | None = None
-        with held_off():
+        with gc_paused():
             try:
                 for chunk in task.chunks():
                     pipe.send(_sent(chunk))
                     del chunk
-                    sweep_young()
+                    collect_young()
             except DubanError as error:
                 end = error
         pipe.send(end)

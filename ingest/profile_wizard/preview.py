@@ -12,7 +12,7 @@ from app.errors import BadRequest, DubanError, FieldProblem, TooLarge
 from ingest.formats.base import FileLimits
 from ingest.profile_wizard.vocabulary import CODES
 from ingest.rows.profile import Profile, column_key
-from ingest.rows.row import past_fingerprint
+from ingest.rows.row import historical_fingerprint
 from ingest.rows.ticket_in import HistoricalTicket
 from ingest.rows.validate import MappedRow, RejectedRow, map_rows, open_mapped
 from ingest.rows.values import text_of
@@ -93,7 +93,7 @@ def _count(found: ImportPreview, result: MappedRow | RejectedRow, seen: dict[str
     if isinstance(result, RejectedRow):
         _refuse(found, number, result.errors)
         return
-    ticket, content = result.ticket, past_fingerprint(result.ticket)
+    ticket, content = result.ticket, historical_fingerprint(result.ticket)
     if ticket.external_id not in seen:
         seen[ticket.external_id] = (number, content)
         found.tickets += 1

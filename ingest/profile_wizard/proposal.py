@@ -15,7 +15,7 @@ from app.text import Text
 from ingest.profile_wizard.draft import FIELDS, ProfileDraft, coded
 from ingest.profile_wizard.sampling import Sample
 from ingest.profile_wizard.sniffing import FORMATS, ColumnFacts
-from ingest.profile_wizard.vocabulary import CODES, TREES, code_of, hear, nothing
+from ingest.profile_wizard.vocabulary import CODES, TREES, code_of, empty_words, match_heading
 from ingest.rows.profile import LENGTHS, MOMENT_FIELDS, NUMBER_FIELDS
 from ingest.rows.values import text_of
 
@@ -93,7 +93,7 @@ def words_for(field: str, words: Iterable[str]) -> dict[str, str]:
 
 
 def _missing(sample: Sample) -> tuple[str, ...]:
-    known = nothing()
+    known = empty_words()
     seen = {
         text for row in sample.rows for cell in row.cells if isinstance(cell, str) and (text := text_of(cell)) in known
     }
@@ -261,7 +261,7 @@ def _assign(facts: Sequence[ColumnFacts]) -> dict[str, TargetGuess]:
     pairs: list[tuple[float, int, TargetGuess]] = []
     for of in facts:
         weights: dict[str, tuple[float, tuple[Text, ...]]] = {}
-        for heard in hear(of.name):
+        for heard in match_heading(of.name):
             seen = _judge(heard.target, of)
             reasons = (_heard(of.name, heard.known), *([seen.why] if seen.why else []))
             weights[heard.target] = (heard.weight * seen.fit, reasons)

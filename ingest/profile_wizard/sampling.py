@@ -37,7 +37,7 @@ class Sample:
     whole: bool
 
 
-def look(
+def read_sample(
     path: Path,
     *,
     sheet: str | None = None,

@@ -74,7 +74,7 @@ def save_profile(folder: Path, profile: Profile, *, replace: bool = False, mende
     return path
 
 
-def own_profiles(runtime: Runtime) -> list[Path]:
+def profile_folders(runtime: Runtime) -> list[Path]:
     """The folders of profiles besides the bundled ones: ``profiles`` in the data directory, where there is one."""
     folder = runtime.settings.data_dir / "profiles"
     return [folder] if folder.is_dir() else []

@@ -46,7 +46,7 @@ texts (2 March or 3 February), the earlier stands."""
 _YEARS = range(1970, 2100)
 _SERIALS = (20_000, 73_000)
 """Serial numbers of Excel from 1954 to 2099: what a number must be to be taken for a date without being told."""
-_LOOKED_AT = 300
+_SAMPLE_SIZE = 300
 _PHONE = re.compile(r"(?:\+?86[- ]?)?1[3-9]\d{9}|0\d{2,3}[- ]?\d{7,8}|\(?\d{3}\)?[- ]\d{3}-\d{4}")
 _ID_NUMBER = re.compile(r"[1-9]\d{16}[\dXx]")
 _WEIGHTS = (7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2)
@@ -88,7 +88,7 @@ class ColumnFacts:
     @cached_property
     def few(self) -> list[str]:
         """The first of the different texts: enough to judge by."""
-        return list(self.words)[:_LOOKED_AT]
+        return list(self.words)[:_SAMPLE_SIZE]
 
     def share(self, pattern: re.Pattern[str]) -> float:
         """The share of texts that are ``pattern`` whole."""
@@ -165,7 +165,7 @@ def is_id_number(text: str) -> bool:
 
 def formats_of(cells: Sequence[Any]) -> tuple[float, tuple[str, ...]]:
     """The share of ``cells`` that are moments, and the fewest formats that read them, in the order of ``FORMATS``."""
-    looked = cells if len(cells) <= _LOOKED_AT else [cells[n * len(cells) // _LOOKED_AT] for n in range(_LOOKED_AT)]
+    looked = cells if len(cells) <= _SAMPLE_SIZE else [cells[n * len(cells) // _SAMPLE_SIZE] for n in range(_SAMPLE_SIZE)]
     left = [cell for cell in looked if not isinstance(cell, date)]
     real = len(looked) - len(left)
     read = {written: reads for written in FORMATS if (reads := [n for n, c in enumerate(left) if _reads(written, c)])}

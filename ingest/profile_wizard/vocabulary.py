@@ -71,7 +71,7 @@ def _file() -> Mapping[str, Any]:
 
 
 @lru_cache(maxsize=1)
-def nothing() -> frozenset[str]:
+def empty_words() -> frozenset[str]:
     """Words for "there is nothing here"."""
     return frozenset(_file()["nothing"]["words"])
 
@@ -102,7 +102,7 @@ def _headings() -> Mapping[str, tuple[str, ...]]:
 
 
 @lru_cache(maxsize=4096)
-def hear(heading: str) -> tuple[HeadingMatch, ...]:
+def match_heading(heading: str) -> tuple[HeadingMatch, ...]:
     """What a column so headed may be, each target once, the likeliest first."""
     best: dict[str, HeadingMatch] = {}
     for heard in _readings(heading):
@@ -207,7 +207,7 @@ def heading_fit(names: Sequence[str]) -> float:
 def _heading_like(name: str) -> float:
     if _NAMELESS.fullmatch(name):
         return 0.0
-    first = next(iter(hear(name)), None) if len(name) <= 60 else None
+    first = next(iter(match_heading(name)), None) if len(name) <= 60 else None
     if first is not None and first.weight >= EXACT:
         return 3.0
     if first is not None and first.weight >= PART:

@@ -19,7 +19,7 @@ from app.logging import configure, get_logger
 from app.runtime import Runtime
 from ingest.child_process import ChildProcess, Pipe, ProcessDied, pipes_to_parent
 from ingest.push.transaction import CommitConnection, Outcome, Push, commit_pushes
-from ingest.rows.garbage import settle
+from ingest.rows.garbage import freeze_startup_objects
 from ingest.rows.ticket_in import validate_ticket
 
 log = get_logger("duban.intake")
@@ -101,7 +101,7 @@ def main() -> None:
         settings: Settings = pipes[0].receive()
         configure(settings)
         runtime = Runtime(settings)
-        settle()
+        freeze_startup_objects()
         pipes[0].send(_READY)
         lanes = [threading.Thread(target=_serve, args=(runtime, pipe)) for pipe in pipes]
         for lane in lanes:

@@ -37,17 +37,17 @@ class RawRow:
     masked: str | None
 
 
-UNTOLD = RawRow((RAW,), None)
+UNREADABLE = RawRow((RAW,), None)
 
 
-def seen(raw: str, profile: Profile | None) -> RawRow:
+def mask_row(raw: str, profile: Profile | None) -> RawRow:
     """The raw row of a reject that was read by ``profile`` (none: as a ticket as pushed)."""
     try:
         content = json.loads(raw)
     except (ValueError, RecursionError):
-        return UNTOLD
+        return UNREADABLE
     if not isinstance(content, dict):
-        return UNTOLD
+        return UNREADABLE
     held: set[str] = set()
     masked = _masked(content, (), _parts(profile), held)
     return RawRow(
@@ -78,7 +78,7 @@ def _masked(content: Any, path: tuple[str, ...], parts: Mapping[str, str], held:
     return MASKS[part](str(content)) if part and isinstance(content, str | int | float) else HIDDEN
 
 
-def see(run: Runtime, who: Principal, rows: Sequence[Reject], now: datetime) -> list[str | None]:
+def visible_rows(run: Runtime, who: Principal, rows: Sequence[Reject], now: datetime) -> list[str | None]:
     """The raw rows of rejects that have been read, as ``who`` may see them: whole, and each look at a reporter recorded before
     this returns; or masked. Raises what a database that is away raises: nothing is shown then."""
     if not may(who, "reporter.reveal"):
@@ -106,5 +106,5 @@ def _all(run: Runtime, rows: Sequence[Reject]) -> list[RawRow]:
             except (Invalid, NotFound):
                 profiles[name] = None  # what it was read by is gone
         lost = name is not None and profiles[name] is None
-        found.append(UNTOLD if lost else seen(row.raw, profiles[name] if name is not None else None))
+        found.append(UNREADABLE if lost else mask_row(row.raw, profiles[name] if name is not None else None))
     return found

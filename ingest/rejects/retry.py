@@ -21,13 +21,13 @@ from app.store import db_errors
 from ingest.feeds.updates import FEED, feed_profile, following
 from ingest.formats.base import SourceRow
 from ingest.formats.json_rows import row_of
-from ingest.profile_wizard.saved import own_profiles
+from ingest.profile_wizard.saved import profile_folders
 from ingest.rows.mapper import Mapper
 from ingest.rows.prepare import IngestContext, RowOutcome
 from ingest.rows.profile import Profile, load_profile
 from ingest.rows.row import InputRow
 from ingest.rows.ticket_in import HistoricalTicket, TicketIn, future_problem, parse_json, validate_ticket
-from ingest.rows.write import write_lines
+from ingest.rows.write import write_rows
 
 _Kind = tuple[str, int | None, int | None, str | None]
 PAGE = 200
@@ -162,7 +162,7 @@ def _line(reject: Reject, content: Mapping[str, Any] | str, profile: Profile | N
     if profile is None:
         found = validate_ticket(content, now=now)
     else:
-        mapped = map_again(profile, content)
+        mapped = map_row(profile, content)
         if isinstance(mapped, HistoricalTicket):
             found, early = mapped, future_problem(mapped, now)
             errors = (early,) if early else ()
@@ -176,7 +176,7 @@ def profile_of_reject(runtime: Runtime, name: str) -> Profile:
     if name.startswith(FEED):
         return feed_profile(runtime, name.removeprefix(FEED))
     try:
-        return load_profile(name, own_profiles(runtime))
+        return load_profile(name, profile_folders(runtime))
     except NotFound as error:
         raise Invalid.at(
             "/profile",
@@ -185,7 +185,7 @@ def profile_of_reject(runtime: Runtime, name: str) -> Profile:
         ) from error
 
 
-def map_again(profile: Profile, content: Mapping[str, Any] | str) -> HistoricalTicket | Sequence[Any]:
+def map_row(profile: Profile, content: Mapping[str, Any] | str) -> HistoricalTicket | Sequence[Any]:
     """A row mapped once more: an object by column names, or its raw text. The ticket, or what is wrong with it."""
     row = parse_json(content) if isinstance(content, str) else content
     if not isinstance(row, Mapping):
@@ -223,4 +223,4 @@ def _write(
     door = IngestContext(
         place, source.code, actor, history=profile is not None, live=live, follow=following(actor) if of_feed else None
     )
-    return write_lines(runtime, uow, door, lines, list(ids))
+    return write_rows(runtime, uow, door, lines, list(ids))

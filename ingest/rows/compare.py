@@ -64,7 +64,7 @@ def differing(session: Session, ref: Reference, ticket: Ticket, incoming: Ticket
     return differing_fields(pushed_content(session, ref, ticket), incoming)
 
 
-def said_before_the_office(session: Session, ticket_id: int) -> str | None:
+def overridden_source_fingerprint(session: Session, ticket_id: int) -> str | None:
     """The fingerprint of what the source itself last said, where a person of the office has corrected the ticket since: a push
     of the same again is a retry, and says nothing against the correction. None where no person has."""
     said: str | None = None
@@ -85,11 +85,11 @@ def said_before_the_office(session: Session, ticket_id: int) -> str | None:
     return said if by_office else None
 
 
-UNTOLD: Any = object()
+UNRECORDED: Any = object()
 """What a source had said, where the log tells only that it was changed: a citizen's name, phone, address."""
 
 
-def corrected_by_the_office(session: Session, ticket_id: int) -> dict[str, Any]:
+def office_corrections(session: Session, ticket_id: int) -> dict[str, Any]:
     """The fields that a person of the office has corrected since the source last changed them, and what the source had
     said of each, as in ``canonical``."""
     found: dict[str, Any] = {}
@@ -103,7 +103,7 @@ def corrected_by_the_office(session: Session, ticket_id: int) -> dict[str, Any]:
             if not actor.startswith("user:"):
                 found.pop(name, None)
             elif name not in found:
-                found[name] = data["changes"][name]["from"] if name in data["changes"] else UNTOLD
+                found[name] = data["changes"][name]["from"] if name in data["changes"] else UNRECORDED
     return found
 
 

@@ -16,7 +16,7 @@ _holders = 0
 
 
 @contextmanager
-def held_off() -> Iterator[None]:
+def gc_paused() -> Iterator[None]:
     """Hold the cycle collector off in this process until the block ends; blocks of several threads may overlap."""
     global _holders  # noqa: PLW0603 - the collector is one for the process, and so is this count
     with _lock:
@@ -32,7 +32,7 @@ def held_off() -> Iterator[None]:
                 gc.enable()
 
 
-def settle() -> None:
+def freeze_startup_objects() -> None:
     """For a process that serves: what it has loaded by now is there to stay, and need not be looked through any more;
     and what comes is mostly gone by itself before anybody could look. Without this, full collections took a third of
     the time of a busy server, and made a push wait for a quarter of a second now and then."""
@@ -41,6 +41,6 @@ def settle() -> None:
     gc.set_threshold(20_000, 20, 100)
 
 
-def sweep_young() -> None:
+def collect_young() -> None:
     """Collect the cycles among what was made lately: between two chunks, when there is little of it."""
     gc.collect(0)

@@ -22,7 +22,7 @@ from app.services.core.unit_of_work import UnitOfWork
 from app.services.intake import create as intake
 from app.services.intake import history, rejects
 from ingest.rows import compare
-from ingest.rows.row import InputRow, fitted, life_that_differs, print_of
+from ingest.rows.row import InputRow, differing_lifecycle_fields, fitted, ticket_fingerprint
 from ingest.rows.ticket_in import HistoricalTicket, TicketIn
 
 Status = Literal["created", "unchanged", "rejected", "corrected"]
@@ -148,7 +148,7 @@ class PreparedChunk:
         ticket: TicketIn,
         ticket_id: int,
     ) -> intake.PreparedTicket:
-        fingerprint = self.lines[n].fingerprint or print_of(ticket)
+        fingerprint = self.lines[n].fingerprint or ticket_fingerprint(ticket)
         if places is None:
             return intake.prepare(
                 ref, ticket, source, ticket_id=ticket_id, fingerprint=fingerprint,
@@ -176,12 +176,12 @@ class PreparedChunk:
                 there[ticket.id] = ticket
         for n, ticket_id in differing:
             incoming = self._said(n)
-            if compare.said_before_the_office(session, ticket_id) == print_of(incoming):
+            if compare.overridden_source_fingerprint(session, ticket_id) == ticket_fingerprint(incoming):
                 yield n, RowOutcome("unchanged", ticket_id)  # what the office corrected since then stands
                 continue
             fields = compare.differing(session, ref, there[ticket_id], incoming)
             if isinstance(incoming, HistoricalTicket):
-                fields += life_that_differs(there[ticket_id], incoming)
+                fields += differing_lifecycle_fields(there[ticket_id], incoming)
             yield n, RowOutcome("rejected", ticket_id, [_differs(ticket_id, field) for field in fields or [""]])
 
     def _said(self, n: int) -> TicketIn:

@@ -87,7 +87,7 @@ def _file_lines(file: MappedFile, now: datetime, after: int) -> Iterator[tuple[I
             ticket = fitted(result.ticket)
             # What a line was parsed to is much larger than the line.
             raw = partial(raw_text, row if row.line is None else row._replace(cells=()), columns)
-            line = InputRow(row.number, ticket, (), raw, None, past_fingerprint(ticket))
+            line = InputRow(row.number, ticket, (), raw, None, historical_fingerprint(ticket))
         else:
             line = InputRow(row.number, None, result.errors, partial(str, result.raw))
         yield line, weight_of(row)
@@ -160,12 +160,12 @@ def fitted(ticket: HistoricalTicket) -> HistoricalTicket:
     return ticket.model_copy(update=changes) if changes else ticket
 
 
-def print_of(ticket: TicketIn) -> str:
+def ticket_fingerprint(ticket: TicketIn) -> str:
     """The fingerprint of a ticket as its source said it, pushed or of the past."""
-    return past_fingerprint(fitted(ticket)) if isinstance(ticket, HistoricalTicket) else fingerprint(ticket)
+    return historical_fingerprint(fitted(ticket)) if isinstance(ticket, HistoricalTicket) else fingerprint(ticket)
 
 
-def past_fingerprint(ticket: HistoricalTicket) -> str:
+def historical_fingerprint(ticket: HistoricalTicket) -> str:
     """The fingerprint of a ticket of the past: of its content as pushed and of its life. One that has only been
     received so far has that of the push, so that a push of the same ticket later is known as the same."""
     life = _life_of(ticket.__dict__)
@@ -182,7 +182,7 @@ def _life_of(said: Mapping[str, Any]) -> dict[str, Any]:
     return life
 
 
-def life_that_differs(there: Any, incoming: HistoricalTicket) -> list[str]:
+def differing_lifecycle_fields(there: Any, incoming: HistoricalTicket) -> list[str]:
     """In what of its life a stored ticket differs from what is said of it now."""
     stored = [field for field in LIFE if field.stored]
     return [field.name for field in stored if getattr(there, field.column) != getattr(incoming, field.name)]

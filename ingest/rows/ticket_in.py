@@ -216,31 +216,31 @@ class HistoricalTicket(TicketIn):
 Packed = tuple[type[TicketIn], dict[str, Any]]
 
 
-def packed(ticket: TicketIn) -> Packed:
+def pack(ticket: TicketIn) -> Packed:
     """The ticket as plain values, for the way to another process of ours."""
     said = ticket.__dict__
     reporter = said["reporter"]
     return type(ticket), said if reporter is None else {**said, "reporter": reporter.__dict__}
 
 
-def unpacked(kind: type[TicketIn], said: dict[str, Any]) -> TicketIn:
+def unpack(kind: type[TicketIn], said: dict[str, Any]) -> TicketIn:
     """The ticket again, which is not validated a second time. ``said`` is the ticket's from now on."""
     if said["reporter"] is not None:
-        said["reporter"] = _again(Reporter, said["reporter"])
-    return _again(kind, said)
+        said["reporter"] = _rebuild(Reporter, said["reporter"])
+    return _rebuild(kind, said)
 
 
 _Model = TypeVar("_Model", bound=BaseModel)
-_UNSAID: Mapping[Any, Any] = {
+_PYDANTIC_STATE: Mapping[Any, Any] = {
     "__pydantic_fields_set__": set(),  # one for all: these models are frozen
     "__pydantic_extra__": None,
     "__pydantic_private__": None,
 }
 
 
-def _again(kind: type[_Model], said: dict[str, Any]) -> _Model:
+def _rebuild(kind: type[_Model], said: dict[str, Any]) -> _Model:
     model = kind.__new__(kind)
-    model.__setstate__({"__dict__": said, **_UNSAID})
+    model.__setstate__({"__dict__": said, **_PYDANTIC_STATE})
     return model
 
 

@@ -50,16 +50,16 @@ RecordProgress = Callable[[UnitOfWork, Sequence[InputRow], Sequence[RowOutcome]]
 """Writes what belongs into the same transaction as these rows: the position of an import or of a feed."""
 
 
-def made_ready(
+def prepare_chunks(
     runtime: Runtime, door: IngestContext, chunks: Iterator[Chunk], now: datetime
 ) -> Iterator[tuple[PreparedChunk, Chunk]]:
     """Each chunk with its lines prepared: for the thread that works ahead of the one that writes."""
     for chunk in chunks:
-        yield ready(runtime, door, chunk.lines, now), chunk
+        yield prepare_rows(runtime, door, chunk.lines, now), chunk
         del chunk
 
 
-def ready(runtime: Runtime, door: IngestContext, lines: Sequence[InputRow], now: datetime) -> PreparedChunk:
+def prepare_rows(runtime: Runtime, door: IngestContext, lines: Sequence[InputRow], now: datetime) -> PreparedChunk:
     """Lines for one transaction, prepared as far as that can be done before it."""
     part = PreparedChunk(runtime, door, lines, now)
     with runtime.reading() as (_, ref):
@@ -112,7 +112,7 @@ def _transaction(runtime: Runtime, part: PreparedChunk, record: RecordProgress |
     return fates
 
 
-def write_lines(
+def write_rows(
     runtime: Runtime, uow: UnitOfWork, door: IngestContext, lines: Sequence[InputRow], ids: Sequence[int]
 ) -> Sequence[RowOutcome]:
     """Write the tickets of ``lines`` in a unit of work; nothing is kept of those that are refused."""

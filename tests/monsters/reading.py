@@ -21,7 +21,7 @@ from ingest.files.importer import import_file
 from ingest.files.uploads import LIMITS
 from ingest.profile_wizard.preview import preview
 from ingest.profile_wizard.proposal import propose
-from ingest.profile_wizard.sampling import look
+from ingest.profile_wizard.sampling import read_sample
 from ingest.rows.profile import load_profile
 from tests.monsters import making
 
@@ -44,7 +44,7 @@ def main(folder: Path, only: str = "") -> None:
     now = clock.now()
 
     def by_the_page(path: Path) -> tuple[str, DubanError | None]:
-        propose(look(path, limits=LIMITS), "Asia/Shanghai")
+        propose(read_sample(path, limits=LIMITS), "Asia/Shanghai")
         seen = preview(path, profile, now, limits=LIMITS)
         return f"{seen.tickets} tickets, {seen.rejects} rejects", seen.broken
 

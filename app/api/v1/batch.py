@@ -18,7 +18,7 @@ from app.runtime import Runtime
 from app.schemas.batch import BatchOut
 from app.security.principal import Principal
 from app.store import db_errors
-from ingest.batch.service import JSON, MOST_BYTES, NDJSON, Batches, take_batch
+from ingest.batch.service import JSON, MOST_BYTES, NDJSON, Batches, import_batch
 from ingest.formats.split import Body
 
 router = APIRouter(tags=["intake"])
@@ -57,7 +57,7 @@ def _take(run: Runtime, who: Principal, asked: str | None, body: Body, kind: str
         source = ref.source_by_code(code)
     assert source is not None, "source_of has found or made it"
     try:
-        batch = take_batch(run, body, kind, code, source.id, who.actor, clock.now())
+        batch = import_batch(run, body, kind, code, source.id, who.actor, clock.now())
     except DBAPIError as error:
         if db_errors.is_away(error):
             raise Busy(

@@ -27,7 +27,7 @@ from ingest.profile_wizard import saved
 from ingest.profile_wizard.draft import document_of
 from ingest.profile_wizard.preview import ROWS, preview
 from ingest.profile_wizard.proposal import propose
-from ingest.profile_wizard.sampling import look
+from ingest.profile_wizard.sampling import read_sample
 from ingest.profile_wizard.saved import is_bundled, named_profile, saved_profiles, toml_of
 from ingest.profile_wizard.views import identity, preview_view, proposal_view, sample_view, slug
 from ingest.rows.profile import LONGEST, Profile, check_profile, parse_profile
@@ -154,7 +154,7 @@ async def propose_profile(request: Request, run: Run, who: Importer) -> Response
     def work(form: MultipartForm) -> dict[str, Any]:
         assert form.file is not None, "it has been looked for"
         sheet = form.fields.get("sheet") or None
-        sample = look(form.file.path, sheet=sheet, limits=LIMITS)
+        sample = read_sample(form.file.path, sheet=sheet, limits=LIMITS)
         found = propose(sample, form.fields.get("time_zone") or run.settings.time_zone)
         found.draft.sheet = sheet
         called = identity(slug(form.file_name) or "profile")

@@ -68,7 +68,7 @@ def list_rejects(
             return Page[RejectGroupOut](items=groups, next=None)
         rows = rejects.list_rejects(session, who, chosen, before=decode_cursor(cursor), limit=limit + 1)
         session.expunge_all()
-    raws = raw_rows.see(run, who, rows[:limit], clock.now())
+    raws = raw_rows.visible_rows(run, who, rows[:limit], clock.now())
     zone = run.settings.zone
     items = [rejects.reject_view(row, raw, ref, lang, zone) for row, raw in zip(rows, raws, strict=False)]
     return Page[RejectOut](items=items, next=encode_cursor(items[-1].id) if len(rows) > limit else None)
@@ -81,7 +81,7 @@ def get_reject(request: Request, run: Run, who: Who, reject_id: Id) -> RejectOut
     with run.reading() as (session, ref):
         found = rejects.get(session, who, reject_id)
         session.expunge_all()
-    (raw,) = raw_rows.see(run, who, [found], clock.now())
+    (raw,) = raw_rows.visible_rows(run, who, [found], clock.now())
     return rejects.reject_view(found, raw, ref, language(request), run.settings.zone)
 
 

@@ -16,7 +16,7 @@ from app.security.masking import MASKS
 from ingest.files.uploads import LIMITS
 from ingest.profile_wizard.draft import JOINED, ProfileDraft, used_columns
 from ingest.profile_wizard.proposal import MappingProposal, TargetGuess, propose
-from ingest.profile_wizard.sampling import Sample, look
+from ingest.profile_wizard.sampling import Sample, read_sample
 from ingest.profile_wizard.sniffing import FORMATS, formats_of
 from ingest.profile_wizard.views import level
 from ingest.profile_wizard.vocabulary import CODES, TREES
@@ -239,13 +239,13 @@ class SampleCache:
         self._held: dict[tuple[str, str | None, str | None, str], tuple[Sample, MappingProposal]] = {}
 
     def at(self, path: Path, sheet: str | None, encoding: str | None, time_zone: str) -> tuple[Sample, MappingProposal]:
-        """The sample of a file and what is proposed for it. Raises what ``look`` raises."""
+        """The sample of a file and what is proposed for it. Raises what ``read_sample`` raises."""
         key = (str(path), sheet, encoding, time_zone)
         with self._lock:
             if key in self._held:
                 self._held[key] = self._held.pop(key)
                 return self._held[key]
-        sample = look(path, sheet=sheet, encoding=encoding, limits=LIMITS)
+        sample = read_sample(path, sheet=sheet, encoding=encoding, limits=LIMITS)
         found = (sample, propose(sample, time_zone))
         with self._lock:
             self._held[key] = found

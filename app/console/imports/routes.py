@@ -23,7 +23,7 @@ from ingest.files.jobs import uploads_of
 from ingest.files.multipart import MOST_TEXT, MultipartForm, receive
 from ingest.files.uploads import LIMITS
 from ingest.formats.base import MIB
-from ingest.profile_wizard.sampling import look
+from ingest.profile_wizard.sampling import read_sample
 from ingest.profile_wizard.saved import is_bundled, named_profile, saved_profiles, toml_of
 
 router = APIRouter(route_class=PageRoute)
@@ -107,7 +107,7 @@ def bring(request: Request, run: Run, looking: Clerk, came: Annotated[UploadForm
     try:
         upload = incoming.keep(came.form.file_name, looking.who.actor, clock.now())
         with suppress(Busy):  # the file is there, and is looked at again by its own page
-            look(incoming.path, limits=LIMITS, most=1)
+            read_sample(incoming.path, limits=LIMITS, most=1)
     except DubanError as error:
         undo()
         return _show(request, run, looking, error)

@@ -148,7 +148,7 @@ def _show(
     t = texts(lang)
     asked = asked_of_list(typed if typed is not None else request.query_params)
     reject, profile, columns, name = _read(run, looking, reject_id)
-    raw_rows.see(run, looking.who, [reject], clock.now())
+    raw_rows.visible_rows(run, looking.who, [reject], clock.now())
     found = torn(reject.raw, _errors(reject, refusal), lang, profile, columns)
     with run.reading() as (session, ref):
         names = accounts.display_names(session, {reject.settled_by} if reject.settled_by else set())

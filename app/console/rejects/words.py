@@ -16,9 +16,9 @@ from app.runtime import Runtime
 from app.security.permissions import require
 from app.security.principal import Principal
 from app.services.intake import rejects
-from ingest.profile_wizard.mending import unplaced_words, with_words
 from ingest.profile_wizard.saved import named_profile, save_profile
 from ingest.profile_wizard.vocabulary import CODES, code_of
+from ingest.profile_wizard.word_codes import uncoded_words, with_codes
 from ingest.rejects import retry
 from ingest.rows.profile import Profile
 
@@ -47,7 +47,7 @@ def _unplaced(run: Runtime, who: Principal, asked: Mapping[str, str]) -> list[Un
             continue  # its file is gone, or broken: the rows say so when they are tried again
         words = [
             (field, profile.fields[field].columns[0], word, count, code_of(field, word))
-            for field, table in unplaced_words(profile, raws).items()
+            for field, table in uncoded_words(profile, raws).items()
             for word, count in table.most_common()
         ]
         if words:
@@ -81,7 +81,7 @@ def place_words(request: Request, run: Run, looking: Settler, fields: Checked) -
     asked = asked_of_list(fields)
     if not chosen:
         return go(link("/rejects/words", asked))
-    save_profile(folder, with_words(profile, chosen), replace=True, mended=True)
+    save_profile(folder, with_codes(profile, chosen), replace=True, mended=True)
     done = retry.retry_all(
         run, looking.who, filter_of(run, {**asked, "reason": REASON, "state": "open"}), clock.now(), most=AT_ONCE
     )

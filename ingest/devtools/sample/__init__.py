@@ -31,7 +31,7 @@ _WEEK = timedelta(days=6)
 _EVERY = timedelta(hours=8)
 
 
-def tell_feeds(runtime: Runtime, now: datetime, seed: int) -> None:
+def create_sample_feeds(runtime: Runtime, now: datetime, seed: int) -> None:
     """Write the sample feeds, their pulls of the days before ``now`` (aware), and what those brought and refused. The same
     seed and clock write the same rows."""
     _hotline(runtime, now, seed)

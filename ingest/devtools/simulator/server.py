@@ -23,7 +23,7 @@ from starlette.routing import Route
 
 from ingest.connectors.http import hmac_of
 from ingest.devtools.simulator.forms import BEIJING, hotline_form, open311_form, platform_form
-from ingest.devtools.simulator.world import MATTERS, Item, SimulatedUpstream, spoilt
+from ingest.devtools.simulator.world import MATTERS, Item, SimulatedUpstream, corrupted
 
 SECRET = "simulated"  # noqa: S105 - what the simulator shares with whoever pulls it, and guards nothing
 _DAY = timedelta(days=1)
@@ -96,7 +96,7 @@ class _UpstreamServer:
         if item.id in self.world.hidden:
             raise KeyError(item.id)
         self.world.offered.add(item.id)
-        return spoilt(form(item), item.garbage)
+        return corrupted(form(item), item.garbage)
 
     async def events(self, request: Request) -> Response:
         """The platform's stream behind a cursor."""

@@ -135,10 +135,10 @@ class SimulatedUpstream:
             self._faulty.shuffle(found)
         with self.lock:
             self.offered.update(item.id for item in items)
-        return [spoilt(sent, item.garbage) for item, sent in found]
+        return [corrupted(sent, item.garbage) for item, sent in found]
 
 
-def spoilt(sent: dict[str, Any], way: int) -> Any:
+def corrupted(sent: dict[str, Any], way: int) -> Any:
     """A record spoilt in one of six ways."""
     key = next(name for name in ("orderNo", "id", "service_request_id") if name in sent)
     title = next(name for name in ("title", "subject", "service_name") if name in sent)

@@ -22,7 +22,7 @@ from app.security.principal import SYSTEM
 from app.services.intake import feeds, rejects
 from app.services.supervision.sweep import sweep
 from ingest.connectors.http import RequestPace
-from ingest.devtools.sample import HOTLINE, STREET, tell_feeds
+from ingest.devtools.sample import HOTLINE, STREET, create_sample_feeds
 from ingest.feeds.pull import pull
 from ingest.feeds.run import PullResult
 from ingest.rejects import retry
@@ -42,7 +42,7 @@ def opened(url: str, folder: Path) -> Iterator[Runtime]:
 def fill(runtime: Runtime) -> None:
     """Write a day of sample tickets and the sample feeds."""
     demo.fill(runtime, NOW, days=1)
-    tell_feeds(runtime, NOW, demo.SEED)
+    create_sample_feeds(runtime, NOW, demo.SEED)
 
 
 @pytest.fixture(scope="module")

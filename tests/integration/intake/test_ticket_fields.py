@@ -25,7 +25,7 @@ from ingest.files.importer import import_file, rejects_of
 from ingest.profile_wizard.vocabulary import CODES
 from ingest.rows.prepare import IngestContext, RowOutcome
 from ingest.rows.profile import load_profile
-from ingest.rows.write import commit_rows, ready
+from ingest.rows.write import commit_rows, prepare_rows
 from tests.support import Service
 
 BEGIN = datetime.fromisoformat("2026-03-02T10:00:00+08:00")
@@ -231,7 +231,7 @@ def pulled(service: Service, values: Sample) -> RowOutcome:
         place = RejectOrigin("feed", source.id, None, "feed:mirror")
     door = IngestContext(place, "mirror", "feed:mirror", history=True, live=True, follow=following("feed:mirror"))
     lines = [record.line() for record in RecordReader(spec).page([nested(values)], now)]
-    ((_, (outcome,)),) = commit_rows(service.runtime, ready(service.runtime, door, lines, now))
+    ((_, (outcome,)),) = commit_rows(service.runtime, prepare_rows(service.runtime, door, lines, now))
     return outcome
 
 

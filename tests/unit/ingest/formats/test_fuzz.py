@@ -29,7 +29,7 @@ from ingest.files.uploads import LIMITS, Uploads
 from ingest.formats.split import array_elements, split_lines
 from ingest.profile_wizard.preview import preview
 from ingest.profile_wizard.proposal import propose
-from ingest.profile_wizard.sampling import look
+from ingest.profile_wizard.sampling import read_sample
 from ingest.rows.profile import load_profile
 from ingest.rows.row import raw_of
 from ingest.rows.ticket_in import validate_ticket
@@ -91,7 +91,7 @@ def read_as_file(content: bytes) -> None:
         path = Path(folder) / "file"
         path.write_bytes(content)
         with suppress(DubanError):
-            propose(look(path, limits=LIMITS), "Asia/Shanghai")
+            propose(read_sample(path, limits=LIMITS), "Asia/Shanghai")
         with suppress(DubanError):
             found = preview(path, PROFILE, NOW, limits=LIMITS)
             assert found.rows == found.tickets + found.repeated + found.rejects

@@ -16,14 +16,14 @@ import xlsxwriter
 
 from app.errors import BadRequest, Conflict, Invalid, NotFound
 from ingest.profile_wizard.draft import Identity, ProfileDraft, document_of, draft_of, profile_of
-from ingest.profile_wizard.mending import unplaced_words, with_words
 from ingest.profile_wizard.preview import preview
 from ingest.profile_wizard.proposal import MappingProposal, propose
-from ingest.profile_wizard.sampling import look
+from ingest.profile_wizard.sampling import read_sample
 from ingest.profile_wizard.saved import named_profile, save_profile, saved_profiles, toml_of
 from ingest.profile_wizard.sniffing import formats_of, is_id_number
 from ingest.profile_wizard.views import proposal_view, slug
-from ingest.profile_wizard.vocabulary import code_of, hear
+from ingest.profile_wizard.vocabulary import code_of, match_heading
+from ingest.profile_wizard.word_codes import uncoded_words, with_codes
 from ingest.rows.profile import list_profiles, load_profile, parse_profile
 from ingest.rows.values import MomentReader
 
@@ -49,7 +49,7 @@ def table(folder: Path, rows: Sequence[Sequence[Any]], name: str = "letters.csv"
 
 
 def proposed(path: Path) -> MappingProposal:
-    return propose(look(path), "Asia/Shanghai")
+    return propose(read_sample(path), "Asia/Shanghai")
 
 
 def columns(found: MappingProposal) -> dict[str, str]:
@@ -73,12 +73,12 @@ def columns(found: MappingProposal) -> dict[str, str]:
     ],
 )  # fmt: skip
 def test_a_heading_is_known_in_many_spellings(heading: str, target: str) -> None:
-    assert hear(heading)[0].target == target
+    assert match_heading(heading)[0].target == target
 
 
 @pytest.mark.parametrize("heading", ["点赞数", "REPORT_NUM", "column 7", "", "12345"])
 def test_what_says_nothing_is_not_made_to_say_something(heading: str) -> None:
-    assert hear(heading) == ()
+    assert match_heading(heading) == ()
 
 
 @pytest.mark.parametrize(
@@ -219,7 +219,7 @@ def test_a_workbook_with_title_and_merged_header_is_read(tmp_path: Path) -> None
                 sheet.write(3 + n, 3, f"2026年1月5日 9时{n}分")
             sheet.write(3 + n, 4, 46027.5)
             sheet.write(3 + n, 5, f"第 {n} 件事")
-    sample = look(path)
+    sample = read_sample(path)
     assert (sample.sheet, sample.sheets) == ("一月", ("说明", "一月"))
     assert sample.columns == ("工单编号", "诉求人 姓名", "诉求人 电话", "时间 受理", "时间 办结", "诉求标题")
     found = propose(sample, "Asia/Shanghai")
@@ -239,7 +239,7 @@ def test_members_of_json_are_columns_by_their_path(tmp_path: Path) -> None:
         for n in range(6)
     ]
     path.write_text("\n".join(json.dumps(line, ensure_ascii=False) for line in lines), encoding="utf-8")
-    sample = look(path)
+    sample = read_sample(path)
     assert sample.columns == ("id", "subject", "caller.name", "caller.phone", "tags")
     found = propose(sample, "Asia/Shanghai")
     assert columns(found) == {
@@ -265,7 +265,7 @@ def test_what_is_no_table_is_refused_with_what_would_do(tmp_path: Path, content:
     path = tmp_path / "letters.csv"
     path.write_bytes(content)
     with pytest.raises(BadRequest, match="no table"):
-        look(path)
+        read_sample(path)
 
 
 # ------------------------------------------------------------------------------------------------------------ preview
@@ -372,15 +372,15 @@ def test_words_without_a_code_are_counted_and_can_be_mapped() -> None:
         {"kind": "complaint"},
     ]
     raws = [*(json.dumps(row, ensure_ascii=False) for row in rows), "no JSON", "[1]"]
-    found = unplaced_words(profile, raws)
+    found = uncoded_words(profile, raws)
     assert found == {"kind": {"闲聊": 2}, "status": {"待定": 1}}
-    mended = with_words(profile, {"kind": {"闲聊": "consult"}, "status": {"待定": ""}})
-    assert unplaced_words(mended, raws) == {}
+    mended = with_codes(profile, {"kind": {"闲聊": "consult"}, "status": {"待定": ""}})
+    assert uncoded_words(mended, raws) == {}
     assert mended.values["kind"]["投诉"] == "complaint"
 
 
 def test_a_bundled_profile_that_was_mended_stands_before_itself(tmp_path: Path) -> None:
-    mended = with_words(load_profile("duban"), {"kind": {"闲聊": "consult"}})
+    mended = with_codes(load_profile("duban"), {"kind": {"闲聊": "consult"}})
     save_profile(tmp_path, mended, mended=True)
     assert named_profile("duban", tmp_path) == mended
     assert named_profile("duban", tmp_path / "elsewhere") == load_profile("duban")

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from ingest.connectors.spec import load_spec
-from ingest.rejects.raw_rows import UNTOLD, RawRow, seen
+from ingest.rejects.raw_rows import UNREADABLE, RawRow, mask_row
 from ingest.rows.profile import load_profile
 
 DUBAN = load_profile("duban")
@@ -29,18 +29,18 @@ DUBAN = load_profile("duban")
     ],
 )  # fmt: skip
 def test_of_a_pushed_row_the_reporter_is_masked(why: str, row: Any, held: tuple[str, ...], masked: Any) -> None:
-    found = seen(json.dumps(row), None)
+    found = mask_row(json.dumps(row), None)
     assert found.held == held, why
     assert json.loads(found.masked or "") == masked, why
 
 
 def test_a_row_without_a_reporter_is_left_as_it_came() -> None:
     for raw in ('{"title":"x"}', '{"title": "x", "reporter": null}', '{"reporter": {"name": ""}}'):
-        assert seen(raw, None) == RawRow((), raw)
+        assert mask_row(raw, None) == RawRow((), raw)
 
 
 def test_file_columns_are_recognised_by_profile_in_any_spelling() -> None:
-    found = seen(json.dumps({"编号": "1", "姓　名": "张三丰", "联系电话": "13812345678", "备注": "张"}), DUBAN)
+    found = mask_row(json.dumps({"编号": "1", "姓　名": "张三丰", "联系电话": "13812345678", "备注": "张"}), DUBAN)
     assert found.held == ("name", "phone")
     assert json.loads(found.masked or "") == {"编号": "1", "姓　名": "张**", "联系电话": "138****5678", "备注": "张"}
 
@@ -51,11 +51,11 @@ def test_feed_records_are_recognised_by_mapping_even_nested() -> None:
     row: Any = "13812345678"
     for step in reversed(path):
         row = {step: row}
-    found = seen(json.dumps(row), profile)
+    found = mask_row(json.dumps(row), profile)
     assert found.held == ("phone",)
     assert "13812345678" not in (found.masked or "13812345678")
 
 
 @pytest.mark.parametrize("raw", ["1,路灯,张三丰", '["1", "张三丰"]', '{"broken', '"张三丰"', "[" * 100_000])
 def test_data_without_field_names_is_masked_completely(raw: str) -> None:
-    assert seen(raw, DUBAN) == seen(raw, None) == UNTOLD
+    assert mask_row(raw, DUBAN) == mask_row(raw, None) == UNREADABLE

@@ -11,7 +11,7 @@ from ingest.rows.profile import Profile, column_key
 from ingest.rows.values import plain, text_of
 
 
-def unplaced_words(profile: Profile, raws: Iterable[str]) -> dict[str, Counter[str]]:
+def uncoded_words(profile: Profile, raws: Iterable[str]) -> dict[str, Counter[str]]:
     """Coded field → how often each word without a code comes in these rows, kept as they came."""
     tables = {name: profile.values[name] for name in CODES if name in profile.values and name in profile.fields}
     known = {
@@ -41,7 +41,7 @@ def _word(row: Mapping[str, object], names: Iterable[str]) -> str:
     return next((plain(text_of(row[key])) for name in names if (key := column_key(name)) in row), "")
 
 
-def with_words(profile: Profile, words: Mapping[str, Mapping[str, str]]) -> Profile:
+def with_codes(profile: Profile, words: Mapping[str, Mapping[str, str]]) -> Profile:
     """The profile with codes for these words besides; empty for a word that is left out."""
     values = {**profile.values}
     for name, table in words.items():
