@@ -28,7 +28,7 @@ from app.models import Category, Deadline, Ticket, TicketEvent, Unit
 from app.runtime import Runtime
 from app.services.core import catalogue
 from bench.measure import Row, seconds_in_turn
-from ingest.batch.service import JSON, MOST_ROWS, import_batch
+from ingest.batch.service import JSON, MAX_ROWS, import_batch
 from ingest.files.importer import import_file
 from ingest.rows.profile import load_profile
 
@@ -174,7 +174,7 @@ def rows(scale: float) -> list[Row]:
     """By batch and by import, on each database."""
     n = int(10_000 * scale)
     tickets = documents(n)
-    bodies = [orjson.dumps(tickets[start : start + MOST_ROWS]) for start in range(0, n, MOST_ROWS)]
+    bodies = [orjson.dumps(tickets[start : start + MAX_ROWS]) for start in range(0, n, MAX_ROWS)]
     found = []
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "tickets.csv"

@@ -196,12 +196,12 @@ def _read_apart(reader: ReaderProcess, task: FileTask, file: MappedFile) -> Iter
     while not reader.is_ready():
         if (first := next(here, None)) is None:
             return
-        after = first.lines[-1].number
+        after = first.rows[-1].number
         yield first
         del first  # before the next is made
     try:
         for chunk in reader.chunks(replace(task, after=after)):
-            after = chunk.lines[-1].number
+            after = chunk.rows[-1].number
             yield chunk
             del chunk  # before the next is made
     except ProcessDied:

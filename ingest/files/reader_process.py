@@ -99,9 +99,9 @@ def _sent(chunk: Chunk) -> _Sent:
     stay packed."""
     lines = [
         (line.number, None if line.ticket is None else pack(line.ticket), line.errors, line.fingerprint)
-        for line in chunk.lines
+        for line in chunk.rows
     ]
-    return lines, pickle.dumps([line.raw for line in chunk.lines]), chunk.consumed, chunk.total
+    return lines, pickle.dumps([line.raw for line in chunk.rows]), chunk.consumed, chunk.total
 
 
 def _chunk_of(sent: _Sent) -> Chunk:

@@ -40,11 +40,11 @@ def named_profile(name: str, folder: Path) -> Profile:
     return load_profile(name, [folder] if folder.is_dir() else [])
 
 
-def save_profile(folder: Path, profile: Profile, *, replace: bool = False, mended: bool = False) -> Path:
+def save_profile(folder: Path, profile: Profile, *, replace: bool = False, override_bundled: bool = False) -> Path:
     """Keep ``profile`` in ``folder``, whole or not at all, and say where. Raises ``Conflict`` where the name is taken,
     unless it may be replaced; the name of a bundled profile is never free, but for that profile itself ``mended``: one
     in the folder goes before it."""
-    if is_bundled(profile.name) and not mended:
+    if is_bundled(profile.name) and not override_bundled:
         raise Conflict(
             f"“{profile.name}” 是内置配置的名称，请换一个",
             f"{profile.name!r} is the name of a bundled profile; choose another",
@@ -60,7 +60,7 @@ def save_profile(folder: Path, profile: Profile, *, replace: bool = False, mende
             file.flush()
             os.fsync(file.fileno())
         Path(draft).chmod(0o640)
-        if replace or mended:
+        if replace or override_bundled:
             os.replace(draft, path)  # noqa: PTH105 - atomic within one file system, and says so by its name
         else:
             os.link(draft, path)

@@ -165,7 +165,9 @@ def is_id_number(text: str) -> bool:
 
 def formats_of(cells: Sequence[Any]) -> tuple[float, tuple[str, ...]]:
     """The share of ``cells`` that are moments, and the fewest formats that read them, in the order of ``FORMATS``."""
-    looked = cells if len(cells) <= _SAMPLE_SIZE else [cells[n * len(cells) // _SAMPLE_SIZE] for n in range(_SAMPLE_SIZE)]
+    looked = (
+        cells if len(cells) <= _SAMPLE_SIZE else [cells[n * len(cells) // _SAMPLE_SIZE] for n in range(_SAMPLE_SIZE)]
+    )
     left = [cell for cell in looked if not isinstance(cell, date)]
     real = len(looked) - len(left)
     read = {written: reads for written in FORMATS if (reads := [n for n, c in enumerate(left) if _reads(written, c)])}

@@ -227,7 +227,10 @@ class _Group:
         for n, outcome in there:
             ticket: Ticket | None = session.get(Ticket, outcome.ticket_id)
             assert ticket is not None, "a ticket once stored is never deleted"
-            if outcome.status == "differs" and compare.overridden_source_fingerprint(session, ticket.id) != self.prints[n]:
+            if (
+                outcome.status == "differs"
+                and compare.overridden_source_fingerprint(session, ticket.id) != self.prints[n]
+            ):
                 fields = compare.differing(session, ref, ticket, self.pushes[n].incoming)
                 self.found[n] = Answer("differs", ticket.id, ticket.version, fields=tuple(fields))
                 continue

@@ -1,1 +1,1 @@
-"""Rejects: raw rows as a person may see them, and trying one again."""
+"""Rejects: raw rows as a reader may see them, and retries."""

@@ -1,8 +1,8 @@
-"""The raw rows of rejects as somebody may see them: whole and recorded, or with the reporter masked.
+"""The raw rows of rejects as a reader may see them: whole, with the disclosure recorded, or with the reporter masked.
 
-Which part of a row is the reporter is told by the profile (of its file, or of its feed) that it was read by; a pushed row has
-it under ``reporter``. Of a row that cannot be read by names, nobody can tell: it is hidden whole, or its look is kept as one
-at ``raw``. Who may see the whole: ``app.security.permissions``.
+The profile of the file or feed identifies the reporter's columns; a pushed row has them under ``reporter``. A row that
+cannot be read by column names is hidden completely, or its disclosure is recorded as one of ``raw``.
+``app.security.permissions`` decides who may see whole rows.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ from ingest.rows.profile import REPORTER_FIELDS, Profile, column_key
 
 RAW = "raw"
 HIDDEN = "***"
-_PUSHED = "reporter"
-_NOTHING: tuple[Any, ...] = (None, "", [], {})
+_REPORTER = "reporter"
+_EMPTY_VALUES: tuple[Any, ...] = (None, "", [], {})
 
 
 @dataclass(frozen=True, slots=True)
 class RawRow:
-    """A raw row looked through. ``held``: what stands in it of a reporter (``name``, ``phone``, ``id_number``, or ``raw``
-    where that cannot be told). ``masked``: the row without it; none where it cannot be told."""
+    """A raw row with its personal data located. ``personal``: the reporter's parts in it (``name``, ``phone``,
+    ``id_number``, or ``raw`` where they cannot be located). ``masked``: the masked row; None where they cannot."""
 
-    held: tuple[str, ...]
+    personal: tuple[str, ...]
     masked: str | None
 
 
@@ -41,22 +41,22 @@ UNREADABLE = RawRow((RAW,), None)
 
 
 def mask_row(raw: str, profile: Profile | None) -> RawRow:
-    """The raw row of a reject that was read by ``profile`` (none: as a ticket as pushed)."""
+    """Locate and mask the reporter in the raw row of a reject read by ``profile`` (None: a pushed ticket)."""
     try:
         content = json.loads(raw)
     except (ValueError, RecursionError):
         return UNREADABLE
     if not isinstance(content, dict):
         return UNREADABLE
-    held: set[str] = set()
-    masked = _masked(content, (), _parts(profile), held)
+    personal: set[str] = set()
+    masked = _masked(content, (), _parts(profile), personal)
     return RawRow(
-        tuple(name for name in MASKS if name in held), json.dumps(masked, ensure_ascii=False) if held else raw
+        tuple(name for name in MASKS if name in personal), json.dumps(masked, ensure_ascii=False) if personal else raw
     )
 
 
 def _parts(profile: Profile | None) -> Mapping[str, str]:
-    """Column, by its key → the part of the reporter that it holds."""
+    """Map each column key to the part of the reporter in that column."""
     if profile is None:
         return {name: name.partition(".")[2] for name in REPORTER_FIELDS}
     return {
@@ -67,44 +67,53 @@ def _parts(profile: Profile | None) -> Mapping[str, str]:
     }
 
 
-def _masked(content: Any, path: tuple[str, ...], parts: Mapping[str, str], held: set[str]) -> Any:
+def _masked(content: Any, path: tuple[str, ...], parts: Mapping[str, str], personal: set[str]) -> Any:
     part = parts.get(column_key(".".join(path))) if path else None
-    pushed = bool(path) and path[0] == _PUSHED and f"{_PUSHED}.name" in parts
+    is_pushed_reporter = bool(path) and path[0] == _REPORTER and f"{_REPORTER}.name" in parts
     if part is None and isinstance(content, dict):
-        return {key: _masked(value, (*path, str(key)), parts, held) for key, value in content.items()}
-    if (part is None and not pushed) or content in _NOTHING:
+        return {key: _masked(value, (*path, str(key)), parts, personal) for key, value in content.items()}
+    if (part is None and not is_pushed_reporter) or content in _EMPTY_VALUES:
         return content
-    held.update([part] if part else MASKS)  # a reporter that is no object may be any of them
+    personal.update([part] if part else MASKS)  # a reporter that is not an object may hold any part
     return MASKS[part](str(content)) if part and isinstance(content, str | int | float) else HIDDEN
 
 
 def visible_rows(run: Runtime, who: Principal, rows: Sequence[Reject], now: datetime) -> list[str | None]:
-    """The raw rows of rejects that have been read, as ``who`` may see them: whole, and each look at a reporter recorded before
-    this returns; or masked. Raises what a database that is away raises: nothing is shown then."""
+    """Return the raw rows of rejects as ``who`` may see them: whole, or masked.
+
+    For whole rows, an audit record of each disclosed reporter is written before returning. Raises the database's error
+    where that is not possible; nothing is disclosed then.
+    """
     if not may(who, "reporter.reveal"):
         return masked_rows(run, rows)
-    looked = {row.id: found.held for row, found in zip(rows, _all(run, rows), strict=True) if row.id and found.held}
-    if looked:
+    disclosed = {
+        row.id: located.personal
+        for row, located in zip(rows, _masked_all(run, rows), strict=True)
+        if row.id and located.personal
+    }
+    if disclosed:
         with run.database.write() as session:
-            record_raw_looks(session, who, looked, now)
+            record_raw_looks(session, who, disclosed, now)
     return [row.raw for row in rows]
 
 
 def masked_rows(run: Runtime, rows: Sequence[Reject]) -> list[str | None]:
-    """The raw rows with the reporter masked, for a list; none for one of which nobody can tell what to mask."""
-    return [found.masked for found in _all(run, rows)]
+    """Return the raw rows with the reporter masked, for a list; None for a row whose reporter cannot be located."""
+    return [located.masked for located in _masked_all(run, rows)]
 
 
-def _all(run: Runtime, rows: Sequence[Reject]) -> list[RawRow]:
+def _masked_all(run: Runtime, rows: Sequence[Reject]) -> list[RawRow]:
     profiles: dict[str, Profile | None] = {}
-    found: list[RawRow] = []
+    located: list[RawRow] = []
     for row in rows:
         name = row.profile
         if name is not None and name not in profiles:
             try:
                 profiles[name] = profile_of_reject(run, name)
             except (Invalid, NotFound):
-                profiles[name] = None  # what it was read by is gone
-        lost = name is not None and profiles[name] is None
-        found.append(UNREADABLE if lost else mask_row(row.raw, profiles[name] if name is not None else None))
-    return found
+                profiles[name] = None  # the profile has been removed since
+        profile_missing = name is not None and profiles[name] is None
+        located.append(
+            UNREADABLE if profile_missing else mask_row(row.raw, profiles[name] if name is not None else None)
+        )
+    return located

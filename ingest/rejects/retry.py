@@ -1,4 +1,4 @@
-"""A reject tried again, as it came or corrected: by the profile that its file was read by, or as a ticket as pushed."""
+"""Retry rejects, unchanged or corrected: by the profile of their file or feed, or as a pushed ticket."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ from ingest.rows.write import write_rows
 
 _Kind = tuple[str, int | None, int | None, str | None]
 PAGE = 200
-"""Rejects tried again in one transaction, when many are."""
+"""Maximum rejects retried in one transaction."""
 
 
 @dataclass(frozen=True, slots=True)
 class RetryResult:
-    """What came of trying many again: how many are tickets now, how many are still refused, and, where it was stopped
-    before the end, the id after which it goes on."""
+    """The result of a bulk retry: how many became tickets, how many are still rejected, and, where it stopped before the
+    end, the id after which to continue."""
 
-    taken: int
+    accepted: int
     refused: int
     after: int | None = None
 
@@ -47,11 +47,11 @@ class RetryResult:
 def retry(
     runtime: Runtime, who: Principal, reject_id: int, corrected: Mapping[str, Any] | str | None, now: datetime
 ) -> int:
-    """Take a reject in after all, from its own content or from ``corrected`` (a row as an object, or its raw text);
-    the id of its ticket.
+    """Import a reject from its own content or from ``corrected`` (a row as an object, or its raw text); return the id of
+    its ticket.
 
-    Raises Invalid with the reasons where it is still refused: it then stays as it is. Raises NotFound, and Conflict for
-    one that is settled already.
+    Raises Invalid with the reasons where it is still rejected (it is left unchanged), NotFound, and Conflict for one
+    that is settled already.
     """
     ids = runtime.ids.take(1)
     with runtime.writing(now) as uow:
@@ -59,12 +59,12 @@ def retry(
         if reject.state != "open":
             raise Conflict(f"该拒收记录已处理（{reject.state}）", f"this reject is settled already ({reject.state})")
         profile = None if reject.profile is None else profile_of_reject(runtime, reject.profile)
-        line = _line(reject, reject.raw if corrected is None else corrected, profile, now)
-        (fate,) = _write(runtime, uow, [reject], [line], who, ids)
-        if fate.ticket_id is None or fate.status == "rejected":
-            raise Invalid(fate.errors)
-        rejects.settle(uow.session, reject, "retried", who, now, fate.ticket_id)
-        return fate.ticket_id
+        row = _input_row(reject, reject.raw if corrected is None else corrected, profile, now)
+        (outcome,) = _write(runtime, uow, [reject], [row], who, ids)
+        if outcome.ticket_id is None or outcome.status == "rejected":
+            raise Invalid(outcome.errors)
+        rejects.settle(uow.session, reject, "retried", who, now, outcome.ticket_id)
+        return outcome.ticket_id
 
 
 def retry_all(
@@ -76,39 +76,39 @@ def retry_all(
     after: int = 0,
     most: int | None = None,
 ) -> RetryResult:
-    """Try every open reject of a filter again as it came, the oldest first, beyond the id ``after`` and up to ``most``
-    of them. Those that are still refused stay, with the reasons that they are refused for now."""
-    taken = refused = 0
-    while most is None or taken + refused < most:
+    """Retry every open reject of a filter unchanged, the oldest first, from the id ``after`` on and at most ``most`` of
+    them. Those still rejected remain open, with their current reasons."""
+    accepted = refused = 0
+    while most is None or accepted + refused < most:
         with runtime.database.read() as session:
             page = rejects.oldest_ids(session, who, chosen, after=after, limit=PAGE)
         if not page:
-            return RetryResult(taken, refused)
+            return RetryResult(accepted, refused)
         done = _retry_page(runtime, who, page, now)
-        taken, refused, after = taken + done, refused + len(page) - done, page[-1]
-    return RetryResult(taken, refused, after)
+        accepted, refused, after = accepted + done, refused + len(page) - done, page[-1]
+    return RetryResult(accepted, refused, after)
 
 
 def _retry_page(runtime: Runtime, who: Principal, page: Sequence[int], now: datetime) -> int:
-    """Try some rejects again, those of one file or batch in one transaction; how many are tickets now."""
+    """Retry rejects, those of one file or batch in one transaction; return how many became tickets."""
     with runtime.database.read() as session:
         kinds: dict[_Kind, list[int]] = {}
         query = select(Reject).where(col(Reject.id).in_(page)).order_by(col(Reject.id))
         for reject in session.execute(query).scalars():
             assert reject.id is not None, "it has been read"
             kinds.setdefault((reject.door, reject.source_id, reject.run_id, reject.profile), []).append(reject.id)
-    taken = 0
+    accepted = 0
     for kind, ids in kinds.items():
         try:
             profile = None if kind[3] is None else profile_of_reject(runtime, kind[3])
-            taken += _retry_together(runtime, who, ids, profile, now)
+            accepted += _retry_together(runtime, who, ids, profile, now)
         except (Invalid, NotFound):
-            continue  # the profile is not there, or the source: nothing of these can be read
+            continue  # the profile or the source no longer exists: none of these rows can be read
         except DBAPIError as error:
             if not db_errors.is_of_a_row(error):
                 raise
-            taken += sum(_retry_alone(runtime, who, reject_id, now) for reject_id in ids)
-    return taken
+            accepted += sum(_retry_alone(runtime, who, reject_id, now) for reject_id in ids)
+    return accepted
 
 
 def _retry_alone(runtime: Runtime, who: Principal, reject_id: int, now: datetime) -> bool:
@@ -127,52 +127,52 @@ def _retry_together(
     runtime: Runtime, who: Principal, ids: Sequence[int], profile: Profile | None, now: datetime
 ) -> int:
     new_ids = runtime.ids.take(len(ids))
-    taken = 0
+    accepted = 0
     with runtime.writing(now) as uow:
         session = uow.session
         query = select(Reject).where(col(Reject.id).in_(ids), col(Reject.state) == "open").order_by(col(Reject.id))
-        waiting = list(session.execute(query.with_for_update()).scalars())
-        lines = [_line_or_reasons(reject, profile, now) for reject in waiting]
-        if not waiting:
+        open_rejects = list(session.execute(query.with_for_update()).scalars())
+        rows = [_input_row_or_known_errors(reject, profile, now) for reject in open_rejects]
+        if not open_rejects:
             return 0
-        for reject, fate in zip(waiting, _write(runtime, uow, waiting, lines, who, new_ids), strict=True):
-            if fate.ticket_id is not None and fate.status != "rejected":
-                rejects.settle(session, reject, "retried", who, now, fate.ticket_id)
-                taken += 1
-            elif fate.errors:
-                reject.errors = rejects.errors_json(fate.errors)
-                reject.reason = fate.errors[0].code[: rejects.REASON_LENGTH]
+        for reject, outcome in zip(open_rejects, _write(runtime, uow, open_rejects, rows, who, new_ids), strict=True):
+            if outcome.ticket_id is not None and outcome.status != "rejected":
+                rejects.settle(session, reject, "retried", who, now, outcome.ticket_id)
+                accepted += 1
+            elif outcome.errors:
+                reject.errors = rejects.errors_json(outcome.errors)
+                reject.reason = outcome.errors[0].code[: rejects.REASON_LENGTH]
                 session.add(reject)
-    return taken
+    return accepted
 
 
-def _line_or_reasons(reject: Reject, profile: Profile | None, now: datetime) -> InputRow:
-    """The line of a reject; what cannot be read any better than before keeps its reasons."""
+def _input_row_or_known_errors(reject: Reject, profile: Profile | None, now: datetime) -> InputRow:
+    """Return the input row of a reject; one that is still unreadable keeps its known errors."""
     try:
-        return _line(reject, reject.raw, profile, now)
+        return _input_row(reject, reject.raw, profile, now)
     except (Invalid, BadRequest) as error:
         known = tuple(FieldProblem(e["pointer"], e["zh"], e["en"], e["code"]) for e in reject.errors)
         reasons = error.problems if isinstance(error, Invalid) and profile is None else known
         return InputRow(reject.row or 1, None, reasons, lambda: reject.raw)
 
 
-def _line(reject: Reject, content: Mapping[str, Any] | str, profile: Profile | None, now: datetime) -> InputRow:
-    found: TicketIn | None = None
+def _input_row(reject: Reject, content: Mapping[str, Any] | str, profile: Profile | None, now: datetime) -> InputRow:
+    ticket: TicketIn | None = None
     errors: Sequence[FieldProblem] = ()
     if profile is None:
-        found = validate_ticket(content, now=now)
+        ticket = validate_ticket(content, now=now)
     else:
         mapped = map_row(profile, content)
         if isinstance(mapped, HistoricalTicket):
-            found, early = mapped, future_problem(mapped, now)
+            ticket, early = mapped, future_problem(mapped, now)
             errors = (early,) if early else ()
         else:
             errors = mapped
-    return InputRow(reject.row or 1, None if errors else found, errors, lambda: reject.raw)
+    return InputRow(reject.row or 1, None if errors else ticket, errors, lambda: reject.raw)
 
 
 def profile_of_reject(runtime: Runtime, name: str) -> Profile:
-    """The profile by which a reject was read. Raises Invalid where it is not there any more."""
+    """Return the profile that a reject was read by. Raises Invalid where it no longer exists."""
     if name.startswith(FEED):
         return feed_profile(runtime, name.removeprefix(FEED))
     try:
@@ -180,47 +180,47 @@ def profile_of_reject(runtime: Runtime, name: str) -> Profile:
     except NotFound as error:
         raise Invalid.at(
             "/profile",
-            f"找不到读取该行所用的映射配置 {name}，请把它放进数据目录的 profiles 文件夹",
-            f"the profile {name}, by which this row was read, is not there; put it into `profiles` in the data directory",
+            f"找不到读取该行所用的映射配置 {name}，请将其放入数据目录的 profiles 文件夹",
+            f"the profile {name} of this row was not found; put it into `profiles` in the data directory",
         ) from error
 
 
 def map_row(profile: Profile, content: Mapping[str, Any] | str) -> HistoricalTicket | Sequence[Any]:
-    """A row mapped once more: an object by column names, or its raw text. The ticket, or what is wrong with it."""
+    """Map a row (an object by column names, or its raw text) to a ticket, or to its validation errors."""
     row = parse_json(content) if isinstance(content, str) else content
     if not isinstance(row, Mapping):
         raise Invalid.at(
             "/row",
-            "此行无法按列名读取，请以对象形式给出更正后的各列",
+            "此行无法按列名读取，请以对象形式提供更正后的各列",
             "this row cannot be read by column names; give the corrected columns as an object",
         )
-    if any(isinstance(value, dict) for value in row.values()):  # JSON from its beginning: members reached by path
-        columns, made = row_of(1, dict(row), profile.column_names())
+    if any(isinstance(value, dict) for value in row.values()):  # a JSON source: nested members are read by path
+        columns, source_row = row_of(1, dict(row), profile.column_names())
     else:
-        columns, made = list(row), SourceRow(1, list(row.values()))
-    return Mapper(profile, columns).map(made)
+        columns, source_row = list(row), SourceRow(1, list(row.values()))
+    return Mapper(profile, columns).map(source_row)
 
 
 def _write(
     runtime: Runtime,
     uow: UnitOfWork,
     some: Sequence[Reject],
-    lines: Sequence[InputRow],
+    rows: Sequence[InputRow],
     who: Principal,
     ids: Iterable[int],
 ) -> Sequence[RowOutcome]:
-    """Write the lines of rejects that came in together."""
+    """Write the rows of rejects of one file or batch."""
     first = some[0]
     source = uow.ref.sources.get(first.source_id) if first.source_id is not None else None
     if source is None:
-        raise Invalid.at("/source", "该行没有来源，无法接收", "the row has no source to be taken in from")
+        raise Invalid.at("/source", "该行没有来源，无法接收", "the row has no source")
     run = uow.session.get(ImportRun, first.run_id) if first.run_id is not None else None
     profile = first.profile
     of_feed = profile is not None and profile.startswith(FEED)
     actor = who.actor if profile is None else profile if of_feed else f"import:{profile}"
     live = run.live if run else of_feed
-    place = rejects.RejectOrigin(first.door, source.id, first.run_id, profile)
-    door = IngestContext(
-        place, source.code, actor, history=profile is not None, live=live, follow=following(actor) if of_feed else None
+    origin = rejects.RejectOrigin(first.door, source.id, first.run_id, profile)
+    context = IngestContext(
+        origin, source.code, actor, history=profile is not None, live=live, follow=following(actor) if of_feed else None
     )
-    return write_rows(runtime, uow, door, lines, list(ids))
+    return write_rows(runtime, uow, context, rows, list(ids))

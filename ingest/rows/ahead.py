@@ -1,4 +1,4 @@
-"""The next item made in a thread while the caller writes the one before: the database's time and ours overlap."""
+"""Produce the next item in a thread while the caller writes the current one, so that computing and database overlap."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ T = TypeVar("T")
 
 @contextmanager
 def ahead(source: Iterator[T]) -> Iterator[Iterator[T]]:
-    """The items of ``source`` (none of them None) in order, each made while the caller has the one before.
+    """Yield the items of ``source`` (never None) in order, each produced while the caller uses the previous one.
 
-    At most two are held: the caller's and the next. What ``source`` raises is raised here, after all earlier items.
-    When the block ends, early or not, no thread uses ``source`` any more, and it may be closed.
+    At most two items exist: the current and the next. An exception of ``source`` is raised here, after all earlier
+    items. When the block ends, early or not, no thread uses ``source`` any more, and it may be closed.
     """
     with ThreadPoolExecutor(1, thread_name_prefix="ahead") as maker:
         yield _made(maker, source)
@@ -26,4 +26,4 @@ def _made(maker: ThreadPoolExecutor, source: Iterator[T]) -> Iterator[T]:
     while (item := made.result()) is not None:
         made = maker.submit(next, source, None)
         yield item
-        del item  # before the next is waited for
+        del item  # free it before waiting for the next

@@ -1,8 +1,8 @@
-"""What the upstream last said of a ticket that is stored: read back from it, held against a retry, and corrected.
+"""The content that the upstream last sent of a stored ticket: reconstructed, compared with a retry, and corrected.
 
-A ticket's columns hold the content as it was last pushed or corrected, but for two things: its unit, which the office
-changes, and whether ``received_at`` was said at all. The unit as said stands in the ticket's ``received`` and
-``corrected`` events; whether the moment was said, the fingerprint tells.
+A ticket's columns hold the content as last pushed or corrected, with two exceptions: the unit, which the office changes,
+and whether ``received_at`` was given at all. The unit as sent is recorded in the ticket's ``received`` and ``corrected``
+events; whether the moment was given follows from the fingerprint.
 """
 
 from __future__ import annotations
@@ -28,24 +28,24 @@ from ingest.rows.ticket_in import Reporter, TicketIn, canonical, differing_field
 
 
 def pushed_content(session: Session, ref: Reference, ticket: Ticket) -> TicketIn:
-    """The ticket as its source last pushed or corrected it."""
-    said: dict[str, Any] = {
+    """Return the ticket as its source last pushed or corrected it."""
+    values: dict[str, Any] = {
         f.name: getattr(ticket, f.column) for f in CONTENT if f.correct in ("copy", "never", "receipt")
     }
     for field in NODES:
         node = ref.tree(field.name).get(getattr(ticket, field.column) or 0)
-        said[field.name] = node.code if node else None
-    said["unit"] = _unit_as_said(session, ticket.id)
+        values[field.name] = node.code if node else None
+    values["unit"] = _unit_from_source(session, ticket.id)
     person = {field.part: getattr(ticket, field.column) for field in REPORTER}
     reporter = Reporter.model_construct(**person) if any(person.values()) else None
-    full = TicketIn.model_construct(**said, reporter=reporter)
-    unsaid = full.model_copy(update={"received_at": None})
-    return unsaid if fingerprint(unsaid) == ticket.fingerprint else full
+    full = TicketIn.model_construct(**values, reporter=reporter)
+    without_received_at = full.model_copy(update={"received_at": None})
+    return without_received_at if fingerprint(without_received_at) == ticket.fingerprint else full
 
 
-def _unit_as_said(session: Session, ticket_id: int) -> str | None:
-    """The code of the unit that the source named, in its push or in its last correction of it."""
-    said: str | None = None
+def _unit_from_source(session: Session, ticket_id: int) -> str | None:
+    """Return the code of the unit that the source named in its push or its last correction."""
+    values: str | None = None
     query = (
         select(col(TicketEvent.type), col(TicketEvent.data))
         .where(col(TicketEvent.ticket_id) == ticket_id, col(TicketEvent.type).in_(("received", "corrected")))
@@ -53,46 +53,48 @@ def _unit_as_said(session: Session, ticket_id: int) -> str | None:
     )
     for event_type, data in session.execute(query):
         if event_type == "received":
-            said = data.get("unit")
+            values = data.get("unit")
         elif "unit" in data.get("changes", {}):
-            said = data["changes"]["unit"]["to"]
-    return said
+            values = data["changes"]["unit"]["to"]
+    return values
 
 
 def differing(session: Session, ref: Reference, ticket: Ticket, incoming: TicketIn) -> list[str]:
-    """The fields in which a push differs from what its source said of the ticket before."""
+    """Return the fields in which a push differs from the content that its source sent before."""
     return differing_fields(pushed_content(session, ref, ticket), incoming)
 
 
 def overridden_source_fingerprint(session: Session, ticket_id: int) -> str | None:
-    """The fingerprint of what the source itself last said, where a person of the office has corrected the ticket since: a push
-    of the same again is a retry, and says nothing against the correction. None where no person has."""
-    said: str | None = None
-    by_office = False
+    """Return the fingerprint of the source's last content where a user has corrected the ticket since; None otherwise.
+
+    A push with this fingerprint is a retry and does not undo the correction.
+    """
+    values: str | None = None
+    corrected_by_office = False
     query = (
         select(col(TicketEvent.type), col(TicketEvent.actor), col(TicketEvent.data))
         .where(col(TicketEvent.ticket_id) == ticket_id, col(TicketEvent.type).in_(("received", "corrected")))
         .order_by(col(TicketEvent.seq))
     )
     for event_type, actor, data in session.execute(query):
-        printed = data.get("fingerprint")
+        digest = data.get("fingerprint")
         if event_type == "received":
-            said = printed
+            values = digest
         elif actor.startswith("user:"):
-            by_office = True
-        elif printed is not None:
-            said, by_office = printed["to"], False
-    return said if by_office else None
+            corrected_by_office = True
+        elif digest is not None:
+            values, corrected_by_office = digest["to"], False
+    return values if corrected_by_office else None
 
 
 UNRECORDED: Any = object()
-"""What a source had said, where the log tells only that it was changed: a citizen's name, phone, address."""
+"""Marks a value that the event log does not record, only that it changed: a citizen's name, phone, address."""
 
 
 def office_corrections(session: Session, ticket_id: int) -> dict[str, Any]:
-    """The fields that a person of the office has corrected since the source last changed them, and what the source had
-    said of each, as in ``canonical``."""
-    found: dict[str, Any] = {}
+    """Map each field that a user has corrected since the source last changed it to the source's value, in the form of
+    ``canonical``; ``UNRECORDED`` where the log does not record it."""
+    result: dict[str, Any] = {}
     query = (
         select(col(TicketEvent.actor), col(TicketEvent.data))
         .where(col(TicketEvent.ticket_id) == ticket_id, col(TicketEvent.type) == "corrected")
@@ -101,36 +103,38 @@ def office_corrections(session: Session, ticket_id: int) -> dict[str, Any]:
     for actor, data in session.execute(query):
         for name in data["fields"]:
             if not actor.startswith("user:"):
-                found.pop(name, None)
-            elif name not in found:
-                found[name] = data["changes"][name]["from"] if name in data["changes"] else UNRECORDED
-    return found
+                result.pop(name, None)
+            elif name not in result:
+                result[name] = data["changes"][name]["from"] if name in data["changes"] else UNRECORDED
+    return result
 
 
 def merged(content: TicketIn, patch: Mapping[str, Any], *, now: datetime) -> TicketIn:
-    """``content`` with ``patch`` laid over it as RFC 7396 has it: null takes away, objects are merged, all else is
-    replaced. Raises Invalid where the outcome is no ticket, or carries another ``external_id``."""
-    said = {
+    """Return ``content`` with ``patch`` applied by RFC 7396: null removes, objects are merged, other values replace.
+
+    Raises Invalid where the result is not a valid ticket or changes ``external_id``.
+    """
+    values = {
         name: value.isoformat() if isinstance(value, datetime) else value
         for name, value in content.model_dump(exclude_none=True).items()
     }
     if patch.get("external_id", content.external_id) != content.external_id:
         raise Invalid.at(
-            "/external_id", "不能更改外部编号：它就是工单的身份", "cannot be changed: it is what the ticket is known by"
+            "/external_id", "外部编号是工单的唯一标识，不能更改", "cannot be changed: it identifies the ticket"
         )
-    return validate_ticket(_merge(said, patch), now=now)
+    return validate_ticket(_merge(values, patch), now=now)
 
 
 def _merge(target: Any, patch: Any) -> Any:
     if not isinstance(patch, Mapping):
         return patch
-    found = dict(target) if isinstance(target, Mapping) else {}
+    result = dict(target) if isinstance(target, Mapping) else {}
     for name, value in patch.items():
         if value is None:
-            found.pop(name, None)
+            result.pop(name, None)
         else:
-            found[name] = _merge(found.get(name), value)
-    return found
+            result[name] = _merge(result.get(name), value)
+    return result
 
 
 def correct(
@@ -142,10 +146,10 @@ def correct(
     *,
     if_match: int | None = None,
 ) -> Ticket:
-    """Lay an upstream's correction over its ticket, and return the ticket as it then stands.
+    """Apply an upstream's correction to its ticket and return the updated ticket.
 
-    What changes nothing writes nothing. Raises Forbidden (another source's ticket), NotFound, Stale, NotAllowed (closed
-    or void), Conflict (the unit is the office's by now), Invalid.
+    A correction without changes writes nothing. Raises Forbidden (ticket of another source), NotFound, Stale, NotAllowed
+    (closed or void), Conflict (the office has changed the unit), Invalid.
     """
     session, ref = uow.session, uow.ref
     source = ref.source_by_code(source_code)

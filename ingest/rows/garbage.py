@@ -1,7 +1,7 @@
-"""Python's cycle collector, held off while many rows pass through.
+"""Pause Python's cyclic garbage collector during bulk work.
 
-A batch makes fifty objects a row that die by themselves; walking over them again and again to look for cycles took two
-fifths of the time. What cycles there are (a traceback now and then) is collected in between, and afterwards.
+A batch allocates about fifty objects per row that reference counting frees; scanning them for cycles took two fifths of
+the time. The few cycles (tracebacks) are collected between chunks and afterwards.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _holders = 0
 
 @contextmanager
 def gc_paused() -> Iterator[None]:
-    """Hold the cycle collector off in this process until the block ends; blocks of several threads may overlap."""
+    """Disable the cycle collector of this process until the block ends; blocks of several threads may overlap."""
     global _holders  # noqa: PLW0603 - the collector is one for the process, and so is this count
     with _lock:
         _holders += 1
@@ -33,14 +33,16 @@ def gc_paused() -> Iterator[None]:
 
 
 def freeze_startup_objects() -> None:
-    """For a process that serves: what it has loaded by now is there to stay, and need not be looked through any more;
-    and what comes is mostly gone by itself before anybody could look. Without this, full collections took a third of
-    the time of a busy server, and made a push wait for a quarter of a second now and then."""
+    """Exclude the objects loaded at startup from garbage collection and collect less often; for a serving process.
+
+    Most objects of a request are freed by reference counting. Without this, full collections took a third of the time
+    of a busy server and delayed single pushes by a quarter of a second.
+    """
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 20, 100)
 
 
 def collect_young() -> None:
-    """Collect the cycles among what was made lately: between two chunks, when there is little of it."""
+    """Collect cycles of the youngest generation; called between chunks, when it is small."""
     gc.collect(0)

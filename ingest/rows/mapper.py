@@ -1,4 +1,4 @@
-"""A profile laid on a header: row → ticket. All decisions that depend on the header are taken once, not per row."""
+"""Apply a profile to rows: row → ticket. Decisions that depend on the header are made once per file, not per row."""
 
 from __future__ import annotations
 
@@ -33,18 +33,18 @@ _Cell = Callable[[Cells], Any]
 
 CODE_LENGTH = 64
 _NAME_LENGTH = 200
-_REMEMBERED = 100_000
+_CACHE_SIZE = 100_000
 _CODES = frozenset(field.name for field in IMPORTED if field.kind == "identifier")
-_NARROW = _CODES | {field.name for field in IMPORTED if field.kind == "digits"}
-"""Codes and numbers, in which a full-width digit is the same digit; in prose, width is the writer's own."""
-_SUMS = frozenset({"合计", "总计", "小计", "共计", "合計", "總計", "小計", "共計"})
-"""What stands in the place of a number where a row of a spreadsheet adds up those above it."""
+_NORMALIZED_WIDTH = _CODES | {field.name for field in IMPORTED if field.kind == "digits"}
+"""Codes and numbers, where full-width characters are normalized (NFKC). Prose keeps its width."""
+_TOTAL_WORDS = frozenset({"合计", "总计", "小计", "共计", "合計", "總計", "小計", "共計"})
+"""Words in the identifier column that mark a total row of a spreadsheet."""
 _DONE = ("completed", "closed")
-_REACHED = (
+_STATUS_OF_MOMENT = (
     ("voided_at", "void"), ("closed_at", "closed"), ("completed_at", "completed"), ("accepted_at", "accepted"),
     ("dispatched_at", "dispatched"),
 )  # fmt: skip
-"""The status that a moment tells of, the last step first."""
+"""The status that each moment implies, the last step of the lifecycle first."""
 
 
 class _Moment(NamedTuple):
@@ -54,8 +54,8 @@ class _Moment(NamedTuple):
 
 
 class Mapper:
-    """Maps rows over ``columns`` by ``profile``. Raises ``Invalid`` where the header lacks what no ticket can do
-    without."""
+    """Maps rows with the header ``columns`` by ``profile``. Raises ``Invalid`` where the header lacks a required
+    column."""
 
     def __init__(self, profile: Profile, columns: Sequence[str]) -> None:
         self.profile = profile
@@ -82,35 +82,35 @@ class Mapper:
         self._verdict = _VerdictReader(profile.verdict, self._text) if profile.verdict else None
 
     def map(self, row: SourceRow) -> HistoricalTicket | tuple[FieldProblem, ...]:
-        """The ticket of ``row``, or everything that is wrong with it."""
+        """Return the ticket of ``row``, or all its validation errors."""
         if row.fault is not None:
             return (row.fault,)
-        said: dict[str, Any] = dict(self.profile.constants)
+        values: dict[str, Any] = dict(self.profile.constants)
         problems: list[FieldProblem] = []
         cells = row.cells
-        self._take_texts(cells, said, problems)
-        self._take_converted(cells, said, problems)
+        self._read_texts(cells, values, problems)
+        self._read_converted(cells, values, problems)
         for name, reader in self._trees:
             path = reader(cells)
             if path:
-                said[name] = path[-1].code
-                said[name + "_path"] = path
-        attributes = self._take_attributes(cells)
+                values[name] = path[-1].code
+                values[name + "_path"] = path
+        attributes = self._read_attributes(cells)
         if self._verdict is not None:
-            self._verdict(cells, said, problems)
-        self._keep_to_status(cells, said, attributes)
+            self._verdict(cells, values, problems)
+        self._move_contradicted_times(cells, values, attributes)
         if attributes:
-            said["attributes"] = attributes
-        if said.get("external_id") in _SUMS:
+            values["attributes"] = attributes
+        if values.get("external_id") in _TOTAL_WORDS:
             return (self._at("external_id", "row_of_sums"),)
         try:
-            ticket = HistoricalTicket.model_validate(said)
+            ticket = HistoricalTicket.model_validate(values)
         except ValidationError as error:
             problems.extend(self._named(each) for each in problems_of(error.errors(include_url=False)))
             return tuple(problems)
         return tuple(problems) if problems else ticket
 
-    def _take_texts(self, cells: Cells, said: dict[str, Any], problems: list[FieldProblem]) -> None:
+    def _read_texts(self, cells: Cells, values: dict[str, Any], problems: list[FieldProblem]) -> None:
         reporter: dict[str, str] = {}
         for field, get, words in self._texts:
             text = get(cells)
@@ -128,37 +128,37 @@ class Mapper:
             if field.startswith("reporter."):
                 reporter[field[9:]] = text
             elif text:
-                said[field] = text
+                values[field] = text
         if reporter:
-            said["reporter"] = reporter
-        if self._whole_title is not None and "content" not in said:
+            values["reporter"] = reporter
+        if self._whole_title is not None and "content" not in values:
             whole = self._whole_title(cells)
             if len(whole) > LENGTHS["title"]:
-                said["content"] = whole  # what was cut from the title is not lost
+                values["content"] = whole  # keeps the part that was cut from the title
 
-    def _take_converted(self, cells: Cells, said: dict[str, Any], problems: list[FieldProblem]) -> None:
-        by_times = self.profile.status_from_times and "status" not in said
-        never_void = not (by_times or self._verdict_completes) and said.get("status") != "void"
+    def _read_converted(self, cells: Cells, values: dict[str, Any], problems: list[FieldProblem]) -> None:
+        by_times = self.profile.status_from_times and "status" not in values
+        never_void = not (by_times or self._verdict_completes) and values.get("status") != "void"
         for field, _, get in self._moments:
             if field == "voided_at" and never_void:
                 continue
             cell = get(cells)
             if cell is not None:
                 try:
-                    said[field] = self._read_moment(cell)
+                    values[field] = self._read_moment(cell)
                 except ValueError as error:
                     problems.append(self._at(field, str(error), value=text_of(cell)[:60]))
         for field, _, get in self._numbers:
             cell = get(cells)
             if cell is not None:
                 try:
-                    said[field] = number_of(cell)
+                    values[field] = number_of(cell)
                 except ValueError as error:
                     problems.append(self._at(field, str(error)))
         if by_times:
-            said["status"] = next((status for field, status in _REACHED if field in said), "received")
+            values["status"] = next((status for field, status in _STATUS_OF_MOMENT if field in values), "received")
 
-    def _take_attributes(self, cells: Cells) -> dict[str, Any]:
+    def _read_attributes(self, cells: Cells) -> dict[str, Any]:
         attributes: dict[str, Any] = {name: text for name, get in self._attributes if (text := get(cells))}
         for name, index in self._rest:
             text = text_of(cells[index])
@@ -171,14 +171,14 @@ class Mapper:
             attributes.update(rest)
         return attributes
 
-    def _keep_to_status(self, cells: Cells, said: dict[str, Any], attributes: dict[str, Any]) -> None:
-        """A moment that the status contradicts (a closing time on an open ticket) is not the moment of that change:
-        it is kept as an attribute, under its column's name."""
-        status = said.get("status", "received")
+    def _move_contradicted_times(self, cells: Cells, values: dict[str, Any], attributes: dict[str, Any]) -> None:
+        """Store a moment that contradicts the status (a closing time on an open ticket) as an attribute under its
+        column's name instead of as the moment of that transition."""
+        status = values.get("status", "received")
         for field, column, get in self._moments:
             if not _contradicts(field, status):
                 continue
-            said.pop(field, None)
+            values.pop(field, None)
             if column not in self._attribute_columns:
                 cell = get(cells)
                 if cell is not None:
@@ -198,8 +198,8 @@ class Mapper:
             get = self._text(place)
             if get is None:
                 continue
-            if field in _NARROW or field in self.profile.values:
-                get = _narrowed(get)
+            if field in _NORMALIZED_WIDTH or field in self.profile.values:
+                get = _normalized_width(get)
             if place.shorten and field in LENGTHS:
                 if field == "title":
                     self._whole_title = get
@@ -214,12 +214,12 @@ class Mapper:
         return [(name, i) for i, name in enumerate(columns) if column_key(name) not in used and name != REST]
 
     def _require_header(self, columns: Sequence[str]) -> None:
-        lacking = [
+        missing_fields = [
             field
             for field in ("external_id", "title")
             if not any(column_key(name) in self._positions for name in self.profile.fields[field].all_names)
         ]
-        if lacking:
+        if missing_fields:
             found = ", ".join(list(columns)[:30])
             raise Invalid(
                 FieldProblem(
@@ -228,17 +228,17 @@ class Mapper:
                     f"the file has no column {' / '.join(self.profile.fields[field].all_names)}; it has: {found}",
                     "column_missing",
                 )
-                for field in lacking
+                for field in missing_fields
             )
 
     def _indexes(self, names: Sequence[str]) -> list[int]:
-        """Where a value called by any of ``names`` may stand: in a table, in the first of them that the header has; in
-        JSON, where there is no header, each object says by itself which of them it uses."""
+        """Positions of the columns ``names``: in a table, only the first name that the header has; in JSON, which has
+        no header, all of them, since each object may use another name."""
         found = [self._positions[key] for name in names if (key := column_key(name)) in self._positions]
         return found if column_key(REST) in self._positions else found[:1]
 
     def _text(self, place: ColumnMapping) -> _Text | None:
-        """How to read ``place`` as text, empty where missing; none where the header has none of its columns."""
+        """Return a reader of ``place`` as text (empty where missing), or None where the header has none of its columns."""
         missing = self._missing | frozenset(place.missing)
         if place.columns:
             indexes = self._indexes(place.columns)
@@ -275,7 +275,7 @@ class Mapper:
 
 
 class _TreeReader:
-    """Reads the path of one tree, root first; remembers the first spelling of each code."""
+    """Reads the path of one tree, root first; the first spelling of each code is its name."""
 
     def __init__(self, tree: Tree, bind: Callable[[ColumnMapping], _Text | None]) -> None:
         self._by_path = tree.codes == "path"
@@ -287,22 +287,22 @@ class _TreeReader:
         self._known: dict[tuple[str, ...], tuple[NewNode, ...]] = {}
 
     def __call__(self, cells: Cells) -> tuple[NewNode, ...]:
-        said = tuple(get(cells) if get else "" for level in self._levels for get in level)
-        path = self._known.get(said)
+        values = tuple(get(cells) if get else "" for level in self._levels for get in level)
+        path = self._known.get(values)
         if path is None:
-            path = self._build(said)
-            if len(self._known) >= _REMEMBERED:  # memory stays bounded whatever the file
+            path = self._build(values)
+            if len(self._known) >= _CACHE_SIZE:  # bounds memory for any file
                 self._known.clear()
                 self._names.clear()
-            self._known[said] = path
+            self._known[values] = path
         return path
 
-    def _build(self, said: tuple[str, ...]) -> tuple[NewNode, ...]:
+    def _build(self, values: tuple[str, ...]) -> tuple[NewNode, ...]:
         path: list[NewNode] = []
-        for code, name in zip(said[::2], said[1::2], strict=True):
+        for code, name in zip(values[::2], values[1::2], strict=True):
             own = plain(code or name)
             if not own:
-                continue  # a level left out: the next hangs on the one above
+                continue  # an empty level: the next level's parent is the level above
             full = f"{path[-1].code}/{own}" if self._by_path and path else own
             full = fitting_code(full)
             first = self._names.setdefault(full, name[:_NAME_LENGTH]) if name else self._names.get(full)
@@ -311,14 +311,14 @@ class _TreeReader:
 
 
 class _VerdictReader:
-    """Reads the source's flags into ``source_flag`` and, where Duban rests on them, ``source_verdict``."""
+    """Reads the source's flags into ``source_flag`` and, where Duban adopts them, ``source_verdict``."""
 
     def __init__(self, verdict: Verdict, bind: Callable[[ColumnMapping], _Text | None]) -> None:
         self._verdict = verdict
         self._on_time = bind(verdict.on_time.column)
         self._late = bind(verdict.late.column)
 
-    def __call__(self, cells: Cells, said: dict[str, Any], problems: list[FieldProblem]) -> None:
+    def __call__(self, cells: Cells, values: dict[str, Any], problems: list[FieldProblem]) -> None:
         verdict = self._verdict
         on_time = self._on_time is not None and self._on_time(cells) in verdict.on_time.words
         late = self._late is not None and self._late(cells) in verdict.late.words
@@ -327,12 +327,12 @@ class _VerdictReader:
             return
         flag = "on_time" if on_time else ("late" if late else None)
         if flag:
-            said["source_flag"] = flag
+            values["source_flag"] = flag
         if verdict.completes:
-            said["status"] = "completed" if flag else verdict.otherwise
-        times_tell = "completed_at" in said and "source_due_at" in said
-        if flag and verdict.use == "rest" and said.get("status") in _DONE and not times_tell:
-            said["source_verdict"] = flag
+            values["status"] = "completed" if flag else verdict.otherwise
+        times_decide = "completed_at" in values and "source_due_at" in values
+        if flag and verdict.use == "rest" and values.get("status") in _DONE and not times_decide:
+            values["source_verdict"] = flag
 
 
 def _contradicts(field: str, status: str) -> bool:
@@ -364,7 +364,7 @@ def _joined(indexes: Sequence[int], missing: frozenset[str], separator: str) -> 
     return get
 
 
-def _narrowed(get: _Text) -> _Text:
+def _normalized_width(get: _Text) -> _Text:
     return lambda cells: plain(get(cells))
 
 
@@ -381,7 +381,7 @@ def _fitted(get: _Text) -> _Text:
 
 
 def fitting_code(text: str) -> str:
-    """``text`` as a code: itself, or, where longer than ``CODE_LENGTH``, its beginning and a hash of the whole."""
+    """Return ``text``, or, where it is longer than ``CODE_LENGTH``, its beginning followed by a hash of the whole."""
     if len(text) <= CODE_LENGTH:
         return text
     return f"{text[: CODE_LENGTH - 9]}~{hashlib.sha256(text.encode('utf-8', 'surrogatepass')).hexdigest()[:8]}"

@@ -1,7 +1,7 @@
-"""The tickets of one transaction: prepared before it begins, as far as that can be, and written in it.
+"""The tickets of one transaction: prepared before it begins where possible, and written in it.
 
-What is prepared by one picture of the reference data is prepared again where another is in force by then, or where the
-rows name units, categories or grids that are still to be made.
+Tickets are prepared again in the transaction where the reference data has changed since, or where the rows name units,
+categories or grids that do not exist yet.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _PARAMETERS = 500
 
 
 class RowOutcome(NamedTuple):
-    """What became of one row."""
+    """The outcome of one row: its status, its ticket where it has one, and the errors of a rejected row."""
 
     status: Status
     ticket_id: int | None = None
@@ -38,106 +38,109 @@ class RowOutcome(NamedTuple):
 
 
 Follow = Callable[[UnitOfWork, int, TicketIn], RowOutcome]
-"""Updates a stored ticket (by id) to what its source says now."""
+"""Updates a stored ticket (by id) to the content that its source sends now."""
 
 
 @dataclass(frozen=True, slots=True)
 class IngestContext:
-    """How rows come in here. ``history``: they are tickets of the past, and what they name is made where missing;
-    ``live``: those still open are supervised. ``actor`` is what the event log keeps."""
+    """How the rows of one entry point are imported.
 
-    place: rejects.RejectOrigin
+    ``history``: rows are historical tickets, and missing units, categories and grids are created. ``live``: open
+    tickets are supervised. ``actor`` is recorded in the event log.
+    """
+
+    origin: rejects.RejectOrigin
     source_code: str
     actor: str
     history: bool = False
     live: bool = False
     follow: Follow | None = None
-    """What is done about a ticket that is there and reads otherwise now; none: the row is refused."""
+    """Applied to a stored ticket whose content differs; None: the row is rejected."""
 
 
 class PreparedChunk:
-    """Lines of one door, with the ids of the tickets they may become."""
+    """Rows of one transaction, with the ids reserved for their tickets."""
 
     def __init__(
         self,
         runtime: Runtime,
-        door: IngestContext,
-        lines: Sequence[InputRow],
+        context: IngestContext,
+        rows: Sequence[InputRow],
         now: datetime,
         ids: Sequence[int] | None = None,
     ) -> None:
-        self.door, self.lines, self.now = door, lines, now
+        self.context, self.rows, self.now = context, rows, now
         self._zone = runtime.settings.zone
         self._tickets: dict[int, TicketIn] = {
-            n: fitted(line.ticket) if isinstance(line.ticket, HistoricalTicket) else line.ticket
-            for n, line in enumerate(lines)
-            if line.ticket is not None
+            n: fitted(row.ticket) if isinstance(row.ticket, HistoricalTicket) else row.ticket
+            for n, row in enumerate(rows)
+            if row.ticket is not None
         }
         self._ids = runtime.ids.take(len(self._tickets)) if ids is None else ids
-        self._picture: Reference | None = None
-        self._rows: list[tuple[int, intake.PreparedTicket]] = []
-        self._refused: dict[int, Sequence[FieldProblem]] = {}
+        self._reference: Reference | None = None
+        self._prepared: list[tuple[int, intake.PreparedTicket]] = []
+        self._rejected: dict[int, Sequence[FieldProblem]] = {}
 
     def prepare(self, ref: Reference) -> None:
-        """Prepare the tickets by ``ref``, unless something that they name is still to be made. Raises Invalid where the
-        source of the door is none."""
-        if self.door.history and history.missing_places(history.ReferenceFinder(ref), self._past()):
+        """Prepare the tickets by ``ref``, unless they name nodes that do not exist yet. Raises Invalid where the source
+        is unknown or inactive."""
+        if self.context.history and history.missing_places(history.ReferenceFinder(ref), self._historical_tickets()):
             return
         self._prepare(ref)
 
     def write(self, uow: UnitOfWork) -> Sequence[RowOutcome]:
-        """Write the tickets; the outcome of each row."""
+        """Write the tickets and return the outcome of each row, in order."""
         session, ref = uow.session, uow.ref
-        if self._picture is not ref:
-            ref = self._with_places(session, ref)
+        if self._reference is not ref:
+            ref = self._with_missing_nodes(session, ref)
             self._prepare(ref)
             uow = replace(uow, ref=ref)
-        self._picture = None  # rows change as they are written: for a second try they are prepared anew
-        found: list[RowOutcome | None] = [
-            None if line.ticket is not None else RowOutcome("rejected", errors=line.errors) for line in self.lines
+        self._reference = None  # rows change while they are written: a retry prepares them again
+        outcomes: list[RowOutcome | None] = [
+            None if row.ticket is not None else RowOutcome("rejected", errors=row.errors) for row in self.rows
         ]
-        for n, problems in self._refused.items():
-            found[n] = RowOutcome("rejected", errors=problems)
+        for n, problems in self._rejected.items():
+            outcomes[n] = RowOutcome("rejected", errors=problems)
         differing: list[tuple[int, int]] = []
-        outcomes = intake.write(session, [row for _, row in self._rows])
-        for (n, _), outcome in zip(self._rows, outcomes, strict=True):
-            if outcome.status == "differs":
-                differing.append((n, outcome.ticket_id))
+        results = intake.write(session, [row for _, row in self._prepared])
+        for (n, _), inserted in zip(self._prepared, results, strict=True):
+            if inserted.status == "differs":
+                differing.append((n, inserted.ticket_id))
             else:
-                found[n] = RowOutcome(outcome.status, outcome.ticket_id)
+                outcomes[n] = RowOutcome(inserted.status, inserted.ticket_id)
         if differing:
-            for n, fate in self._fates_of_differing(uow, differing):
-                found[n] = fate
-        return [fate for fate in found if fate is not None]
+            for n, outcome in self._differing_outcomes(uow, differing):
+                outcomes[n] = outcome
+        return [outcome for outcome in outcomes if outcome is not None]
 
-    def _past(self) -> Iterator[HistoricalTicket]:
+    def _historical_tickets(self) -> Iterator[HistoricalTicket]:
         for ticket in self._tickets.values():
             assert isinstance(ticket, HistoricalTicket), "an import maps rows to tickets of the past"
             yield ticket
 
-    def _with_places(self, session: Session, ref: Reference) -> Reference:
-        """The reference data, with all that these tickets name made in it."""
-        if not self.door.history:
+    def _with_missing_nodes(self, session: Session, ref: Reference) -> Reference:
+        """Create the nodes that these tickets name and the reference data lacks; return the reference data."""
+        if not self.context.history:
             return ref
         places = history.ReferenceFinder(ref)
-        missing = history.missing_places(places, self._past())
+        missing = history.missing_places(places, self._historical_tickets())
         if not missing:
             return ref
         history.make_places(session, places, missing)
         return read_reference(session)
 
     def _prepare(self, ref: Reference) -> None:
-        source = _source(ref, self.door.source_code)
-        places = history.ReferenceFinder(ref) if self.door.history else None
-        self._rows, self._refused = [], {}
+        source = _source(ref, self.context.source_code)
+        places = history.ReferenceFinder(ref) if self.context.history else None
+        self._prepared, self._rejected = [], {}
         for (n, ticket), ticket_id in zip(self._tickets.items(), self._ids, strict=False):
             try:
                 row = self._row(ref, places, source, n, ticket, ticket_id)
             except Invalid as error:
-                self._refused[n] = error.problems
+                self._rejected[n] = error.problems
             else:
-                self._rows.append((n, row))
-        self._picture = ref
+                self._prepared.append((n, row))
+        self._reference = ref
 
     def _row(
         self,
@@ -148,45 +151,45 @@ class PreparedChunk:
         ticket: TicketIn,
         ticket_id: int,
     ) -> intake.PreparedTicket:
-        fingerprint = self.lines[n].fingerprint or ticket_fingerprint(ticket)
+        fingerprint = self.rows[n].fingerprint or ticket_fingerprint(ticket)
         if places is None:
             return intake.prepare(
                 ref, ticket, source, ticket_id=ticket_id, fingerprint=fingerprint,
-                actor=self.door.actor, now=self.now, zone=self._zone,
+                actor=self.context.actor, now=self.now, zone=self._zone,
             )  # fmt: skip
         assert isinstance(ticket, HistoricalTicket), "an import maps rows to tickets of the past"
         return history.prepare(
             places, ticket, source, ticket_id=ticket_id, fingerprint=fingerprint,
-            actor=self.door.actor, now=self.now, zone=self._zone, live=self.door.live,
+            actor=self.context.actor, now=self.now, zone=self._zone, live=self.context.live,
         )  # fmt: skip
 
-    def _fates_of_differing(
+    def _differing_outcomes(
         self, uow: UnitOfWork, differing: Sequence[tuple[int, int]]
     ) -> Iterator[tuple[int, RowOutcome]]:
         """The outcomes of rows whose ticket is stored with other content."""
         session, ref = uow.session, uow.ref
-        if self.door.follow is not None:
+        if self.context.follow is not None:
             for n, ticket_id in differing:
-                yield n, self.door.follow(uow, ticket_id, self._said(n))
+                yield n, self.context.follow(uow, ticket_id, self._ticket(n))
             return
-        there: dict[int, Ticket] = {}
+        stored: dict[int, Ticket] = {}
         for start in range(0, len(differing), _PARAMETERS):
             wanted = [ticket_id for _, ticket_id in differing[start : start + _PARAMETERS]]
             for ticket in session.execute(select(Ticket).where(col(Ticket.id).in_(wanted))).scalars():
-                there[ticket.id] = ticket
+                stored[ticket.id] = ticket
         for n, ticket_id in differing:
-            incoming = self._said(n)
+            incoming = self._ticket(n)
             if compare.overridden_source_fingerprint(session, ticket_id) == ticket_fingerprint(incoming):
-                yield n, RowOutcome("unchanged", ticket_id)  # what the office corrected since then stands
+                yield n, RowOutcome("unchanged", ticket_id)  # a retry of the source; the office's correction remains
                 continue
-            fields = compare.differing(session, ref, there[ticket_id], incoming)
+            fields = compare.differing(session, ref, stored[ticket_id], incoming)
             if isinstance(incoming, HistoricalTicket):
-                fields += differing_lifecycle_fields(there[ticket_id], incoming)
+                fields += differing_lifecycle_fields(stored[ticket_id], incoming)
             yield n, RowOutcome("rejected", ticket_id, [_differs(ticket_id, field) for field in fields or [""]])
 
-    def _said(self, n: int) -> TicketIn:
-        ticket = self.lines[n].ticket
-        assert ticket is not None, "only lines with a ticket were written"
+    def _ticket(self, n: int) -> TicketIn:
+        ticket = self.rows[n].ticket
+        assert ticket is not None, "only rows with a ticket were written"
         return ticket
 
 
@@ -195,7 +198,7 @@ def _differs(ticket_id: int, field: str) -> FieldProblem:
     return FieldProblem(
         pointer,
         f"与已有工单 {ticket_id} 的内容不同；更正请用 PATCH，重复的外部编号请改正",
-        f"is not what ticket {ticket_id} already says; PATCH corrects a ticket, another ticket needs an id of its own",
+        f"differs from ticket {ticket_id}; use PATCH to correct it, or another identifier for another ticket",
         "differs",
     )
 
@@ -203,5 +206,5 @@ def _differs(ticket_id: int, field: str) -> FieldProblem:
 def _source(ref: Reference, code: str) -> SourceInfo:
     source = ref.source_by_code(code)
     if source is None or not source.active:
-        raise Invalid.at("/source", f"来源 {code!r} 不存在或已停用", f"the source {code!r} is unknown or switched off")
+        raise Invalid.at("/source", f"来源 {code!r} 不存在或已停用", f"the source {code!r} is unknown or inactive")
     return source

@@ -1,6 +1,6 @@
-"""Mapping profiles: TOML files that say which column of a source's file is which field of a ticket.
+"""Mapping profiles: TOML files that map the columns of a source's file to ticket fields.
 
-A profile is data: no code runs from it. ``load_profile`` reads one and answers with every mistake at its place;
+A profile is data: no code runs from it. ``load_profile`` reads one and reports every mistake with its pointer;
 ``docs/intake.md`` describes the format. ``ingest.rows.mapper`` applies a profile to a row.
 """
 
@@ -46,7 +46,7 @@ class Wording(_ProfilePart):
 
 
 class SourceNamed(_ProfilePart):
-    """The source of these tickets, unless the importer names another."""
+    """The default source of these tickets; an import may name another."""
 
     code: Annotated[str, Field(min_length=1, max_length=64)]
     zh: str
@@ -54,7 +54,7 @@ class SourceNamed(_ProfilePart):
 
 
 class FileHints(_ProfilePart):
-    """What the file itself does not say, or should not be guessed."""
+    """Format details that cannot be detected in the file, or should not be."""
 
     encoding: str | None = None
     delimiter: Annotated[str, Field(min_length=1, max_length=1)] | None = None
@@ -68,10 +68,13 @@ def _columns(value: object) -> object:
 
 
 class ColumnMapping(_ProfilePart):
-    """Where a value is read from. ``columns``: names for the same column, the first that the header has counts. ``join``:
-    several columns put together, those that are empty left out. ``missing``: more words for "nothing" in this place.
-    ``shorten``: cut to what the field can hold, instead of refusing the row; an identifier keeps its beginning and a
-    hash of the whole, so that it still identifies."""
+    """The columns that a value is read from.
+
+    ``columns``: alternative names of one column; the first that the header has is used. ``join``: several columns whose
+    non-empty values are joined. ``missing``: additional words for an empty value here. ``shorten``: cut to the field's
+    length instead of rejecting the row; an identifier becomes its beginning and a hash of the whole, so that it stays
+    unique.
+    """
 
     columns: tuple[str, ...] = ()
     join: tuple[str, ...] = ()
@@ -90,7 +93,7 @@ class ColumnMapping(_ProfilePart):
 
     @property
     def all_names(self) -> tuple[str, ...]:
-        """Every column name it may read."""
+        """All column names that it may read."""
         return self.columns + self.join
 
 
@@ -98,8 +101,8 @@ Place = Annotated[ColumnMapping, BeforeValidator(_columns)]
 
 
 class Level(_ProfilePart):
-    """One level of a tree: ``code`` identifies, ``name`` is what it is called. Where only a name is known it is the
-    code too. One code with several spellings is one node: the first spelling that is not empty names it."""
+    """One level of a tree: its ``code`` and its ``name``. Where only a name is known it is the code too. One code with
+    several names is one node, named by the first non-empty one."""
 
     code: Place | None = None
     name: Place | None = None
@@ -112,8 +115,8 @@ class Level(_ProfilePart):
 
 
 class Tree(_ProfilePart):
-    """Levels from the root down. ``codes``: ``own`` where a level's code is unique by itself, ``path`` where it is
-    so only under its parent: then it is prefixed by the parent's code and a slash."""
+    """Levels from the root down. ``codes``: ``own`` where a level's code is globally unique, ``path`` where it is
+    unique only under its parent and is prefixed by the parent's code and a slash."""
 
     levels: Annotated[tuple[Level, ...], Field(min_length=1)]
     codes: Literal["own", "path"] = "own"
@@ -127,9 +130,9 @@ class Flag(_ProfilePart):
 
 
 class Verdict(_ProfilePart):
-    """The source's own say on being on time. ``use``: ``rest`` where Duban must take it for want of moments,
-    ``compare`` where it is only compared with them (and ignored where there is no deadline). ``completes``: the
-    flags also tell completion: a row with either is completed, one with neither has the status ``otherwise``."""
+    """The source's on-time and late flags. ``use``: ``rest`` where Duban adopts them because moments are missing,
+    ``compare`` where they are only compared with the moments (and ignored where there is no deadline). ``completes``:
+    the flags also indicate completion: a row with either is completed, one with neither has the status ``otherwise``."""
 
     on_time: Flag
     late: Flag
@@ -139,11 +142,11 @@ class Verdict(_ProfilePart):
 
 
 class Profile(_ProfilePart):
-    """A mapping profile, checked. Tables are keyed by field, attribute or value, as the names say.
+    """A validated mapping profile. Tables are keyed by field, attribute or value.
 
-    ``contract_names``: a column named like a field, in the contract or by its Chinese label, maps to that field, besides
-    the columns that ``fields`` lists. ``status_from_times``: where a row has no status, its latest moment decides. In
-    ``values`` the word ``*`` matches every other value, and an empty code for "leave the field out"."""
+    ``contract_names``: columns named like a field of the contract, or by its Chinese label, map to that field besides
+    the columns in ``fields``. ``status_from_times``: a row without a status has that of its latest moment. In
+    ``values`` the word ``*`` matches every other value, and an empty code omits the field."""
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
     title: Wording
@@ -206,7 +209,7 @@ class Profile(_ProfilePart):
         return self
 
     def places(self) -> Iterator[ColumnMapping]:
-        """Every place that the profile reads."""
+        """Iterate over every column mapping of the profile."""
         yield from self.fields.values()
         yield from self.attributes.values()
         for tree in (self.unit, self.category, self.grid):
@@ -217,12 +220,11 @@ class Profile(_ProfilePart):
             yield self.verdict.late.column
 
     def column_names(self) -> list[str]:
-        """Every column name that the profile knows, each once."""
+        """Return every column name that the profile reads, without duplicates."""
         return list(dict.fromkeys(name for place in self.places() for name in place.all_names))
 
     def known_columns(self, names: Sequence[str]) -> int:
-        """How many of these column names the profile knows; none where they lack what no ticket can do without, its
-        identifier or its title."""
+        """Return how many of these column names the profile reads; 0 where the identifier or the title is missing."""
         have = {column_key(name) for name in names}
         for field in ("external_id", "title"):
             if not any(column_key(name) in have for name in self.fields[field].all_names):
@@ -231,27 +233,27 @@ class Profile(_ProfilePart):
 
 
 _APART = re.compile(r"(?<=[\u3400-\u9fff]) (?=[\u3400-\u9fff])")
-"""Headings are set wider (``姓　　名``) and broken over lines to look well in their column."""
+"""White space between Chinese characters: headings are spaced (``姓　　名``) and wrapped for layout."""
 
 
 def column_key(name: str) -> str:
-    """What two spellings of one column name have in common: width, case and white space do not tell them apart."""
+    """Return the normalized form of a column name: independent of width, case and white space."""
     plain = " ".join(unicodedata.normalize("NFKC", name).replace("\ufeff", "").split()).casefold()
     return _APART.sub("", plain)
 
 
 def parse_profile(text: str) -> Profile:
-    """The profile in ``text``. Raises ``Invalid`` with a pointer for each mistake."""
+    """Parse the profile in ``text``. Raises ``Invalid`` with a pointer for each mistake."""
     return check_profile(read_toml(text))
 
 
 def check_profile(content: object) -> Profile:
-    """The profile that ``content``, read from TOML or JSON, is. Raises ``Invalid`` with a pointer for each mistake."""
+    """Validate ``content``, parsed TOML or JSON, as a profile. Raises ``Invalid`` with a pointer for each mistake."""
     return validated(Profile.model_validate, content, Profile.model_fields)
 
 
 def list_profiles(folders: Iterable[Path] = ()) -> list[Profile]:
-    """The bundled profiles and those in ``folders``, by name; one in a folder goes before a bundled one."""
+    """Return the bundled profiles and those in ``folders``, by name; a profile in a folder overrides a bundled one."""
     found: dict[str, Profile] = {}
     for folder in (BUNDLED, *folders):
         for path in sorted(folder.glob("*.toml")):
@@ -260,8 +262,8 @@ def list_profiles(folders: Iterable[Path] = ()) -> list[Profile]:
 
 
 def load_profile(name: str, folders: Iterable[Path] = ()) -> Profile:
-    """The profile called ``name``, or the one in the file ``name`` where that ends in ``.toml``. Raises ``NotFound``,
-    naming those there are, and ``Invalid`` for a profile with mistakes."""
+    """Return the profile called ``name``, or the one in the file ``name`` where that ends in ``.toml``. Raises
+    ``NotFound``, listing the available ones, and ``Invalid`` for a profile with mistakes."""
     if name.endswith(".toml"):
         path = Path(name)
         if not path.is_file():

@@ -1,8 +1,8 @@
-"""The ticket as it comes in: one model for every door (push, batch, import, feed, form).
+"""The incoming ticket: one model for every entry point (push, batch, import, feed, form).
 
-``TicketIn`` is the ticket as pushed, field by field as the contract has it. ``HistoricalTicket`` adds what a file of
-the past knows besides: names to create units, categories and grids from, the moments of its life, the source's verdict.
-Unknown fields are refused, so that a misspelt ``recieved_at`` is heard of; a source's own fields go in ``attributes``.
+``TicketIn`` is a pushed ticket with the fields of the contract. ``HistoricalTicket`` adds what a file of past tickets
+holds: names from which units, categories and grids are created, the moments of the lifecycle, the source's verdict.
+Unknown fields are refused, so that a misspelt ``recieved_at`` is reported; a source's own fields go in ``attributes``.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ KIND_WORDS: Mapping[str, str] = {
     "表扬": "praise",
     "纠纷": "dispute",
 }
-"""The Chinese word of each kind, which every door takes as well as the English one."""
+"""The Chinese word of each kind, accepted by every entry point besides the English code."""
 
 TICKET_BYTES = 256 * 1024
-"""A ticket as JSON is refused beyond: the longest one, with every character escaped, is well below."""
+"""Maximum bytes of a ticket as JSON. The longest valid ticket, with every character escaped, is well below."""
 ATTRIBUTES_BYTES = 16 * 1024
 ATTRIBUTES_DEPTH = 5
 CLOCK_TOLERANCE = timedelta(minutes=10)
@@ -45,7 +45,7 @@ _NO_NUL = r"^[^\x00]*$"
 
 
 def _attributes(value: dict[str, Any]) -> dict[str, Any] | None:
-    """The attributes unchanged, none where empty; refused where JSON in a database could not hold them."""
+    """Return the attributes unchanged, or None where empty; refuse values that a JSON column cannot store."""
     if not value:
         return None
     size = _size_of_texts(value)
@@ -59,48 +59,48 @@ def _attributes(value: dict[str, Any]) -> dict[str, Any] | None:
 
 
 def _size_of_texts(value: dict[str, Any]) -> int | None:
-    """The length of attributes as JSON where all of them are storable texts, which nearly all are; none otherwise."""
+    """Return the length of the attributes as JSON where all are storable strings (the common case); None otherwise."""
     for key, inner in value.items():
         if type(inner) is not str or type(key) is not str or "\0" in inner or "\0" in key:
             return None
     try:
         return len(orjson.dumps(value))
     except orjson.JSONEncodeError:
-        return None  # a lone surrogate: the patient way says where
+        return None  # a lone surrogate: the slow check reports its place
 
 
-def _check_attribute(value: Any, at: list[str | int], levels: int) -> None:
+def _check_attribute(value: Any, path: list[str | int], levels: int) -> None:
     if isinstance(value, str):
-        _check_text(value, at)
+        _check_text(value, path)
     elif value is None or isinstance(value, bool):
         return
     elif isinstance(value, int | float):
         if not (value in _INT64 if isinstance(value, int) else math.isfinite(value)):
-            raise refusal("attributes_number", at)
+            raise refusal("attributes_number", path)
     elif not isinstance(value, dict | list):
-        raise refusal("attributes_type", at)
+        raise refusal("attributes_type", path)
     elif levels == 0:
         raise refusal("attributes_depth", limit=ATTRIBUTES_DEPTH)
     elif isinstance(value, dict):
         for key, inner in value.items():
             if not isinstance(key, str):
-                raise refusal("string_type", at)
-            _check_text(key, at)
-            _check_attribute(inner, [*at, key], levels - 1)
+                raise refusal("string_type", path)
+            _check_text(key, path)
+            _check_attribute(inner, [*path, key], levels - 1)
     else:
         for index, inner in enumerate(value):
-            _check_attribute(inner, [*at, index], levels - 1)
+            _check_attribute(inner, [*path, index], levels - 1)
 
 
-def _check_text(value: str, at: list[str | int]) -> None:
+def _check_text(value: str, path: list[str | int]) -> None:
     if "\0" in value:
-        raise refusal("string_pattern_mismatch", at)
+        raise refusal("string_pattern_mismatch", path)
     if value.isascii():
         return
     try:
         value.encode()
     except UnicodeEncodeError as error:
-        raise refusal("string_unicode", at) from error
+        raise refusal("string_unicode", path) from error
 
 
 def _none_if_empty(value: str) -> str | None:
@@ -147,8 +147,8 @@ class Reporter(BaseModel):
 
 
 class TicketIn(BaseModel):
-    """A ticket as pushed (contract: "A ticket as pushed"). Moments are aware and in UTC once validated; text is
-    trimmed, and empty optional text is none, so that a retry that spells "nothing" differently is still a retry."""
+    """A pushed ticket (contract: "A ticket as pushed"). Validated moments are aware and in UTC. Text is trimmed, and
+    empty optional text is None, so that a retry with another spelling of an empty value is still a retry."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -172,21 +172,21 @@ class TicketIn(BaseModel):
 
 
 class NewNode(NamedTuple):
-    """A node of a tree that the importer makes where its code is missing."""
+    """A tree node that the importer creates where its code does not exist."""
 
     code: str
     name: str
 
 
 class HistoricalTicket(TicketIn):
-    """A ticket of the past, with all that its source knows of its life.
+    """A historical ticket with its lifecycle as recorded by its source.
 
-    ``unit_path``, ``category_path`` and ``grid_path`` run from the root to the node whose code stands in ``unit``,
-    ``category`` or ``grid``; nodes missing in Duban are made from them. ``status`` is where the ticket stands now.
+    ``unit_path``, ``category_path`` and ``grid_path`` run from the root to the node whose code is in ``unit``,
+    ``category`` or ``grid``; missing nodes are created from them. ``status`` is the current status.
 
-    ``source_flag`` is what the source says of on time or late, kept for comparison. ``source_verdict`` is the same
-    where Duban must *rest* on it: the ticket is completed and its times cannot tell (metrics, "Facts").
-    ``completed_at`` may be missing on a completed ticket, exactly where the source gives no such moment.
+    ``source_flag`` is the source's on-time or late flag, stored for comparison. ``source_verdict`` is the same flag
+    where Duban adopts it: the ticket is completed and its times do not decide (metrics, "Facts").
+    ``completed_at`` is missing on a completed ticket only where the source gives no such moment.
     """
 
     status: Literal["received", "dispatched", "accepted", "completed", "closed", "void"] = "received"
@@ -204,8 +204,8 @@ class HistoricalTicket(TicketIn):
     grid_path: tuple[NewNode, ...] = ()
 
     def verdict(self) -> Literal["on_time", "late"] | None:
-        """On time or late by the source's own deadline and moments; failing those, by its verdict; none where neither
-        can tell, or the ticket is not completed."""
+        """Return on time or late by the source's deadline and moments, else by its verdict; None where neither
+        decides or the ticket is not completed."""
         if self.status not in ("completed", "closed"):
             return None
         if self.completed_at is not None and self.source_due_at is not None:
@@ -217,17 +217,17 @@ Packed = tuple[type[TicketIn], dict[str, Any]]
 
 
 def pack(ticket: TicketIn) -> Packed:
-    """The ticket as plain values, for the way to another process of ours."""
-    said = ticket.__dict__
-    reporter = said["reporter"]
-    return type(ticket), said if reporter is None else {**said, "reporter": reporter.__dict__}
+    """Return the ticket as plain values, for transfer to another process."""
+    values = ticket.__dict__
+    reporter = values["reporter"]
+    return type(ticket), values if reporter is None else {**values, "reporter": reporter.__dict__}
 
 
-def unpack(kind: type[TicketIn], said: dict[str, Any]) -> TicketIn:
-    """The ticket again, which is not validated a second time. ``said`` is the ticket's from now on."""
-    if said["reporter"] is not None:
-        said["reporter"] = _rebuild(Reporter, said["reporter"])
-    return _rebuild(kind, said)
+def unpack(kind: type[TicketIn], values: dict[str, Any]) -> TicketIn:
+    """Return the ticket of ``pack``, without validating it again. Takes ownership of ``values``."""
+    if values["reporter"] is not None:
+        values["reporter"] = _rebuild(Reporter, values["reporter"])
+    return _rebuild(kind, values)
 
 
 _Model = TypeVar("_Model", bound=BaseModel)
@@ -238,17 +238,17 @@ _PYDANTIC_STATE: Mapping[Any, Any] = {
 }
 
 
-def _rebuild(kind: type[_Model], said: dict[str, Any]) -> _Model:
+def _rebuild(kind: type[_Model], values: dict[str, Any]) -> _Model:
     model = kind.__new__(kind)
-    model.__setstate__({"__dict__": said, **_PYDANTIC_STATE})
+    model.__setstate__({"__dict__": values, **_PYDANTIC_STATE})
     return model
 
 
 def validate_ticket(raw: bytes | str | Mapping[str, Any], *, now: datetime | None = None) -> TicketIn:
-    """The ticket in ``raw``: a JSON document, or an object already parsed.
+    """Validate the ticket in ``raw``: a JSON document, or a parsed object.
 
-    With ``now``, a ``received_at`` more than ``CLOCK_TOLERANCE`` ahead of it is refused too. Raises ``Invalid`` with a
-    JSON pointer for each problem, and ``BadRequest`` where ``raw`` is not JSON at all.
+    With ``now``, a ``received_at`` more than ``CLOCK_TOLERANCE`` after it is refused too. Raises ``Invalid`` with a JSON
+    pointer for each problem, and ``BadRequest`` where ``raw`` is not JSON.
     """
     ticket = validated(_validate, raw, TicketIn.model_fields)
     if now is not None:
@@ -259,7 +259,7 @@ def validate_ticket(raw: bytes | str | Mapping[str, Any], *, now: datetime | Non
 
 
 def future_problem(ticket: TicketIn, now: datetime) -> FieldProblem | None:
-    """What is wrong with a ``received_at`` more than ``CLOCK_TOLERANCE`` after ``now``; nothing otherwise."""
+    """Return the problem of a ``received_at`` more than ``CLOCK_TOLERANCE`` after ``now``; None otherwise."""
     if ticket.received_at is None or ticket.received_at <= now + CLOCK_TOLERANCE:
         return None
     return problem("moment_future", ["received_at"], minutes=CLOCK_TOLERANCE // timedelta(minutes=1))
@@ -273,13 +273,13 @@ def _validate(raw: bytes | str | Mapping[str, Any]) -> TicketIn:
     except ValidationError as error:
         if error.errors(include_url=False, include_input=False)[0]["type"] != "json_invalid":
             raise
-    # The fast parser refuses a lone surrogate, or nesting beyond its own limit, without saying in which field. The
-    # patient one reads them, so that validation can name the place; what it cannot read either is not JSON.
+    # The fast parser refuses a lone surrogate, or nesting beyond its own limit, without naming the field. The standard
+    # library's parser reads them, so that validation can name the place; what it refuses too is not JSON.
     return TicketIn.model_validate(parse_json(raw))
 
 
 def parse_json(raw: bytes | str) -> Any:
-    """The JSON document ``raw``; raises BadRequest, with the place, where it is none."""
+    """Parse the JSON document ``raw``. Raises BadRequest with the position of the error."""
     try:
         return json.loads(raw.decode("utf-8-sig") if isinstance(raw, bytes) else raw.removeprefix("\ufeff"))
     except json.JSONDecodeError as error:
@@ -297,17 +297,17 @@ def parse_json(raw: bytes | str) -> Any:
 
 
 def canonical(ticket: TicketIn) -> dict[str, Any]:
-    """The content of ``ticket`` as a flat object of what was said: no nulls, no defaults, moments as UTC text, the
-    reporter's parts as ``reporter.phone`` and so on. Two tickets with equal canonical content are the same content."""
-    said = ticket.__dict__
-    flat: dict[str, Any] = {name: said[name] for name in _PLAIN_FIELDS if said[name] is not None}
+    """Return the content of ``ticket`` as a flat object of the given fields: no nulls, no defaults, moments as UTC text,
+    the reporter's parts as ``reporter.phone`` and so on. Equal canonical contents are the same content."""
+    values = ticket.__dict__
+    flat: dict[str, Any] = {name: values[name] for name in _PLAIN_FIELDS if values[name] is not None}
     for name in _MOMENT_FIELDS:
-        if said[name] is not None:
-            flat[name] = said[name].isoformat()
-    if said["priority"] != "normal":
-        flat["priority"] = said["priority"]
-    if said["reporter"] is not None:
-        parts = said["reporter"].__dict__
+        if values[name] is not None:
+            flat[name] = values[name].isoformat()
+    if values["priority"] != "normal":
+        flat["priority"] = values["priority"]
+    if values["reporter"] is not None:
+        parts = values["reporter"].__dict__
         flat.update((f"reporter.{part}", parts[part]) for part in _REPORTER_FIELDS if parts[part] is not None)
     return flat
 
@@ -322,12 +322,12 @@ _PLAIN_FIELDS: Sequence[str] = tuple(
 
 
 def fingerprint(ticket: TicketIn) -> str:
-    """SHA-256, in hex, of the canonical content: tells a retry (same content) from a change (other content)."""
+    """Return the SHA-256, in hex, of the canonical content: distinguishes a retry (equal) from a change (different)."""
     return hashlib.sha256(orjson.dumps(canonical(ticket), option=orjson.OPT_SORT_KEYS)).hexdigest()
 
 
 def differing_fields(one: TicketIn | Mapping[str, Any], other: TicketIn | Mapping[str, Any]) -> list[str]:
-    """The names of the fields in which two tickets (or canonical contents) differ, such as ``reporter.phone``."""
+    """Return the names of the fields in which two tickets (or canonical contents) differ, such as ``reporter.phone``."""
     a = canonical(one) if isinstance(one, TicketIn) else one
     b = canonical(other) if isinstance(other, TicketIn) else other
     return sorted(name for name in a.keys() | b.keys() if a.get(name) != b.get(name))

@@ -1,4 +1,4 @@
-"""TOML that somebody else wrote, read without trust: a mistake has its place, and no text takes minutes."""
+"""Parse untrusted TOML: errors carry their position, and the parsing time is bounded."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import Any
 from app.errors import Invalid
 
 _DEEP = re.compile(r"(?<![^\s.=\[\]\"'])(?:[^\s.=\[\]\"']+[ \t]{0,8}\.[ \t]{0,8}){32}")
-"""A key of so many parts: the parser's time grows with the square of them."""
+"""A dotted key of more than 32 parts: the parser's time is quadratic in them."""
 
 
 def read_toml(text: str) -> dict[str, Any]:
-    """The document in ``text``. Raises ``Invalid``."""
+    """Return the document in ``text``. Raises ``Invalid``."""
     if _DEEP.search(text):
         raise Invalid.at("", "键的层级过深（超过 32 级）", "a key has more than 32 parts")
     try:

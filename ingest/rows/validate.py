@@ -1,4 +1,4 @@
-"""Rows → map → validate: the pure half of the pipeline, the same for every file and feed. It keeps what it refuses."""
+"""Rows → map → validate: the pure half of the pipeline, shared by files and feeds. Rejected rows are returned whole."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from ingest.rows.ticket_in import HistoricalTicket, future_problem
 
 
 class MappedRow(NamedTuple):
-    """A row that became a ticket. The row stays at hand: the database may refuse the ticket yet."""
+    """A row mapped to a ticket. The source row is included because the database may still refuse the ticket."""
 
     row: SourceRow
     ticket: HistoricalTicket
 
 
 class RejectedRow(NamedTuple):
-    """A row that did not, why, and the whole of it as text."""
+    """A row that is not a valid ticket, its errors, and the whole row as text."""
 
     row: SourceRow
     errors: tuple[FieldProblem, ...]
@@ -33,7 +33,7 @@ class RejectedRow(NamedTuple):
 
 
 class MappedFile(NamedTuple):
-    """An open file under a profile: the file for its progress, the mapper for its header."""
+    """An open file and the mapper of its profile for its header."""
 
     file: RowFile
     mapper: Mapper
@@ -41,8 +41,8 @@ class MappedFile(NamedTuple):
 
 @contextmanager
 def open_mapped(path: Path, profile: Profile, *, limits: FileLimits | None = None) -> Iterator[MappedFile]:
-    """``path`` opened as ``profile`` has it. Raises ``BadRequest``, ``TooLarge`` or ``Invalid`` (a header without the
-    columns that matter) before the first row."""
+    """Open ``path`` by ``profile``. Raises ``BadRequest``, ``TooLarge`` or ``Invalid`` (the header lacks required
+    columns) before the first row."""
     with RowFile(
         path,
         wanted=profile.column_names(),
@@ -56,8 +56,8 @@ def open_mapped(path: Path, profile: Profile, *, limits: FileLimits | None = Non
 
 
 def map_rows(source: MappedFile, *, now: datetime | None = None, after: int = 0) -> Iterator[MappedRow | RejectedRow]:
-    """Every row below number ``after``, as a ticket or as a reject, in order; none is dropped. With ``now``, a ticket
-    received after it is a reject too."""
+    """Yield every row with a number above ``after`` as a ticket or a reject, in order; none is dropped. With ``now``, a
+    ticket received in the future is a reject too."""
     columns = source.file.columns
     map_one = source.mapper.map
     for row in source.file.rows():

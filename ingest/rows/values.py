@@ -1,7 +1,7 @@
-"""One cell of a file → text, a number or a moment.
+"""Convert one cell of a file to text, a number or a moment.
 
-Spreadsheets bring the same column as text, as real dates and as serial numbers, with full-width digits and stray white
-space. Everything here answers a value or raises ``ValueError`` whose argument is a code of ``app.validation``.
+Spreadsheets hold the same column as text, as dates and as serial numbers, with full-width digits and stray white space.
+Functions return a value or raise ``ValueError`` whose argument is a code of ``app.validation``.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 EXCEL_EPOCH = datetime(1899, 12, 30)  # noqa: DTZ001 - a wall clock without a zone, as Excel's serial numbers are
-"""Day 0 of the 1900 date system, counted so that serials after February 1900 (all that matter here) come out right."""
+"""Day 0 of the 1900 date system, chosen so that serials after February 1900 (the only ones read here) are right."""
 _SERIALS = (367.0, 109_205.0)  # 1901-01-01 to 2198-12-28: below, a number is more likely a count than a date
 _REMEMBERED = 4_096
 _BLANK = str.maketrans({"\u00a0": " ", "\u3000": " ", "\ufeff": None, "\u200b": None})
@@ -41,7 +41,7 @@ _Wall = Callable[[str], datetime | None]
 
 
 def text_of(cell: Any) -> str:
-    """The cell as trimmed text: whole floats without their ``.0``, dates as ISO, empty for an empty cell."""
+    """Return the cell as trimmed text: whole floats without ``.0``, dates as ISO, empty for an empty cell."""
     if isinstance(cell, str):
         odd = not cell.isascii() and any(letter in cell for letter in _ODD)
         return (cell.translate(_BLANK) if odd else cell).strip()
@@ -61,12 +61,12 @@ def text_of(cell: Any) -> str:
 
 
 def plain(text: str) -> str:
-    """``text`` with full-width letters, digits and marks made narrow (NFKC): for codes, numbers and times."""
+    """Return ``text`` with full-width letters, digits and marks normalized (NFKC), for codes, numbers and times."""
     return text if text.isascii() else unicodedata.normalize("NFKC", text).strip()
 
 
 def number_of(cell: Any) -> float:
-    """A finite number, from a number or its text. Raises ValueError("float_parsing") or ("finite_number")."""
+    """Return a finite number from a number or its text. Raises ValueError("float_parsing") or ("finite_number")."""
     try:
         number = float(cell if isinstance(cell, int | float) else plain(cell).replace("_", "x"))
     except (AttributeError, TypeError, ValueError, OverflowError) as error:
@@ -92,15 +92,17 @@ class MomentReader:
         self._lately: dict[str, datetime] = {}
 
     def __call__(self, cell: Any) -> datetime:
-        """The moment in UTC. Raises ValueError("moment_written") where no format fits, ("moment_impossible") for
-        30 February and the like."""
+        """Return the moment in UTC. Raises ValueError("moment_written") where no format fits, ("moment_impossible")
+        for dates such as 30 February."""
         if isinstance(cell, str):
             moment = self._lately.get(cell)
             if moment is None:
                 moment = self._placed(self._from_text(cell))
                 if len(self._lately) >= _REMEMBERED:
                     self._lately.clear()
-                self._lately[cell] = moment  # closed is often completed, and deadlines fall on the same hour
+                self._lately[cell] = (
+                    moment  # moments repeat: closed often equals completed, and deadlines share an hour
+                )
             return moment
         if isinstance(cell, datetime):
             return self._placed(cell)
@@ -133,8 +135,7 @@ class MomentReader:
     def _from_serial(self, cell: Any) -> datetime:
         if not self._excel or not isinstance(cell, int | float) or not _SERIALS[0] <= cell <= _SERIALS[1]:
             raise ValueError("moment_written")
-        # Serials are binary fractions of a day, and often cut to five places: to the nearest second they are what was
-        # typed.
+        # Serials are binary fractions of a day, often cut to five places: rounding to seconds restores what was typed.
         return EXCEL_EPOCH + timedelta(seconds=round(cell * 86_400))
 
 
@@ -152,11 +153,11 @@ def _reader(written: str) -> _Wall:
 
 
 def _read_iso(text: str) -> datetime | None:
-    if len(text) in (19, 25) and text[4] == "-" and text[10] in " T":  # with or without an offset: nearly all
+    if len(text) in (19, 25) and text[4] == "-" and text[10] in " T":  # the common forms, with or without an offset
         try:
             return datetime.fromisoformat(text)
         except ValueError:
-            return _read(_ISO, text)  # tells a wrong shape from a wrong day
+            return _read(_ISO, text)  # distinguishes a wrong format from an impossible date
     return _read(_ISO, text)
 
 
@@ -204,7 +205,7 @@ def _pattern(written: str) -> str:
             if field not in _FIELDS:
                 raise ValueError(f"unknown time format %{field} in {written!r}")
             if field in seen:
-                raise ValueError(f"%{field} stands twice in {written!r}")
+                raise ValueError(f"%{field} occurs twice in {written!r}")
             seen.add(field)
             out.append(_FIELDS[field])
         elif letter.isspace():

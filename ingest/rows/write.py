@@ -1,7 +1,8 @@
-"""Many rows, one transaction: what batch and import share. Each row becomes a ticket, is known already, or is a reject.
+"""Write many rows in one transaction, for batches, imports and feeds. Each row becomes a ticket, is unchanged, or is
+rejected.
 
-A row that the database refuses is found by halving its chunk, so that it sinks no neighbour. What is said of rows in
-bulk is said once the transaction has been committed.
+A row that the database refuses is isolated by bisecting its chunk, so that the other rows are still stored. Outcomes are
+reported after the transaction has been committed.
 """
 
 from __future__ import annotations
@@ -28,16 +29,16 @@ log = get_logger("duban.intake")
 
 @dataclass
 class RowCounts:
-    """How many rows had which fate."""
+    """Number of rows by outcome."""
 
     created: int = 0
     unchanged: int = 0
     rejected: int = 0
     corrected: int = 0
 
-    def count(self, fates: Iterable[RowOutcome]) -> RowCounts:
-        """This tally and those fates."""
-        more = Counter([fate.status for fate in fates])
+    def count(self, outcomes: Iterable[RowOutcome]) -> RowCounts:
+        """Return these counts plus those of ``outcomes``."""
+        more = Counter([outcome.status for outcome in outcomes])
         return RowCounts(
             self.created + more["created"],
             self.unchanged + more["unchanged"],
@@ -47,76 +48,78 @@ class RowCounts:
 
 
 RecordProgress = Callable[[UnitOfWork, Sequence[InputRow], Sequence[RowOutcome]], None]
-"""Writes what belongs into the same transaction as these rows: the position of an import or of a feed."""
+"""Writes progress in the same transaction as the rows: the position of an import or the cursor of a feed."""
 
 
 def prepare_chunks(
-    runtime: Runtime, door: IngestContext, chunks: Iterator[Chunk], now: datetime
+    runtime: Runtime, context: IngestContext, chunks: Iterator[Chunk], now: datetime
 ) -> Iterator[tuple[PreparedChunk, Chunk]]:
-    """Each chunk with its lines prepared: for the thread that works ahead of the one that writes."""
-    for chunk in chunks:
-        yield prepare_rows(runtime, door, chunk.lines, now), chunk
-        del chunk
+    """Yield each chunk with its rows prepared; runs in the thread ahead of the one that writes."""
+    for source_chunk in chunks:
+        yield prepare_rows(runtime, context, source_chunk.rows, now), source_chunk
+        del source_chunk
 
 
-def prepare_rows(runtime: Runtime, door: IngestContext, lines: Sequence[InputRow], now: datetime) -> PreparedChunk:
-    """Lines for one transaction, prepared as far as that can be done before it."""
-    part = PreparedChunk(runtime, door, lines, now)
+def prepare_rows(runtime: Runtime, context: IngestContext, rows: Sequence[InputRow], now: datetime) -> PreparedChunk:
+    """Prepare the rows of one transaction as far as possible before it begins."""
+    chunk = PreparedChunk(runtime, context, rows, now)
     with runtime.reading() as (_, ref):
-        part.prepare(ref)
-    return part
+        chunk.prepare(ref)
+    return chunk
 
 
 def commit_rows(
-    runtime: Runtime, part: PreparedChunk, record: RecordProgress | None = None
+    runtime: Runtime, chunk: PreparedChunk, record: RecordProgress | None = None
 ) -> Iterator[tuple[Sequence[InputRow], Sequence[RowOutcome]]]:
-    """Take the lines of ``part`` in; gives those of each transaction with their fates once that is committed: all at
-    once, unless the database refuses something. Raises what the database raises when it is away; what was given before
-    then is stored."""
-    lines = part.lines
+    """Commit the rows of ``chunk``; yield the rows and outcomes of each transaction after its commit.
+
+    One transaction, unless the database refuses a row. Raises the database's error where it is unavailable; what has
+    been yielded by then is stored.
+    """
+    rows = chunk.rows
     try:
-        fates = _commit(runtime, part, record)
+        outcomes = _commit(runtime, chunk, record)
     except DBAPIError as error:
         if not db_errors.is_of_a_row(error):
             raise
-        if len(lines) > 1:
-            for half in (lines[: len(lines) // 2], lines[len(lines) // 2 :]):
-                yield from commit_rows(runtime, PreparedChunk(runtime, part.door, half, part.now), record)
+        if len(rows) > 1:
+            for half in (rows[: len(rows) // 2], rows[len(rows) // 2 :]):
+                yield from commit_rows(runtime, PreparedChunk(runtime, chunk.context, half, chunk.now), record)
             return
-        log.warning("database refused a row", error=type(error.orig).__name__, row=lines[0].number)
-        lines = [lines[0]._replace(ticket=None, errors=(_unstorable(),))]
-        fates = _commit(runtime, PreparedChunk(runtime, part.door, lines, part.now), record)
-    yield lines, fates
+        log.warning("database refused a row", error=type(error.orig).__name__, row=rows[0].number)
+        rows = [rows[0]._replace(ticket=None, errors=(_unstorable(),))]
+        outcomes = _commit(runtime, PreparedChunk(runtime, chunk.context, rows, chunk.now), record)
+    yield rows, outcomes
 
 
-def _commit(runtime: Runtime, part: PreparedChunk, record: RecordProgress | None) -> Sequence[RowOutcome]:
+def _commit(runtime: Runtime, chunk: PreparedChunk, record: RecordProgress | None) -> Sequence[RowOutcome]:
     try:
-        return _transaction(runtime, part, record)
+        return _transaction(runtime, chunk, record)
     except DBAPIError as error:
         if not isinstance(error.orig, psycopg.errors.DeadlockDetected):
             raise
-        return _transaction(runtime, part, record)  # rolled back whole, so that it can be done again
+        return _transaction(runtime, chunk, record)  # rolled back completely, so it can be retried
 
 
-def _transaction(runtime: Runtime, part: PreparedChunk, record: RecordProgress | None) -> Sequence[RowOutcome]:
-    with runtime.writing(part.now) as uow:
-        fates = part.write(uow)
-        kept = [
-            rejects.RefusedRow(line.number, fate.errors, line.raw(), line.external_id)
-            for line, fate in zip(part.lines, fates, strict=True)
-            if fate.status == "rejected"
+def _transaction(runtime: Runtime, chunk: PreparedChunk, record: RecordProgress | None) -> Sequence[RowOutcome]:
+    with runtime.writing(chunk.now) as uow:
+        outcomes = chunk.write(uow)
+        rejected = [
+            rejects.RefusedRow(row.number, outcome.errors, row.raw(), row.external_id)
+            for row, outcome in zip(chunk.rows, outcomes, strict=True)
+            if outcome.status == "rejected"
         ]
-        rejects.keep(uow.session, kept, part.door.place, part.now)
+        rejects.keep(uow.session, rejected, chunk.context.origin, chunk.now)
         if record is not None:
-            record(uow, part.lines, fates)
-    return fates
+            record(uow, chunk.rows, outcomes)
+    return outcomes
 
 
 def write_rows(
-    runtime: Runtime, uow: UnitOfWork, door: IngestContext, lines: Sequence[InputRow], ids: Sequence[int]
+    runtime: Runtime, uow: UnitOfWork, context: IngestContext, rows: Sequence[InputRow], ids: Sequence[int]
 ) -> Sequence[RowOutcome]:
-    """Write the tickets of ``lines`` in a unit of work; nothing is kept of those that are refused."""
-    return PreparedChunk(runtime, door, lines, uow.now, ids).write(uow)
+    """Write the tickets of ``rows`` in a unit of work; rejected rows are not stored."""
+    return PreparedChunk(runtime, context, rows, uow.now, ids).write(uow)
 
 
 def _unstorable() -> FieldProblem:

@@ -18,7 +18,7 @@ from app.runtime import Runtime
 from app.schemas.batch import BatchOut
 from app.security.principal import Principal
 from app.store import db_errors
-from ingest.batch.service import JSON, MOST_BYTES, NDJSON, Batches, import_batch
+from ingest.batch.service import JSON, MAX_BYTES, NDJSON, Batches, import_batch
 from ingest.formats.split import Body
 
 router = APIRouter(tags=["intake"])
@@ -46,7 +46,7 @@ async def push_batch(request: Request) -> Response:
     who = await run_in_threadpool(principal, request)
     asked = request.query_params.get("source")
     batches: Batches = request.app.state.batches
-    async with batches.place() as turn, body_on_disk(request, MOST_BYTES) as body, turn:
+    async with batches.admit() as turn, body_on_disk(request, MAX_BYTES) as body, turn:
         content = await run_in_threadpool(_take, runtime(request), who, asked, body, kind, language(request))
     return Response(content, media_type=JSON)
 

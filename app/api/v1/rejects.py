@@ -92,7 +92,7 @@ def retry_rejects(run: Run, who: Who, which: RetryManyIn) -> RetriedManyOut:
     _allowed(who)
     chosen = _chosen(run, "open", which.door, which.source, which.reason, which.run)
     done = retry.retry_all(run, who, chosen, clock.now())
-    return RetriedManyOut(taken=done.taken, refused=done.refused)
+    return RetriedManyOut(taken=done.accepted, refused=done.refused)
 
 
 @router.post("/rejects/{reject_id}/retry", responses=CHANGES)

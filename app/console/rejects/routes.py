@@ -113,7 +113,10 @@ def retry_many(request: Request, run: Run, looking: Settler, fields: Checked) ->
         after=int(after) if after.isdecimal() and len(after) < 19 else 0, most=AT_ONCE,
     )  # fmt: skip
     return go(
-        link("/rejects", {**_back(fields), "taken": str(done.taken), "refused": str(done.refused), "after": done.after})
+        link(
+            "/rejects",
+            {**_back(fields), "taken": str(done.accepted), "refused": str(done.refused), "after": done.after},
+        )
     )
 
 

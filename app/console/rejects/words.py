@@ -81,9 +81,9 @@ def place_words(request: Request, run: Run, looking: Settler, fields: Checked) -
     asked = asked_of_list(fields)
     if not chosen:
         return go(link("/rejects/words", asked))
-    save_profile(folder, with_codes(profile, chosen), replace=True, mended=True)
+    save_profile(folder, with_codes(profile, chosen), replace=True, override_bundled=True)
     done = retry.retry_all(
         run, looking.who, filter_of(run, {**asked, "reason": REASON, "state": "open"}), clock.now(), most=AT_ONCE
     )
-    told = {"taken": str(done.taken), "refused": str(done.refused), "after": done.after}
+    told = {"taken": str(done.accepted), "refused": str(done.refused), "after": done.after}
     return go(link("/rejects", {**asked, "reason": "", **told}))

@@ -20,7 +20,7 @@ from app.services.audit import seals
 from app.services.core.reference import read_reference
 from app.services.intake import create as intake
 from app.store import bulk
-from ingest.batch.service import AT_ONCE, IN_LINE
+from ingest.batch.service import MAX_RUNNING, MAX_WAITING
 from ingest.rows import compare
 from ingest.rows.ticket_in import TicketIn, fingerprint
 from tests.support import Service, at, running
@@ -195,8 +195,8 @@ def test_more_batches_than_may_wait_are_told_to_come_again(service: Service) -> 
 
     async def send_to_a_full_line() -> httpx2.Response:
         async with AsyncExitStack() as line:
-            for _ in range(AT_ONCE + IN_LINE):
-                await line.enter_async_context(batches.place())
+            for _ in range(MAX_RUNNING + MAX_WAITING):
+                await line.enter_async_context(batches.admit())
             return await asyncio.to_thread(raw, service, b"[]")
 
     answer = asyncio.run(send_to_a_full_line())

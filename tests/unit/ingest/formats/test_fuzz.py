@@ -20,7 +20,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from app.errors import BadRequest, DubanError, Invalid, TooLarge
-from ingest.batch.service import MOST_ROWS
+from ingest.batch.service import MAX_ROWS
 from ingest.connectors.http import UnreadableBody
 from ingest.connectors.open311 import read_requests
 from ingest.connectors.rest import read_json
@@ -122,7 +122,7 @@ def test_bytes_by_chance_are_rows_or_a_refusal(content: bytes) -> None:
 def test_a_batch_damaged_anyhow_is_rows_or_a_refusal(kind: str, data: st.DataObject) -> None:
     body = data.draw(damaged(good()[kind]))
     with suppress(BadRequest, TooLarge):
-        for begin, end in (split_lines if kind == "ndjson" else array_elements)(body, MOST_ROWS):
+        for begin, end in (split_lines if kind == "ndjson" else array_elements)(body, MAX_ROWS):
             with suppress(Invalid, BadRequest):
                 validate_ticket(body[begin:end], now=NOW)
             raw_of(body[begin:end]).encode()

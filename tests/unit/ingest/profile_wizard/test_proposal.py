@@ -374,15 +374,15 @@ def test_words_without_a_code_are_counted_and_can_be_mapped() -> None:
     raws = [*(json.dumps(row, ensure_ascii=False) for row in rows), "no JSON", "[1]"]
     found = uncoded_words(profile, raws)
     assert found == {"kind": {"闲聊": 2}, "status": {"待定": 1}}
-    mended = with_codes(profile, {"kind": {"闲聊": "consult"}, "status": {"待定": ""}})
-    assert uncoded_words(mended, raws) == {}
-    assert mended.values["kind"]["投诉"] == "complaint"
+    extended = with_codes(profile, {"kind": {"闲聊": "consult"}, "status": {"待定": ""}})
+    assert uncoded_words(extended, raws) == {}
+    assert extended.values["kind"]["投诉"] == "complaint"
 
 
 def test_a_bundled_profile_that_was_mended_stands_before_itself(tmp_path: Path) -> None:
-    mended = with_codes(load_profile("duban"), {"kind": {"闲聊": "consult"}})
-    save_profile(tmp_path, mended, mended=True)
-    assert named_profile("duban", tmp_path) == mended
+    extended = with_codes(load_profile("duban"), {"kind": {"闲聊": "consult"}})
+    save_profile(tmp_path, extended, override_bundled=True)
+    assert named_profile("duban", tmp_path) == extended
     assert named_profile("duban", tmp_path / "elsewhere") == load_profile("duban")
 
 

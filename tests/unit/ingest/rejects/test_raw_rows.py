@@ -30,7 +30,7 @@ DUBAN = load_profile("duban")
 )  # fmt: skip
 def test_of_a_pushed_row_the_reporter_is_masked(why: str, row: Any, held: tuple[str, ...], masked: Any) -> None:
     found = mask_row(json.dumps(row), None)
-    assert found.held == held, why
+    assert found.personal == held, why
     assert json.loads(found.masked or "") == masked, why
 
 
@@ -41,7 +41,7 @@ def test_a_row_without_a_reporter_is_left_as_it_came() -> None:
 
 def test_file_columns_are_recognised_by_profile_in_any_spelling() -> None:
     found = mask_row(json.dumps({"编号": "1", "姓　名": "张三丰", "联系电话": "13812345678", "备注": "张"}), DUBAN)
-    assert found.held == ("name", "phone")
+    assert found.personal == ("name", "phone")
     assert json.loads(found.masked or "") == {"编号": "1", "姓　名": "张**", "联系电话": "138****5678", "备注": "张"}
 
 
@@ -52,7 +52,7 @@ def test_feed_records_are_recognised_by_mapping_even_nested() -> None:
     for step in reversed(path):
         row = {step: row}
     found = mask_row(json.dumps(row), profile)
-    assert found.held == ("phone",)
+    assert found.personal == ("phone",)
     assert "13812345678" not in (found.masked or "13812345678")
 
 
