@@ -38,6 +38,10 @@ MESSAGES: Mapping[str, tuple[str, str]] = {
         "含有不成字符的字节（文件损坏或编码不符，或单独的代理码位），无法保存",
         "contains bytes that are no character (a damaged file, another encoding, a lone surrogate): it cannot be stored",
     ),
+    "value_masked": (
+        "含有遮盖符号，是隐去后的内容；请填写完整内容或留空",
+        "is masked: give the full value, or leave it out",
+    ),
     "unstorable": ("含有无法保存的字符", "holds text that cannot be stored"),
     "literal_error": ("应为 {expected} 之一", "must be one of {expected}"),
     "enum": ("应为 {expected} 之一", "must be one of {expected}"),

@@ -62,12 +62,12 @@ def following(actor: str) -> Follow:
     return follow_one
 
 
-def follow(uow: UnitOfWork, ticket_id: int, said: HistoricalTicket, actor: str) -> RowOutcome:
-    """Bring the ticket to what its source says of it now: ``corrected``, ``unchanged``, or ``rejected`` with the
-    reasons; in the last case nothing of it is changed."""
+def follow(uow: UnitOfWork, ticket_id: int, said: HistoricalTicket, by: Principal | str) -> RowOutcome:
+    """Update the ticket to what its source says now: ``corrected``, ``unchanged``, or ``rejected`` with the reasons,
+    in which case nothing is changed. ``by``: the actor of a feed, or the person or key that retries its record."""
     try:
         with uow.savepoint():
-            changed = _follow(uow, ticket_id, said, actor)
+            changed = _follow(uow, ticket_id, said, by)
     except DubanError as error:
         problems = error.problems if isinstance(error, Invalid) else (_problem(error),)
         return RowOutcome("rejected", ticket_id, problems)
@@ -80,7 +80,7 @@ def _problem(error: DubanError) -> FieldProblem:
     return FieldProblem(pointer, *error.message, "update_refused")
 
 
-def _follow(uow: UnitOfWork, ticket_id: int, said: HistoricalTicket, actor: str) -> bool:
+def _follow(uow: UnitOfWork, ticket_id: int, said: HistoricalTicket, by: Principal | str) -> bool:
     session, ref = uow.session, uow.ref
     ticket = store.lock_ticket(session, ticket_id)
     assert ticket is not None, "it has just been found by its key"
@@ -101,9 +101,9 @@ def _follow(uow: UnitOfWork, ticket_id: int, said: HistoricalTicket, actor: str)
             f"the ticket is {ticket.status}, and the upstream changed {', '.join(sorted(differences))}: a person decides",
             fields=sorted(differences),
         )
-    who = Principal(actor, actor, "integrator", source_id=ticket.source_id)
+    who = Principal(by, by, "integrator", source_id=ticket.source_id) if isinstance(by, str) else by
     if differences:
-        change = corrections.begin(uow, who, ticket_id, if_match=None)
+        change = _correction(uow, who, ticket_id)
         corrections.apply(change, after, fingerprint(after), differences)
         session.flush()
     return _follow_life(uow, who, ticket, after) or bool(differences)
@@ -149,9 +149,15 @@ def _follow_life(uow: UnitOfWork, who: Principal, ticket: Ticket, said: Historic
     return moved
 
 
+def _correction(uow: UnitOfWork, who: Principal, ticket_id: int) -> Change:
+    change = corrections.begin(uow, who, ticket_id, if_match=None)
+    change.by = None if who.actor.startswith(FEED) else "source"
+    return change
+
+
 def _begin(uow: UnitOfWork, who: Principal, ticket: Ticket, moment: datetime | None) -> Change:
     """A change of this ticket, at the moment the upstream tells of: not after now, not before the latest step."""
-    change = corrections.begin(uow, who, ticket.id, if_match=None)
+    change = _correction(uow, who, ticket.id)
     earliest = latest_step(uow.session, change.ticket)
     change.at = max(min(moment or uow.now, uow.now), earliest)
     return change
@@ -182,9 +188,10 @@ def _close(uow: UnitOfWork, who: Principal, ticket: Ticket, said: HistoricalTick
 
 def _ended_by_feed(session: Session, ticket_id: int) -> bool:
     query = (
-        select(col(TicketEvent.actor))
+        select(col(TicketEvent.actor), col(TicketEvent.data))
         .where(col(TicketEvent.ticket_id) == ticket_id, col(TicketEvent.type).in_(("completed", "closed", "voided")))
         .order_by(col(TicketEvent.seq).desc())
         .limit(1)
     )
-    return str(session.execute(query).scalar() or "").startswith(FEED)
+    found = session.execute(query).first()
+    return found is not None and (found[0].startswith(FEED) or found[1].get("by") == "source")

@@ -1,4 +1,8 @@
-"""Retry rejects, unchanged or corrected: by the profile of their file or feed, or as a pushed ticket."""
+"""Retry rejects, unchanged or corrected: by the profile of their file or feed, or as a pushed ticket.
+
+A retry acts with the name and the rights of the caller. It may change only the record that was rejected, or create one
+that does not exist yet; a caller who may not import files sets no state, verdict or new reference data by it.
+"""
 
 from __future__ import annotations
 
@@ -11,25 +15,38 @@ from sqlalchemy import select
 from sqlalchemy.exc import DBAPIError
 from sqlmodel import col
 
+from app.domain.tickets.fields import LIFE
 from app.errors import BadRequest, Conflict, FieldProblem, Invalid, NotFound
 from app.models import ImportRun, Reject
 from app.runtime import Runtime
+from app.security.permissions import may
 from app.security.principal import Principal
 from app.services.core.unit_of_work import UnitOfWork
 from app.services.intake import rejects
+from app.services.intake.history import ReferenceFinder, missing_places
 from app.store import db_errors
-from ingest.feeds.updates import FEED, feed_profile, following
+from ingest.feeds.updates import FEED, feed_profile, follow
 from ingest.formats.base import SourceRow
 from ingest.formats.json_rows import row_of
 from ingest.profile_wizard.saved import profile_folders
+from ingest.rejects.masked_rows import restored
 from ingest.rows.mapper import Mapper
-from ingest.rows.prepare import IngestContext, RowOutcome
+from ingest.rows.prepare import Follow, IngestContext, RowOutcome
 from ingest.rows.profile import Profile, load_profile
 from ingest.rows.row import InputRow
 from ingest.rows.ticket_in import HistoricalTicket, TicketIn, future_problem, parse_json, validate_ticket
 from ingest.rows.write import write_rows
 
 _Kind = tuple[str, int | None, int | None, str | None]
+_NOT_ALLOWED = "not_allowed"
+_PUSHED_STATES = ("received", "dispatched")
+"""States that a push gives a ticket as well."""
+_OTHER_RECORD = FieldProblem(
+    "/external_id",
+    "此编号属于另一工单；重试只能处理被拒收的记录，或新建工单",
+    "belongs to another ticket: a retry may change only the rejected record, or create a ticket",
+    "other_record",
+)
 PAGE = 200
 """Maximum rejects retried in one transaction."""
 
@@ -59,7 +76,7 @@ def retry(
         if reject.state != "open":
             raise Conflict(f"该拒收记录已处理（{reject.state}）", f"this reject is settled already ({reject.state})")
         profile = None if reject.profile is None else profile_of_reject(runtime, reject.profile)
-        row = _input_row(reject, reject.raw if corrected is None else corrected, profile, now)
+        row = _allowed(uow, who, _input_row(reject, _content(reject, corrected, profile), profile, now))
         (outcome,) = _write(runtime, uow, [reject], [row], who, ids)
         if outcome.ticket_id is None or outcome.status == "rejected":
             raise Invalid(outcome.errors)
@@ -132,18 +149,47 @@ def _retry_together(
         session = uow.session
         query = select(Reject).where(col(Reject.id).in_(ids), col(Reject.state) == "open").order_by(col(Reject.id))
         open_rejects = list(session.execute(query.with_for_update()).scalars())
-        rows = [_input_row_or_known_errors(reject, profile, now) for reject in open_rejects]
+        rows = [_allowed(uow, who, _input_row_or_known_errors(reject, profile, now)) for reject in open_rejects]
         if not open_rejects:
             return 0
         for reject, outcome in zip(open_rejects, _write(runtime, uow, open_rejects, rows, who, new_ids), strict=True):
             if outcome.ticket_id is not None and outcome.status != "rejected":
                 rejects.settle(session, reject, "retried", who, now, outcome.ticket_id)
                 accepted += 1
-            elif outcome.errors:
+            elif outcome.errors and all(error.code != _NOT_ALLOWED for error in outcome.errors):
                 reject.errors = rejects.errors_json(outcome.errors)
                 reject.reason = outcome.errors[0].code[: rejects.REASON_LENGTH]
                 session.add(reject)
     return accepted
+
+
+def _content(
+    reject: Reject, corrected: Mapping[str, Any] | str | None, profile: Profile | None
+) -> Mapping[str, Any] | str:
+    """Return the content to retry: the original row, or the corrected one with unchanged masked values restored."""
+    if corrected is None:
+        return reject.raw
+    row = parse_json(corrected) if isinstance(corrected, str) else corrected
+    return restored(row, reject.raw, profile) if isinstance(row, Mapping) else corrected
+
+
+def _allowed(uow: UnitOfWork, who: Principal, row: InputRow) -> InputRow:
+    """Return the row, refused where it sets what ``who`` may not set."""
+    ticket = row.ticket
+    if not isinstance(ticket, HistoricalTicket) or may(who, "files.import"):
+        return row
+    problems = [
+        FieldProblem(
+            f"/{field.name}", "接入方不能设置此项，请由指挥中心处理", "must not be set by an integrator", _NOT_ALLOWED
+        )
+        for field in LIFE
+        if getattr(ticket, field.name) is not None and (field.name != "status" or ticket.status not in _PUSHED_STATES)
+    ]
+    problems += [
+        FieldProblem(f"/{tree}", "没有此编码；接入方不能新建", "is unknown: an integrator may not create it", _NOT_ALLOWED)
+        for tree in missing_places(ReferenceFinder(uow.ref), [ticket])
+    ]  # fmt: skip
+    return row._replace(ticket=None, errors=problems) if problems else row
 
 
 def _input_row_or_known_errors(reject: Reject, profile: Profile | None, now: datetime) -> InputRow:
@@ -217,10 +263,23 @@ def _write(
     run = uow.session.get(ImportRun, first.run_id) if first.run_id is not None else None
     profile = first.profile
     of_feed = profile is not None and profile.startswith(FEED)
-    actor = who.actor if profile is None else profile if of_feed else f"import:{profile}"
     live = run.live if run else of_feed
     origin = rejects.RejectOrigin(first.door, source.id, first.run_id, profile)
     context = IngestContext(
-        origin, source.code, actor, history=profile is not None, live=live, follow=following(actor) if of_feed else None
-    )
+        origin, source.code, who.actor, history=profile is not None, live=live,
+        follow=_follow_rejected(who, some) if of_feed else None,
+    )  # fmt: skip
     return write_rows(runtime, uow, context, rows, list(ids))
+
+
+def _follow_rejected(who: Principal, rejected: Sequence[Reject]) -> Follow:
+    """Return the ``follow`` that updates the tickets of the rejected records, and refuses to update any other."""
+    own = {reject.external_id for reject in rejected}
+
+    def follow_one(uow: UnitOfWork, ticket_id: int, incoming: TicketIn) -> RowOutcome:
+        assert isinstance(incoming, HistoricalTicket), "a feed maps records to historical tickets"
+        if incoming.external_id not in own:
+            return RowOutcome("rejected", ticket_id, (_OTHER_RECORD,))
+        return follow(uow, ticket_id, incoming, who)
+
+    return follow_one

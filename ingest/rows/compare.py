@@ -80,11 +80,16 @@ def overridden_source_fingerprint(session: Session, ticket_id: int) -> str | Non
         digest = data.get("fingerprint")
         if event_type == "received":
             values = digest
-        elif actor.startswith("user:"):
+        elif _by_office(actor, data):
             corrected_by_office = True
         elif digest is not None:
             values, corrected_by_office = digest["to"], False
     return values if corrected_by_office else None
+
+
+def _by_office(actor: str, data: Mapping[str, Any]) -> bool:
+    """Whether a person corrected the ticket, and did not merely retry a reject of its source."""
+    return actor.startswith("user:") and data.get("by") != "source"
 
 
 UNRECORDED: Any = object()
@@ -102,7 +107,7 @@ def office_corrections(session: Session, ticket_id: int) -> dict[str, Any]:
     )
     for actor, data in session.execute(query):
         for name in data["fields"]:
-            if not actor.startswith("user:"):
+            if not _by_office(actor, data):
                 result.pop(name, None)
             elif name not in result:
                 result[name] = data["changes"][name]["from"] if name in data["changes"] else UNRECORDED
@@ -122,7 +127,10 @@ def merged(content: TicketIn, patch: Mapping[str, Any], *, now: datetime) -> Tic
         raise Invalid.at(
             "/external_id", "外部编号是工单的唯一标识，不能更改", "cannot be changed: it identifies the ticket"
         )
-    return validate_ticket(_merge(values, patch), now=now)
+    if "reporter" in patch:
+        return validate_ticket(_merge(values, patch), now=now)
+    values.pop("reporter", None)  # not validated again: masked values may have been stored in the past
+    return validate_ticket(_merge(values, patch), now=now).model_copy(update={"reporter": content.reporter})
 
 
 def _merge(target: Any, patch: Any) -> Any:

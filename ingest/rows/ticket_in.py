@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Annotated, Any, Literal, NamedTuple, TypeVar
@@ -42,6 +43,8 @@ CLOCK_TOLERANCE = timedelta(minutes=10)
 
 _INT64 = range(-(2**63), 2**63)
 _NO_NUL = r"^[^\x00]*$"
+_MASK = re.compile("[*＊∗﹡✱•●]")
+_MASKED_DIGITS = re.compile("[xX×]{2}")
 
 
 def _attributes(value: dict[str, Any]) -> dict[str, Any] | None:
@@ -111,6 +114,18 @@ def _normal_if_null(value: object) -> object:
     return "normal" if value is None else value
 
 
+def _unmasked(value: str | None) -> str | None:
+    if value is not None and _MASK.search(value):
+        raise refusal("value_masked")
+    return value
+
+
+def _unmasked_number(value: str | None) -> str | None:
+    if value is not None and _MASKED_DIGITS.search(value):
+        raise refusal("value_masked")
+    return _unmasked(value)
+
+
 def _kind(value: str) -> str:
     return KIND_WORDS.get(value, value)
 
@@ -141,9 +156,9 @@ class Reporter(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    name: Text100 | None = None
-    phone: Text40 | None = None
-    id_number: Text40 | None = None
+    name: Annotated[Text100, AfterValidator(_unmasked)] | None = None
+    phone: Annotated[Text40, AfterValidator(_unmasked_number)] | None = None
+    id_number: Annotated[Text40, AfterValidator(_unmasked_number)] | None = None
 
 
 class TicketIn(BaseModel):

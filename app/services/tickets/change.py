@@ -38,6 +38,8 @@ class Change:
     at: datetime
     rows: list[Deadline]
     moves: list[DeadlineChange] = field(default_factory=list)
+    by: str | None = None
+    """``source`` where ``who`` enters what the source reported; kept in the event."""
 
     @property
     def session(self) -> Session:
@@ -90,7 +92,7 @@ class Change:
             at=self.at,
             now=self.uow.now,
             actor=self.who.actor,
-            data={**data, "deadlines": moves_data(self.moves)},
+            data={"by": self.by, **data, "deadlines": moves_data(self.moves)},
         )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from ingest.connectors.spec import load_spec
-from ingest.rejects.raw_rows import UNREADABLE, RawRow, mask_row
+from ingest.rejects.masked_rows import UNREADABLE, RawRow, mask_row
 from ingest.rows.profile import load_profile
 
 DUBAN = load_profile("duban")
