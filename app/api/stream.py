@@ -18,9 +18,10 @@ from typing import Annotated, Any, Final, Self, TypeVar
 from fastapi import APIRouter, Depends, Header, Query, Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.sse import EventSourceResponse, ServerSentEvent
+from sqlalchemy.exc import SQLAlchemyError
 
-from app.api.deps import Who
-from app.errors import BadRequest
+from app.api.deps import Who, principal
+from app.errors import BadRequest, Forbidden, Unauthorized
 from app.logging import get_logger
 from app.runtime import Runtime
 from app.security.permissions import require
@@ -36,7 +37,8 @@ POLL_SECONDS = 0.25
 PAGE = 500
 REMEMBERED = 5000
 RETRY_MILLISECONDS = 2000
-HEARTBEAT_SECONDS = 10.0
+HEARTBEAT_SECONDS = 3.0
+"""Between signs of life, and between checks that the caller may still read the stream."""
 LONGEST_SECONDS = 15 * 60
 """A stream ends after so long; the browser comes back by itself, and is asked again who it is."""
 
@@ -99,8 +101,11 @@ class Broadcaster:
         news, self._news = self._news, asyncio.Event()
         news.set()
 
-    async def follow(self, who: Principal, after: int | None) -> AsyncIterator[ServerSentEvent]:
-        """What ``who`` may see of the feed behind ``after`` (none: from now on), for as long as the stream lasts."""
+    async def follow(
+        self, who: Principal, after: int | None, still_valid: Callable[[], bool] = lambda: True
+    ) -> AsyncIterator[ServerSentEvent]:
+        """What ``who`` may see of the feed behind ``after`` (none: from now on), for as long as the stream lasts and the
+        credential is ``still_valid``."""
         self._viewers += 1
         self._watched.set()
         try:
@@ -108,8 +113,13 @@ class Broadcaster:
             # an id from the future was never given by this database: begin at the head
             last = head if after is None else min(after, head)
             yield ServerSentEvent(comment="duban alerts", id=str(last), retry=RETRY_MILLISECONDS)
-            end = time.monotonic() + LONGEST_SECONDS
+            checked = time.monotonic()
+            end = checked + LONGEST_SECONDS
             while not self._closing and time.monotonic() < end:
+                if time.monotonic() - checked >= HEARTBEAT_SECONDS:
+                    if not await self._ask(still_valid):
+                        return
+                    checked = time.monotonic()
                 news = self._news  # taken before looking, so that nothing that comes meanwhile is slept through
                 entries = await self._behind(last)
                 for entry in entries:
@@ -227,5 +237,14 @@ async def stream_alerts(
     Event ids are numbers without gaps; `Last-Event-ID` resumes behind one. Without it the stream begins now.
     """
     broadcaster: Broadcaster = request.app.state.broadcaster
-    async for event in broadcaster.follow(who, after):
+
+    def still_valid() -> bool:
+        try:
+            return principal(request) == who
+        except (Unauthorized, Forbidden):
+            return False
+        except SQLAlchemyError:  # the database may be away: the stream waits for it
+            return True
+
+    async for event in broadcaster.follow(who, after, still_valid):
         yield event
