@@ -125,11 +125,27 @@ Form = Mapping[str, str]
 # ------------------------------------------------------------------------------------------------------------- forms
 
 
+def require_same_site(request: Request) -> None:
+    """Refuse a form of another site, by ``Sec-Fetch-Site``, or else by ``Origin`` or ``Referer``; raises Forbidden."""
+    site = request.headers.get("sec-fetch-site")
+    sender = request.headers.get("origin") or request.headers.get("referer")
+    own = site in ("same-origin", "none") if site else sender is None or _host_of(sender) == request.headers.get("host")
+    if not own:
+        raise Forbidden("表单来自其他网站，已拒绝", "the form comes from another site")
+
+
+def _host_of(address: str) -> str:
+    """Host and port of an address as a browser puts them into ``Host``; empty for none (``null``)."""
+    try:
+        return urlsplit(address).netloc.rpartition("@")[2]
+    except ValueError:
+        return ""
+
+
 async def posted(request: Request) -> AsyncIterator[Form]:
     """The fields of a form, text alone; refuses one that comes from another site, or is far too long. Its files are there
     as long as the request is."""
-    if request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
-        raise Forbidden("表单来自其他网站，已拒绝", "the form comes from another site")
+    require_same_site(request)
     length = request.headers.get("content-length", "")
     if not length.isdecimal() or int(length) > LONGEST_FORM:
         raise TooLarge("表单内容过大", "the form is too large")

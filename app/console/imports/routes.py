@@ -12,7 +12,18 @@ from fastapi.concurrency import run_in_threadpool
 
 from app import clock
 from app.console.base.i18n import texts
-from app.console.base.web import HEADERS, Looking, PageRoute, Run, Visitor, checked, go, language, page
+from app.console.base.web import (
+    HEADERS,
+    Looking,
+    PageRoute,
+    Run,
+    Visitor,
+    checked,
+    go,
+    language,
+    page,
+    require_same_site,
+)
 from app.console.base.wording import actor_name
 from app.errors import BadRequest, Busy, DubanError, Forbidden, TooLarge
 from app.runtime import Runtime
@@ -69,8 +80,7 @@ class UploadForm:
 
 async def brought(request: Request, run: Run, looking: Clerk) -> UploadForm:
     """The form with its file, streamed to the data directory. One that comes from another site is not read."""
-    if request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
-        raise Forbidden("表单来自其他网站，已拒绝", "the form comes from another site")
+    require_same_site(request)
     uploads = uploads_of(run)
     length = request.headers.get("content-length", "")
     try:
