@@ -8,7 +8,7 @@ import psycopg
 from sqlalchemy.exc import DBAPIError, DisconnectionError
 from sqlalchemy.exc import TimeoutError as NoFreeConnection
 
-from app.errors import Busy, DubanError, Invalid
+from app.errors import Busy, Conflict, DubanError, Invalid
 
 _AWAY = frozenset({"08", "25", "53", "55", "57", "58", "XX"})
 """Classes of SQLSTATE that are no row's fault: connection, read-only standby, resources, locks, shutdown, system."""
@@ -49,6 +49,14 @@ def is_unstorable(error: BaseException) -> bool:
     return isinstance(_cause(error), sqlite3.DataError | psycopg.DataError)
 
 
+def is_taken(error: BaseException) -> bool:
+    """Whether a unique constraint was violated: another transaction created the same at the same time."""
+    cause = _cause(error)
+    if isinstance(cause, sqlite3.IntegrityError):
+        return cause.sqlite_errorcode in (sqlite3.SQLITE_CONSTRAINT_UNIQUE, sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY)
+    return isinstance(cause, psycopg.errors.UniqueViolation)
+
+
 def is_of_a_row(error: BaseException) -> bool:
     """Whether the database refused what it was given: a value that it cannot hold, or that breaks a constraint."""
     cause = _cause(error)
@@ -63,9 +71,11 @@ def away() -> Busy:
 
 
 def refusal_of(error: DBAPIError) -> DubanError | None:
-    """What a person or a program is told of an error of the database; none where it is a mistake of Duban's."""
+    """The refusal that answers an error of the database; none where it is a defect of Duban."""
     if is_away(error):
         return away()
+    if is_taken(error):
+        return Conflict("已存在相同的记录，请刷新后重试", "it exists already: it was created at the same time")
     if is_unstorable(error):
         return Invalid.at("", "含有数据库无法保存的字符", "holds text that no database keeps")
     return None

@@ -9,6 +9,7 @@ from sqlalchemy import func, select
 from sqlmodel import Session, col
 
 from app.models import CalendarVersion, Category, Deadline, Grid, LadderVersion, PolicyVersion, Source, Unit
+from app.store.ids import take
 
 Node = TypeVar("Node", Unit, Grid, Category)
 Coded = TypeVar("Coded", Unit, Grid, Category, Source)
@@ -46,6 +47,11 @@ def policies_of_open_deadlines(session: Session) -> set[int]:
         col(Deadline.met_at).is_(None), col(Deadline.cancelled_at).is_(None), col(Deadline.policy_id).is_not(None)
     )
     return {key for key in session.execute(query.distinct()).scalars() if key is not None}
+
+
+def lock_tree(session: Session, table: type[Node]) -> None:
+    """Lock a tree against other moves to the end of the transaction. Several trees: unit, category, grid, in this order."""
+    take(session, f"tree:{table.__tablename__}", 0)
 
 
 def by_code(session: Session, table: type[Coded], code: str) -> Coded | None:

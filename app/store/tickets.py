@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import and_, bindparam, false, func, or_, select
+from sqlalchemy import and_, bindparam, false, func, or_, select, update
 from sqlmodel import Session, col
 
 from app.models import Callback, Deadline, Extension, Ticket, TicketEvent
 from app.security.principal import Principal
+from app.store.ids import take
 from app.store.scope import HasUnits, visible
 
 
@@ -43,6 +44,31 @@ class TicketFilter:
 _LOCK = select(Ticket).where(col(Ticket.id) == bindparam("ticket")).with_for_update()
 _EXTENSIONS = select(Extension).where(col(Extension.ticket_id) == bindparam("ticket")).order_by(col(Extension.id))
 """Asked with every change of a ticket: built once."""
+
+LONGEST_CHAIN = 100
+"""Parents above one ticket at most."""
+
+
+def lock_parents(session: Session) -> None:
+    """Lock the parents of all tickets against other changes to the end of the transaction: before any ticket."""
+    take(session, "tree:ticket", 0)
+
+
+def leads_to(session: Session, ticket_id: int, wanted: int) -> bool:
+    """Whether ``wanted`` is the ticket or above it; also where more than ``LONGEST_CHAIN`` are above it."""
+    above: int | None = ticket_id
+    for _ in range(LONGEST_CHAIN):
+        if above is None or above == wanted:
+            break
+        above = session.execute(select(col(Ticket.parent_id)).where(col(Ticket.id) == above)).scalar()
+    return above is not None
+
+
+def count_repeat(session: Session, parent_id: int, more: int) -> None:
+    """Count ``more`` repeats at a parent."""
+    repeats = col(Ticket.repeats)
+    session.execute(update(Ticket).where(col(Ticket.id) == parent_id).values(repeats=repeats + more))
+
 
 OPEN_STATUSES = ("received", "dispatched", "accepted", "returned", "suspended", "reopened")
 

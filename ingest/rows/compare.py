@@ -169,6 +169,8 @@ def correct(
             f"来源 {source_code!r} 没有外部编号为 {external_id!r} 的工单",
             f"the source {source_code!r} has no ticket {external_id!r}",
         )
+    if "parent_external_id" in patch:
+        store.lock_parents(session)  # before the ticket, in the order of all that change parents
     change = corrections.begin(uow, who, ticket.id, if_match=if_match)
     before = pushed_content(session, ref, change.ticket)
     after = merged(before, patch, now=uow.now)

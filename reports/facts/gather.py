@@ -20,7 +20,7 @@ from sqlmodel import Session, col
 from app.domain.time.workcalendar import WorkCalendar
 from app.models import Callback, Deadline, Suspension, Ticket
 from app.models.types import from_micros
-from app.services.core.reference import Node, Reference
+from app.services.core.reference import Node, Reference, upwards
 from app.text import Text
 from reports.facts.frame import PATH_SEPARATOR, conform
 from reports.facts.names import Names
@@ -247,12 +247,7 @@ def _paths(nodes: Iterable[Node]) -> dict[str, str]:
 
 def _practical(node: Node, ref: Reference) -> bool:
     """Whether a category, or one above it, is marked as a practical matter."""
-    above: Node | None = node
-    while above is not None:
-        if above.practical:
-            return True
-        above = ref.categories.get(above.parent_id) if above.parent_id is not None else None
-    return False
+    return any(above.practical for above in upwards(ref.categories, node.id))
 
 
 def _relapsed(session: Session, frame: pd.DataFrame, window: FactWindow) -> pd.Series:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta, tzinfo
 from typing import Any, NamedTuple, cast, get_args
 
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import delete, select, update
 from sqlmodel import Session, col
 
 from app.errors import Conflict, Forbidden, Invalid, NotFound, Unauthorized
@@ -135,9 +135,10 @@ def change_user(
     Either ends the person's sessions, but for allowing. Raises NotFound, and Conflict where it would stop the last
     administrator.
     """
+    last = active is False and _administrators(session) == [user_id]
     user = get_user(session, user_id)
     password: str | None = None
-    if active is False and user.active and user.role == "admin" and _administrators(session) == 1:
+    if last:
         raise Conflict("不能停用最后一个管理员", "the last administrator cannot be stopped")
     if active is not None:
         user.active = active
@@ -153,9 +154,10 @@ def change_user(
     return password
 
 
-def _administrators(session: Session) -> int:
-    query = select(func.count()).select_from(User).where(col(User.role) == "admin", col(User.active).is_(True))
-    return int(session.execute(query).scalar_one())
+def _administrators(session: Session) -> list[int | None]:
+    """The ids of the active administrators, locked to the end of the transaction, in one order everywhere."""
+    active = select(col(User.id)).where(col(User.role) == "admin", col(User.active).is_(True))
+    return list(session.execute(active.order_by(col(User.id)).with_for_update()).scalars())
 
 
 def set_language(session: Session, user_id: int, lang: str) -> None:

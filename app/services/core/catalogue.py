@@ -35,6 +35,7 @@ def create_node(session: Session, table: type[Tree], fields: Mapping[str, Any]) 
     Raises Conflict where the code is taken, Invalid where the parent is unknown."""
     given = dict(fields)
     code, name, parent_code = given.pop("code"), given.pop("name"), given.pop("parent", None)
+    store.lock_tree(session, table)
     if store.by_code(session, table, code) is not None:
         raise Conflict(f"编码 {code!r} 已被使用", f"the code {code!r} is taken", fields=["code"])
     node = store.add_node(session, table, code, name, _parent(session, table, parent_code), **given)
@@ -44,6 +45,8 @@ def create_node(session: Session, table: type[Tree], fields: Mapping[str, Any]) 
 
 def change_node(session: Session, table: type[Tree], code: str, fields: Mapping[str, Any]) -> Tree:
     """Change a node; a new ``parent`` moves its whole subtree. Raises NotFound, Invalid (a loop, unknown parent)."""
+    if "parent" in fields:
+        store.lock_tree(session, table)
     node = store.by_code(session, table, code)
     if node is None:
         raise NotFound(f"没有编码为 {code!r} 的{KIND_ZH[table]}", f"nothing has the code {code!r}")

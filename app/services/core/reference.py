@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
@@ -123,11 +123,9 @@ class Reference:
     def calendar_for(self, unit_id: int | None) -> tuple[int, WorkCalendar]:
         """The calendar of a unit's subtree, with the id of its version: the nearest one named on the way to the root,
         else the default calendar."""
-        node = self.units.get(unit_id) if unit_id is not None else None
-        while node is not None:
+        for node in upwards(self.units, unit_id):
             if node.calendar_code and node.calendar_code in self.calendars:
                 return self.calendars[node.calendar_code]
-            node = self.units.get(node.parent_id) if node.parent_id is not None else None
         return self.calendars[DEFAULT_CALENDAR]
 
     def calendar_under(self, policy: Policy | None, unit_id: int | None) -> tuple[int, WorkCalendar]:
@@ -178,6 +176,15 @@ class Reference:
             unit_path=unit.codes if unit else (),
             at=ticket.received_at,
         )
+
+
+def upwards(nodes: Mapping[int, Node], key: int | None) -> Iterator[Node]:
+    """The node ``key`` and those above it, to the root; nothing for None. Bounded by the path of the node."""
+    node = nodes.get(key) if key is not None else None
+    for part in reversed(node.path.split("/") if node is not None else ()):
+        above = nodes.get(int(part)) if part else None
+        if above is not None:
+            yield above
 
 
 def _nodes(rows: Iterable[Unit | Grid | Category]) -> dict[int, Node]:

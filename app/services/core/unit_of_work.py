@@ -3,6 +3,7 @@
 ``complete`` is the only place where a use case commits. Locks are taken in one order everywhere, so that no two
 transactions wait for each other:
 
+0. trees and the parents of tickets (``store.reference.lock_tree``, ``store.tickets.lock_parents``);
 1. the rows of tickets (``store.lock_ticket``, ``claim_due``), before anything is decided;
 2. the counters of order numbers (``orders.book``);
 3. the keys of outbox messages, in ``complete``: another transaction may hold one until its commit;

@@ -342,6 +342,8 @@ def _link_parents(session: Session, fresh: Sequence[PreparedTicket]) -> None:
         if parent is None or parent == item.ticket["id"]:
             continue
         item.ticket["parent_id"] = parent
+        if item.ticket["status"] == "void":
+            continue
         inside = next((p for p in fresh if p.ticket["id"] == parent), None)
         if inside is not None:
             inside.ticket["repeats"] += 1

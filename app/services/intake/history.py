@@ -159,6 +159,7 @@ def make_places(
     tables: dict[str, type[Any]] = dict(_TREES)
     for tree, paths in missing.items():
         table = tables[tree]
+        store.lock_tree(session, table)
         made: dict[str, Any] = {}
         for path in paths.values():
             parent: Any = None
@@ -174,7 +175,7 @@ def make_places(
 def _place(session: Session, places: ReferenceFinder, tree: str, table: type[Any], step: NamedNode, parent: Any) -> Any:
     known = places.find(tree, step.code, step.name)
     if known is not None:
-        return session.get(table, known.id)
+        return session.get(table, known.id, populate_existing=True)
     # Another process may have made it since the reference data was read.
     return store.by_code(session, table, step.code) or store.add_node(session, table, step.code, step.name, parent)
 

@@ -234,6 +234,8 @@ def _void(change: Change) -> None:
             span.to_at = span.to_at or change.at
     change.cancel("accept", "contact", "complete", "callback", "supervise")
     change.ticket.due_at = None if change.ticket.completed_at is None else change.ticket.due_at
+    if change.ticket.parent_id is not None:
+        store.count_repeat(change.session, change.ticket.parent_id, -1)
     _withdraw_extensions(change)
     change.log("voided", reason=reason)
     order_book.cancel_on_void(change.uow, change.ticket, change.who, change.at)

@@ -13,8 +13,8 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import select, update
-from sqlmodel import Session, col
+from sqlalchemy import select
+from sqlmodel import col
 
 from app.domain.tickets.fields import CONTENT, CORRECTED, NODES, REPORTER
 from app.domain.tickets.life import STEPS
@@ -191,15 +191,17 @@ def _relink(change: Change, parents: tuple[str | None, str | None]) -> None:
     old, new = (found.get(external_id or "") for external_id in parents)
     if old is not None and old == ticket.parent_id:
         ticket.parent_id = None
-        _count(change.session, old, -1)
+        store.count_repeat(change.session, old, -1)
     if new is not None and ticket.parent_id is None:
+        store.lock_parents(change.session)
+        if store.leads_to(change.session, new, ticket.id):
+            raise Invalid.at(
+                "/parent_external_id",
+                "该工单的原工单就是本工单，不能互为原工单",
+                "is a later ticket of this one: two tickets cannot be each other's parent",
+            )
         ticket.parent_id = new
-        _count(change.session, new, 1)
-
-
-def _count(session: Session, parent_id: int, more: int) -> None:
-    repeats = col(Ticket.repeats)
-    session.execute(update(Ticket).where(col(Ticket.id) == parent_id).values(repeats=repeats + more))
+        store.count_repeat(change.session, new, 1)
 
 
 def _dispatch_by_source(change: Change, unit: Node) -> None:
