@@ -141,6 +141,7 @@ def test_masked_values_that_come_back_keep_the_original(service: Service) -> Non
         assert (found.reporter_name, found.reporter_phone, found.reporter_id_number) == tuple(REPORTER.values())
     service.call("POST", "/tickets/batch", key=key, json=[{**sent, "external_id": "M3"}])
     (reject,) = service.get("/rejects", role="integrator")["items"]
+    masked = json.loads(reject["raw"])
     changed = {**masked, "external_id": "M3", "title": "x", "reporter": {**masked["reporter"], "phone": "139****0000"}}
     answer = service.call("POST", f"/rejects/{reject['id']}/retry", key=key, json={"row": changed})
     assert (answer.status_code, [e["pointer"] for e in answer.json()["errors"]]) == (422, ["/reporter/phone"])

@@ -79,9 +79,7 @@ def test_one_administrator_always_remains(crowded: Service) -> None:
     for round_ in range(5):
         with crowded.runtime.database.write() as session:
             ids = [accounts.create_user(session, f"a{round_}-{n}", "admin", now=clock.now())[0].id for n in range(3)]
-        answers = at_once(
-            [lambda id_=id_: crowded.call("PATCH", f"/users/{id_}", json={"active": False}) for id_ in ids]
-        )
+        answers = at_once([partial(crowded.call, "PATCH", f"/users/{id_}", json={"active": False}) for id_ in ids])
         assert {answer.status_code for answer in answers} <= {200, 409}
         with crowded.runtime.database.read() as session:
             left = session.execute(select(User).where(col(User.role) == "admin", col(User.active))).scalars().all()
@@ -115,7 +113,7 @@ def test_a_tree_stays_a_tree_under_concurrent_moves(crowded: Service, name: str,
     for _ in range(5):
         moves = [(chosen.choice(codes), chosen.choice([*codes, None])) for _ in range(AT_ONCE)]
         moves[:2] = [("A", "B"), ("B", "A")]
-        answers = at_once([lambda pair=pair: move(*pair) for pair in moves])
+        answers = at_once([partial(move, *pair) for pair in moves])
         assert set(answers) <= {200, 422}
         with crowded.runtime.database.read() as session:
             assert is_tree(session, table)
