@@ -21,7 +21,7 @@ from app.config import get_settings
 from app.errors import Invalid
 from app.security.principal import SYSTEM
 from app.services.intake import feeds
-from ingest.connectors.spec import SpecOverrides
+from ingest.connectors.registry import SpecOverrides
 from ingest.feeds import registry as feed_book
 from ingest.feeds.pull import pull
 from ingest.feeds.reconcile import reconcile

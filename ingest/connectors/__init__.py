@@ -1,1 +1,1 @@
-"""Upstream protocols: REST pages, Open311 GeoReport v2, a watched folder; and the feed specification."""
+"""Upstream protocols, each a connector found by its name, and the feed specification."""

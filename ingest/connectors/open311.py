@@ -16,9 +16,12 @@ from xml.etree.ElementTree import Element, ParseError
 
 from defusedxml.common import DefusedXmlException
 from defusedxml.ElementTree import fromstring
+from pydantic import model_validator
 
+from app.validation import objection
+from ingest.connectors.base import Page, PageConnector, Position, Record
 from ingest.connectors.http import UnreadableBody, Upstream, UpstreamError, plain_text
-from ingest.connectors.rest import MOST_PARTS, Page, Position, Record, read_json, spans, window_params
+from ingest.connectors.rest import MOST_PARTS, RestSpec, read_json, spans, window_params
 from ingest.connectors.spec import FeedSpec
 
 DEPTH = 20
@@ -138,29 +141,41 @@ def read_errors(body: bytes) -> list[GeoReportError]:
     ]
 
 
-def explained(body: bytes) -> str:
-    """What a refusal says, in GeoReport's form or as it stands."""
-    try:
-        errors = read_errors(body)
-    except UnreadableBody:
-        return plain_text(body)
-    said = "; ".join(f"{error.code} {error.description}".strip() for error in errors)
-    return said if any(error.description for error in errors) else plain_text(body)
+class Open311Spec(RestSpec):
+    """A feed of ``kind = open311``."""
+
+    @model_validator(mode="after")
+    def _has_window(self) -> Open311Spec:
+        if self.window is None:
+            raise objection("kind = open311 须有 [window]", "kind = open311 needs [window]")
+        return self
 
 
-class Open311Feed:
+class Open311Feed(PageConnector):
     """Reads a feed of ``kind = open311``."""
 
+    name = "open311"
+    spec_type = Open311Spec
+    lists_ids = True
+
     def __init__(self, spec: FeedSpec, upstream: Upstream, widen: timedelta = timedelta(0)) -> None:
-        """``widen``: as in ``RestFeed``."""
-        self.spec = spec
-        self._widen = widen
-        self._upstream = upstream
+        """As every ``PageConnector``."""
+        super().__init__(spec, upstream, widen)
         self._groups: dict[str, str | None] | None = None
+
+    @staticmethod
+    def explain(body: bytes) -> str:
+        """The message of an error response: GeoReport's list of errors, else the body as text."""
+        try:
+            errors = read_errors(body)
+        except UnreadableBody:
+            return plain_text(body)
+        said = "; ".join(f"{error.code} {error.description}".strip() for error in errors)
+        return said if any(error.description for error in errors) else plain_text(body)
 
     def services(self) -> list[Service]:
         """The services of the server."""
-        return self._upstream.get(self._path("/services"), self._params(), read_services)
+        return self.upstream.get(self._path("/services"), self._params(), read_services)
 
     def definition(self, service_code: str) -> Mapping[str, Any]:
         """What the server asks for besides, of one service."""
@@ -173,7 +188,7 @@ class Open311Feed:
                 raise UnreadableBody("no service definition")
             return found
 
-        return self._upstream.get(self._path(f"/services/{quote(service_code, safe='')}"), self._params(), read)
+        return self.upstream.get(self._path(f"/services/{quote(service_code, safe='')}"), self._params(), read)
 
     def id_of_token(self, token: str) -> str | None:
         """The id of the request that a token was given for; None while it has none."""
@@ -187,7 +202,7 @@ class Open311Feed:
         assert window is not None, "checked when the spec was read"
         back = timedelta(minutes=window.overlap_minutes)
         begun = {key: position[key] for key in ("since",) if key in position}
-        for since, until in spans(window, begun, now, self._widen):
+        for since, until in spans(window, begun, now, self.widen):
             for end, rows in self._parts(since, until):
                 # Behind a part that does not reach to now the next begins at its own end, whatever the overlap.
                 reached = end if end >= now else end + back
@@ -201,7 +216,7 @@ class Open311Feed:
     def _found(self, path: str) -> list[Record]:
         """The requests at ``path``; none where the server answers 404."""
         try:
-            return self._upstream.get(self._path(path), self._params(), read_requests)
+            return self.upstream.get(self._path(path), self._params(), read_requests)
         except UpstreamError as error:
             if error.http == 404:
                 return []
@@ -258,7 +273,7 @@ class Open311Feed:
         window = self.spec.window
         assert window is not None, "checked when the spec was read"
         params = {**self._params(), **window_params(window, since, until)}
-        return self._upstream.get(self._path(self.spec.request.path), params, read_requests)
+        return self.upstream.get(self._path(self.spec.request.path), params, read_requests)
 
     def _whole(self, row: Record) -> Record:
         """A request with its id, where a token stands for it, and with the group of its service."""

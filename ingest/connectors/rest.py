@@ -20,34 +20,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from ingest.connectors.http import UnreadableBody, Upstream, UpstreamError
-from ingest.connectors.spec import ChangeWindow, FeedSpec
+from pydantic import model_validator
 
-Position = dict[str, Any]
-Record = Any
-"""What the upstream gives as one record: an object, or whatever else it sends in its place."""
+from app.validation import objection
+from ingest.connectors.base import Page, PageConnector, Position, Record, Span, no_list
+from ingest.connectors.http import UnreadableBody, UpstreamError
+from ingest.connectors.spec import ChangeWindow, HttpSpec, Reconcile
+
 MOST_PASSES = 5
 MOST_PAGES = 1_000_000
 MOST_PARTS = 1_000_000
 """Arrays and objects, or elements, of one answer: an empty one takes thirty times its own bytes in memory."""
-
-
-Span = tuple[datetime, datetime]
-
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """The records of one page, and the position once they are stored. ``unsettled``: what lies behind that position,
-    though it changed each time it was read; something in it may have been passed over."""
-
-    records: list[Record]
-    position: Position
-    unsettled: Span | None = None
 
 
 def read_json(body: bytes) -> Any:
@@ -69,14 +56,25 @@ def member(document: Any, path: str) -> Any:
     return document
 
 
-class RestFeed:
+class RestSpec(HttpSpec):
+    """A feed of ``kind = rest``."""
+
+    @model_validator(mode="after")
+    def _has_progress(self) -> RestSpec:
+        if self.paging.style == "none" and self.window is None:
+            raise objection("[paging] 与 [window] 至少要有一个", "needs [paging] or [window], or both")
+        if self.paging.style == "token" and self.window is not None:
+            raise objection(
+                "style = token 的游标自带进度，不能再有 [window]", "a token is a cursor: no [window] beside it"
+            )
+        return self
+
+
+class RestFeed(PageConnector):
     """Reads a feed of ``kind = rest``."""
 
-    def __init__(self, spec: FeedSpec, upstream: Upstream, widen: timedelta = timedelta(0)) -> None:
-        """``widen``: reach so much further back than the overlap, since the upstream's clock is off by that."""
-        self.spec = spec
-        self._upstream = upstream
-        self._widen = widen
+    name = "rest"
+    spec_type = RestSpec
 
     def pages(self, position: Position, now: datetime) -> Iterator[Page]:
         """Every page from ``position`` to the upstream's end as of ``now``. The next is asked for only after the
@@ -95,9 +93,9 @@ class RestFeed:
             yield from self._by_spans(self.spec.window, position, now)
 
     def _by_spans(self, window: ChangeWindow, position: Position, now: datetime) -> Iterator[Page]:
-        settled = now - timedelta(minutes=window.overlap_minutes) - self._widen
+        settled = now - timedelta(minutes=window.overlap_minutes) - self.widen
         cut_off = {"back": position["back"]} if "until" in position and "back" in position else {}
-        for whole in spans(window, position, now, self._widen):
+        for whole in spans(window, position, now, self.widen):
             begun = position if position.get("since") == whole[0].isoformat() and "until" in position else {}
             for since, until in [whole] if begun else self._parts(window, *whole, settled):
                 back = {"back": settled.isoformat()} if until > settled else {}
@@ -115,8 +113,7 @@ class RestFeed:
 
     def one(self, external_id: str) -> Record | None:
         """The record of one id, for the reconciliation; None where the upstream has none."""
-        reconcile = self.spec.reconcile
-        assert reconcile is not None, "the caller has looked"
+        reconcile = self._list()
         path = reconcile.detail.replace("{id}", _quoted(external_id))
         try:
             return member(self._ask(path, {}), reconcile.detail_item)
@@ -125,13 +122,12 @@ class RestFeed:
                 return None
             raise
 
-    def ids_of(self, day: str, until: str) -> list[str]:
+    def ids_between(self, since: datetime, until: datetime) -> list[str]:
         """The upstream's own list of the ids of a day. Raises ``UpstreamError`` where its total disagrees with it."""
-        reconcile = self.spec.reconcile
-        assert reconcile is not None, "the caller has looked"
-        params = {reconcile.date_param: day}
+        reconcile = self._list()
+        params = {reconcile.date_param: since.strftime(reconcile.format)}
         if reconcile.until_param:
-            params[reconcile.until_param] = until
+            params[reconcile.until_param] = until.strftime(reconcile.format)
         document = self._ask(reconcile.path, params)
         found = member(document, reconcile.ids)
         if not isinstance(found, list):
@@ -145,8 +141,13 @@ class RestFeed:
             )
         return ids
 
+    def _list(self) -> Reconcile:
+        if self.spec.reconcile is None:
+            raise no_list()
+        return self.spec.reconcile
+
     def _ask(self, path: str, params: Mapping[str, str]) -> Any:
-        return self._upstream.get(path, params, self._read)
+        return self.upstream.get(path, params, self._read)
 
     def _read(self, body: bytes) -> Any:
         document = read_json(body)

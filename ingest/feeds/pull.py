@@ -16,10 +16,9 @@ from app import clock
 from app.errors import Busy, Conflict, DubanError
 from app.runtime import Runtime
 from app.turns import Turns
-from ingest.connectors.folder import DONE, FAILED, put_away, waiting_files
-from ingest.connectors.http import RequestPace, Upstream, plain_text
-from ingest.connectors.open311 import Open311Feed, explained
-from ingest.connectors.rest import RestFeed
+from ingest.connectors.base import FileConnector
+from ingest.connectors.http import RequestPace
+from ingest.connectors.registry import connected, connector_of
 from ingest.feeds.run import LeaseLost, PullResult, PullSession, PullStopped, begin
 from ingest.feeds.updates import following
 from ingest.files.importer import import_file
@@ -53,25 +52,17 @@ def pull(
     work = begin(runtime, name, pace, "pull", actor, force=force, if_due=if_due)
     if stop is not None:
         work.stop = stop
-    return work.run(lambda: _pull_folder(work) if work.spec.kind == "folder" else _pull_pages(work, on_page))
-
-
-def upstream_of(work: PullSession) -> Upstream:
-    """The feed's upstream, for one pull or comparison."""
-    explain = explained if work.spec.kind == "open311" else plain_text
-    return Upstream(work.spec, work.pace, work.renew, explain)
-
-
-def source_of(work: PullSession, upstream: Upstream) -> RestFeed | Open311Feed:
-    """The reader of the feed's kind."""
-    kind = Open311Feed if work.spec.kind == "open311" else RestFeed
-    return kind(work.spec, upstream, work.widen)
+    connector = connector_of(work.spec)
+    if issubclass(connector, FileConnector):
+        return work.run(lambda: _pull_files(work, connector(work.spec)))
+    return work.run(lambda: _pull_pages(work, on_page))
 
 
 def _pull_pages(work: PullSession, on_page: Callable[[PullResult], None] | None) -> None:
-    with upstream_of(work) as upstream:
+    with connected(work.spec, work.pace, work.renew, work.widen) as source:
+        upstream = source.upstream
         try:
-            for page in source_of(work, upstream).pages(work.position, work.pace.now()):
+            for page in source.pages(work.position, work.pace.now()):
                 if page.unsettled is not None:
                     work.note_unsettled(*page.unsettled)
                 work.take(page.records, page.position)
@@ -83,18 +74,16 @@ def _pull_pages(work: PullSession, on_page: Callable[[PullResult], None] | None)
             work.done.retries, work.skew = upstream.retries, upstream.skew_seconds
 
 
-def _pull_folder(work: PullSession) -> None:
-    """Every file that waits, through the importer, which keeps its own position; then out of the way."""
-    folder = work.spec.folder
-    assert folder is not None, "checked when the spec was read"
-    profile = load_profile(folder.profile, profile_folders(work.runtime))
+def _pull_files(work: PullSession, source: FileConnector) -> None:
+    """Import every file of ``source``; the importer keeps its own position in each."""
+    profile = load_profile(source.profile, profile_folders(work.runtime))
     failed: list[str] = []
-    for path in list(waiting_files(folder, work.pace.now())):
+    for path in list(source.files(work.pace.now())):
         work.renew()
         now = work.pace.now()
         try:
             done = import_file(
-                work.runtime, path, profile, now, source_code=work.spec.source.code, live=folder.live,
+                work.runtime, path, profile, now, source_code=work.spec.source.code, live=source.live,
                 on_progress=lambda _: work.renew(), follow=following(work.actor), limits=FOLDER_LIMITS,
             )  # fmt: skip
         except (LeaseLost, PullStopped):
@@ -102,7 +91,7 @@ def _pull_folder(work: PullSession) -> None:
         except (Conflict, Busy):
             continue  # it is being imported by hand, or another spreadsheet is read: it stays for the next look
         except DubanError as error:
-            put_away(path, FAILED, now)
+            source.finish(path, now, failed=True)
             failed.append(f"{path.name}: {error.message.en}")
             work.detail = {"failed": failed[-50:]}
             continue
@@ -113,7 +102,7 @@ def _pull_folder(work: PullSession) -> None:
             work.advance(session, {"file": path.name}, fates)
         work.done.tally = work.done.tally.count(fates)
         work.done.pages += 1
-        put_away(path, DONE, now)
+        source.finish(path, now, failed=False)
 
 
 def _fates(status: Any, count: int) -> Iterator[RowOutcome]:

@@ -9,14 +9,13 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from app import clock
-from app.errors import Conflict, Invalid
+from app.errors import Conflict
 from app.runtime import Runtime
 from app.services.intake.rejects import digest_of
 from app.store import feeds as store
+from ingest.connectors.base import Record
 from ingest.connectors.http import RequestPace
-from ingest.connectors.open311 import Open311Feed
-from ingest.connectors.rest import Record, RestFeed
-from ingest.feeds.pull import source_of, upstream_of
+from ingest.connectors.registry import connected
 from ingest.feeds.run import PullResult, PullSession, begin
 from ingest.rows.row import raw_of
 
@@ -87,13 +86,8 @@ def _begin(runtime: Runtime, name: str, pace: RequestPace, actor: str, patience:
 
 
 def _compare(work: PullSession, day: date) -> ReconcileResult:
-    if work.spec.kind == "folder" or (work.spec.kind == "rest" and work.spec.reconcile is None):
-        raise Invalid.at(
-            "/reconcile", "该接入源没有配置对账清单", "this feed has no list to compare with ([reconcile])"
-        )
-    with upstream_of(work) as upstream:
-        source = source_of(work, upstream)
-        return compare(work, day, _ids(source, work, *_span(work, day)), source.one)
+    with connected(work.spec, work.pace, work.renew, work.widen) as source:
+        return compare(work, day, source.ids_between(*_span(work, day)), source.one)
 
 
 def _span(work: PullSession, day: date) -> tuple[datetime, datetime]:
@@ -128,11 +122,3 @@ def compare(work: PullSession, day: date, ids: Iterable[str], one: Callable[[str
         "extra_count": len(extra), "extra": extra[:SHOWN],
     }  # fmt: skip
     return ReconcileResult(day.isoformat(), len(listed), len(of_day), missing, still, rejected, extra, work.done)
-
-
-def _ids(source: RestFeed | Open311Feed, work: PullSession, since: datetime, until: datetime) -> list[str]:
-    if isinstance(source, Open311Feed):
-        return source.ids_between(since, until)
-    reconcile = work.spec.reconcile
-    assert reconcile is not None, "looked at before"
-    return source.ids_of(since.strftime(reconcile.format), until.strftime(reconcile.format))

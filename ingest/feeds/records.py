@@ -13,7 +13,8 @@ from app.errors import FieldProblem
 from app.models import FeedRecord
 from app.services.intake.rejects import digest_of
 from app.validation import problem
-from ingest.connectors.rest import Record, member
+from ingest.connectors.base import Record
+from ingest.connectors.rest import member
 from ingest.connectors.spec import FeedSpec
 from ingest.formats.json_rows import REST, row_of
 from ingest.rows.mapper import Mapper

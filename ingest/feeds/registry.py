@@ -11,9 +11,20 @@ from app.errors import Invalid
 from app.models import Feed
 from app.runtime import Runtime
 from app.services.intake import feeds
-from ingest.connectors.spec import AS_IT_IS, FeedSpec, SpecOverrides, load_spec
+from ingest.connectors.base import FileConnector
+from ingest.connectors.registry import (
+    AS_IT_IS,
+    SpecOverrides,
+    available,
+    connector_of,
+    load_spec,
+    template_names,
+    template_text,
+)
+from ingest.connectors.spec import FeedSpec
 from ingest.profile_wizard.saved import profile_folders
 from ingest.rows.profile import load_profile
+from ingest.rows.toml_text import read_toml
 
 
 def own_templates(runtime: Runtime) -> list[Path]:
@@ -26,8 +37,9 @@ def load(runtime: Runtime, name: str, changes: SpecOverrides = AS_IT_IS) -> Feed
     """The feed of the template or ``.toml`` file ``name``, with ``changes``. Raises NotFound and Invalid, also for a
     folder whose mapping profile is not there."""
     spec = load_spec(name, own_templates(runtime), changes)
-    if spec.folder is not None:
-        load_profile(spec.folder.profile, profile_folders(runtime))
+    connector = connector_of(spec)
+    if issubclass(connector, FileConnector):
+        load_profile(connector(spec).profile, profile_folders(runtime))
     return spec
 
 
@@ -43,10 +55,10 @@ def keep(session: Session, spec: FeedSpec, *, actor: str, now: datetime, replace
 def check_remote(spec: FeedSpec) -> FeedSpec:
     """The definition, if it may come over the network: one that reads files of this machine, a watched folder or a
     secret in a file, is added on the command line, by whoever may read them anyway. Raises Invalid."""
-    if spec.kind == "folder":
+    if connector_of(spec).reads_this_machine:
         raise Invalid.at(
-            "/kind", "监视文件夹的接入源只能用命令行 duban feed add 添加",
-            "a feed that watches a folder is added on the command line, by duban feed add",
+            "/kind", "读取本机文件的接入源只能用命令行 duban feed add 添加",
+            "a feed that reads files of this machine is added on the command line, by duban feed add",
         )  # fmt: skip
     if spec.signature.secret is not None and spec.signature.secret.startswith("file:"):
         raise Invalid.at(
@@ -54,3 +66,18 @@ def check_remote(spec: FeedSpec) -> FeedSpec:
             "a feed whose secret is in a file is added on the command line; use env:DUBAN_FEED_… here",
         )  # fmt: skip
     return spec
+
+
+def remote_templates(runtime: Runtime) -> list[str]:
+    """The names of the templates of feeds that may be added over the network."""
+    folders = own_templates(runtime)
+    local = {name for name, connector in available().items() if connector.reads_this_machine}
+    return [name for name in template_names(folders) if _kind_of(template_text(name, folders)) not in local]
+
+
+def _kind_of(text: str) -> str | None:
+    """The ``kind`` in a template; none in one that cannot be read, whose mistakes its form shows."""
+    try:
+        return str(read_toml(text).get("kind"))
+    except Invalid:
+        return None

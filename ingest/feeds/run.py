@@ -24,8 +24,8 @@ from app.services.core.unit_of_work import UnitOfWork
 from app.services.intake import feeds
 from app.services.intake.rejects import RejectOrigin, reason_of
 from app.store import feeds as store
+from ingest.connectors.base import Position, Record
 from ingest.connectors.http import RequestPace
-from ingest.connectors.rest import Position, Record
 from ingest.connectors.spec import FeedSpec
 from ingest.feeds.records import OLDEST, RecordReader, UpstreamRecord, is_known
 from ingest.feeds.updates import FEED, feed_spec, following

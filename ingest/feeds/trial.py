@@ -9,9 +9,8 @@ from datetime import datetime
 
 from app import clock
 from app.errors import FieldProblem
-from ingest.connectors.http import RequestPace, Upstream, plain_text
-from ingest.connectors.open311 import Open311Feed, explained
-from ingest.connectors.rest import RestFeed
+from ingest.connectors.http import RequestPace
+from ingest.connectors.registry import connected
 from ingest.connectors.spec import FeedSpec
 from ingest.feeds.records import RecordReader, UpstreamRecord
 
@@ -35,9 +34,7 @@ def try_feed(spec: FeedSpec, now: datetime) -> FeedTrial:
     """The first page of the feed's upstream, read by its mapping. Blocks for twenty seconds at most; nothing is stored, and no
     cursor moves. Raises ``UpstreamError``, and ``Conflict`` where its secret is not there."""
     spec = spec.model_copy(update={"limits": spec.limits.model_copy(update=PATIENCE)})
-    explain = explained if spec.kind == "open311" else plain_text
-    with Upstream(spec, RequestPace(clock.now), explain=explain) as upstream:
-        source = Open311Feed(spec, upstream) if spec.kind == "open311" else RestFeed(spec, upstream)
+    with connected(spec, RequestPace(clock.now)) as source:
         page = next(iter(source.pages({}, now)), None)
     records = page.records if page is not None else []
     said = RecordReader(spec).page(records, now)

@@ -27,7 +27,8 @@ from app.services.tickets import corrections
 from app.services.tickets.actions import ACTIONS
 from app.services.tickets.change import Change, finish, latest_step
 from app.store import tickets as store
-from ingest.connectors.spec import FeedSpec, spec_of
+from ingest.connectors.registry import spec_of
+from ingest.connectors.spec import FeedSpec
 from ingest.rows import compare
 from ingest.rows.prepare import Follow, RowOutcome
 from ingest.rows.profile import Profile

@@ -11,7 +11,8 @@ from app import clock
 from app.models import Deadline, Feed, FeedPull, Reject, Ticket, TicketEvent
 from app.runtime import Runtime
 from ingest.connectors.http import RequestPace
-from ingest.connectors.spec import FeedSpec, SpecOverrides, load_spec
+from ingest.connectors.registry import SpecOverrides, load_spec
+from ingest.connectors.spec import FeedSpec
 from ingest.devtools.simulator.server import BASES
 from ingest.devtools.simulator.world import SimulatedUpstream
 from ingest.feeds import registry as feed_book

@@ -19,8 +19,9 @@ from app.config import Settings
 from app.models import Ticket
 from app.runtime import Runtime
 from ingest.connectors.http import RequestPace, Upstream, UpstreamError
-from ingest.connectors.open311 import Open311Feed, explained, read_document, read_errors, read_requests
-from ingest.connectors.spec import FeedSpec, SpecOverrides, load_spec
+from ingest.connectors.open311 import Open311Feed, read_document, read_errors, read_requests
+from ingest.connectors.registry import SpecOverrides, load_spec
+from ingest.connectors.spec import FeedSpec
 from ingest.feeds import registry as feed_book
 from ingest.feeds.pull import pull
 from tests.answering import answering, send
@@ -59,7 +60,7 @@ def spec_for(address: str, encoding: str) -> FeedSpec:
 def client(answers: dict[str, tuple[int, bytes]]) -> Iterator[Open311Feed]:
     with serving(answers) as address:
         spec = spec_for(address, "xml")
-        with Upstream(spec, PACE, explain=explained) as upstream:
+        with Upstream(spec, PACE, explain=Open311Feed.explain) as upstream:
             yield Open311Feed(spec, upstream)
 
 

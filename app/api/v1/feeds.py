@@ -22,7 +22,8 @@ from app.schemas.feed import FeedChange, FeedDetailOut, FeedIn, FeedOut, FeedTem
 from app.security.permissions import may, require
 from app.security.principal import Principal
 from app.services.intake import feeds
-from ingest.connectors.spec import FeedSpec, SpecOverrides, parse_spec, spec_of, template_names, template_text
+from ingest.connectors.registry import SpecOverrides, parse_spec, spec_of, template_names, template_text
+from ingest.connectors.spec import FeedSpec
 from ingest.feeds import registry as feed_book
 
 router = APIRouter(tags=["feeds"])

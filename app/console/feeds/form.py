@@ -13,7 +13,8 @@ from app.errors import DubanError, Invalid
 from app.runtime import Runtime
 from app.security.permissions import require
 from app.services.intake import feeds
-from ingest.connectors.spec import FeedSpec, parse_spec, template_names, template_text
+from ingest.connectors.registry import parse_spec, template_text
+from ingest.connectors.spec import FeedSpec
 from ingest.feeds import registry as feed_book
 from ingest.feeds.trial import FeedTrial, line_of, try_feed
 
@@ -21,7 +22,6 @@ router = APIRouter(route_class=PageRoute)
 FeedName = Annotated[str, Path(max_length=64)]
 NEW = "/feeds/+new"
 FIRST = "hotline12345"
-_FOLDER = "folder"
 
 
 @router.get(NEW)
@@ -94,7 +94,7 @@ def _show(
         wrongs = [(line_of(text, one), one.pointer, one.text(lang)) for one in wrong.problems]
     elif wrong is not None:
         wrongs = [(None, "", wrong.text(lang))]
-    templates = [each for each in template_names(feed_book.own_templates(run)) if each != _FOLDER]
+    templates = feed_book.remote_templates(run)
     return page(
         request, "feeds/form.html", status=wrong.status if wrong and wrong.status < 500 else 200, name=name, text=text,
         templates=templates, begun_with=template, wrongs=wrongs, tried=tried, checked=checked,

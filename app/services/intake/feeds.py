@@ -28,6 +28,8 @@ SILENT_AFTER = timedelta(hours=1)
 """One that is late, and has not been whole for so long, is pointed out to whoever watches alerts."""
 NOTED = 3
 """Spans that a sentence names."""
+LISTING_KINDS: set[str] = set()
+"""Kinds of feed whose every upstream lists the ids of a day; ``ingest.connectors.registry`` adds them."""
 EVERY_SECONDS = 300
 """Between two pulls of a feed whose definition does not say."""
 
@@ -157,8 +159,8 @@ def ask_reconcile(session: Session, name: str, day: date, actor: str) -> Feed:
 
 
 def can_reconcile(feed: Feed) -> bool:
-    """Whether the upstream gives its ids of a day: any Open311 server does, another where [reconcile] says how."""
-    return feed.kind == "open311" or feed.spec.get("reconcile") is not None
+    """Whether the upstream lists its ids of a day: by its protocol, or where [reconcile] says how."""
+    return feed.kind in LISTING_KINDS or feed.spec.get("reconcile") is not None
 
 
 def switch(session: Session, name: str, *, active: bool, now: datetime) -> Feed:
@@ -228,7 +230,7 @@ def feed_view(session: Session, feed: Feed, now: datetime, zone: tzinfo, lang: s
         "source": source.code if source else None,
         "state": state_of(feed, now),
         "active": feed.active,
-        "base_url": feed.spec.get("base_url") or feed.spec.get("folder", {}).get("path"),
+        "base_url": feed.spec.get("base_url") or feed.spec.get(feed.kind, {}).get("path"),
         "every_seconds": feed.spec.get("limits", {}).get("every_seconds"),
         "last_started_at": moment(feed.last_started_at, zone),
         "last_done_at": moment(feed.last_done_at, zone),

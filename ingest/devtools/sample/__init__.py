@@ -18,7 +18,7 @@ from app.runtime import Runtime
 from app.services.intake import feeds
 from app.services.supervision.sweep import sweep
 from ingest.connectors.http import RequestPace, UpstreamError
-from ingest.connectors.spec import SpecOverrides
+from ingest.connectors.registry import SpecOverrides
 from ingest.devtools.sample.upstream import REPORTED, Order, orders, street_rows
 from ingest.feeds.pull import pull
 from ingest.feeds.reconcile import compare

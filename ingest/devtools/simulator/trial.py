@@ -22,7 +22,8 @@ from app.runtime import Runtime
 from app.services.intake import feeds
 from app.store import feeds as store
 from ingest.connectors.http import RequestPace
-from ingest.connectors.spec import FeedSpec, load_spec, spec_of
+from ingest.connectors.registry import load_spec, spec_of
+from ingest.connectors.spec import FeedSpec
 from ingest.devtools.simulator.server import BASES, SECRET, serving
 from ingest.devtools.simulator.world import ROUGH, Faults, SimulatedUpstream
 from ingest.feeds import registry as feed_book

@@ -20,7 +20,8 @@ from app.runtime import Runtime
 from app.security.principal import SYSTEM, Principal
 from app.services.intake import feeds
 from app.store import feeds as store
-from ingest.connectors.spec import FeedSpec, SpecOverrides, load_spec
+from ingest.connectors.registry import SpecOverrides, load_spec, spec_of
+from ingest.connectors.spec import FeedSpec
 from ingest.devtools.simulator.server import serving
 from ingest.devtools.simulator.world import ROUGH, Faults, SimulatedUpstream
 from ingest.feeds import registry as feed_book
@@ -415,7 +416,7 @@ def test_a_watched_folder_takes_a_file_once_and_puts_it_away(
     (folder / "c.csv").write_text("x,y\n1,2\n", "utf-8")
     for path in folder.iterdir():
         os.utime(path, (1, 1))
-    add(feed_runtime, FeedSpec.model_validate({
+    add(feed_runtime, spec_of({
         "name": "drop", "kind": "folder", "title": {"zh": "文件夹", "en": "Folder"},
         "source": {"code": "drop", "zh": "文件夹", "en": "Folder"},
         "folder": {"path": str(folder), "profile": "duban"},
@@ -432,7 +433,7 @@ def test_a_folder_takes_one_day_twice_and_then_a_later_state(
 ) -> None:
     folder = tmp_path / "in"
     folder.mkdir()
-    add(feed_runtime, FeedSpec.model_validate({
+    add(feed_runtime, spec_of({
         "name": "drop", "kind": "folder", "title": {"zh": "文件夹", "en": "Folder"},
         "source": {"code": "drop", "zh": "文件夹", "en": "Folder"},
         "folder": {"path": str(folder), "profile": "duban"},

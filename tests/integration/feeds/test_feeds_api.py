@@ -13,7 +13,7 @@ from app.models import FeedPull
 from app.security.principal import SYSTEM
 from app.services.intake import feeds
 from app.workers.feeds import Puller
-from ingest.connectors.spec import template_text
+from ingest.connectors.registry import template_text
 from ingest.devtools.simulator.server import BASES, SECRET, SECRET_VARIABLES, serving
 from ingest.devtools.simulator.world import Faults, SimulatedUpstream
 from tests.support import Service

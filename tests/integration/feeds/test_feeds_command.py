@@ -15,7 +15,7 @@ import pytest
 
 from app import cli
 from app.config import get_settings
-from ingest.connectors.spec import template_text
+from ingest.connectors.registry import template_text
 from ingest.devtools.simulator.server import BASES, SECRET, SECRET_VARIABLES, serving
 from ingest.devtools.simulator.world import Faults, SimulatedUpstream
 from tests.integration.upstream import Moving

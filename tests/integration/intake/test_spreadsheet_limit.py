@@ -13,7 +13,7 @@ import xlsxwriter
 
 from app.runtime import Runtime
 from app.turns import Turns
-from ingest.connectors.spec import FeedSpec
+from ingest.connectors.registry import spec_of
 from ingest.feeds.pull import FOLDER_LIMITS, pull
 from ingest.files.uploads import LIMITS
 from tests.integration.upstream import Moving, add
@@ -82,7 +82,7 @@ def test_a_watched_file_stays_for_the_next_pull(
     folder.mkdir()
     (folder / "a.xlsx").write_bytes(workbook())
     os.utime(folder / "a.xlsx", (1, 1))
-    add(feed_runtime, FeedSpec.model_validate({
+    add(feed_runtime, spec_of({
         "name": "drop", "kind": "folder", "title": {"zh": "文件夹", "en": "Folder"},
         "source": {"code": "drop", "zh": "文件夹", "en": "Folder"},
         "folder": {"path": str(folder), "profile": "duban"},

@@ -18,7 +18,7 @@ from app.models import Category, Grid, Ticket
 from app.security.masking import MASKS
 from app.services.core import catalogue
 from app.services.intake.rejects import RejectOrigin
-from ingest.connectors.spec import spec_of
+from ingest.connectors.registry import spec_of
 from ingest.feeds.records import RecordReader
 from ingest.feeds.updates import following
 from ingest.files.importer import import_file, rejects_of

@@ -16,8 +16,9 @@ import pytest
 
 from ingest.connectors.http import RequestPace, UnreadableBody, Upstream, UpstreamError, hmac_of
 from ingest.connectors.open311 import Open311Feed, read_document
+from ingest.connectors.registry import SpecOverrides, load_spec
 from ingest.connectors.rest import RestFeed, read_json
-from ingest.connectors.spec import FeedSpec, Signature, SpecOverrides, load_spec
+from ingest.connectors.spec import FeedSpec, Signature
 from tests.answering import answering, send
 
 NOW = datetime(2026, 3, 2, 2, tzinfo=UTC)

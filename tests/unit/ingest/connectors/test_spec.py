@@ -9,23 +9,11 @@ import pytest
 
 from app.config import Settings
 from app.errors import Conflict, DubanError, Invalid
-from ingest.connectors import spec as feed_spec
+from ingest.connectors import registry
+from ingest.connectors.folder import Folder
 from ingest.connectors.http import hmac_of
-from ingest.connectors.spec import (
-    ChangeWindow,
-    FeedSpec,
-    Folder,
-    Paging,
-    Reconcile,
-    RequestLimits,
-    RequestSpec,
-    Signature,
-    SpecOverrides,
-    load_spec,
-    parse_spec,
-    template_names,
-    template_text,
-)
+from ingest.connectors.registry import SpecOverrides, load_spec, parse_spec, template_names, template_text
+from ingest.connectors.spec import ChangeWindow, FeedSpec, Paging, Reconcile, RequestLimits, RequestSpec, Signature
 
 DOCUMENT = (Path(__file__).resolve().parents[4] / "docs" / "intake.md").read_text("utf-8")
 SECTION = DOCUMENT.partition("\n## Feeds\n")[2].partition("\n## ")[0]
@@ -128,4 +116,4 @@ def test_a_template_is_found_by_its_name_alone(tmp_path: Path) -> None:
     assert load_spec("own", [tmp_path]).name == "own"
     with pytest.raises(DubanError):
         template_text("../own", [tmp_path])
-    assert feed_spec.BUNDLED.is_dir()
+    assert registry.BUNDLED.is_dir()

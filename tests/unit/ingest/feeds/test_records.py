@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ingest.connectors.spec import load_spec
+from ingest.connectors.registry import load_spec
 from ingest.devtools.simulator.forms import hotline_form, open311_form, platform_form
 from ingest.devtools.simulator.world import Item
 from ingest.feeds.records import RecordReader

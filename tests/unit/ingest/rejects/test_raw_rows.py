@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ingest.connectors.spec import load_spec
+from ingest.connectors.registry import load_spec
 from ingest.rejects.masked_rows import UNREADABLE, RawRow, mask_row
 from ingest.rows.profile import load_profile
 
