@@ -9,7 +9,7 @@ order of ``app.services.core.unit_of_work``).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -27,8 +27,6 @@ from app.services.core.unit_of_work import UnitOfWork
 from app.services.deadlines.book import SUPERVISE_LIMIT, DeadlineChange, in_force, of_ticket, policy_for, recompute
 from app.store import supervision as store
 from app.store.ids import take
-
-"""Where the policy says nothing (Shanghai, 督办件)."""
 
 
 def number_of(order: SupervisionOrder) -> str:
@@ -63,14 +61,10 @@ def trigger(
     """
     session = uow.session
     session.flush()
-    return apply(
-        uow,
-        ticket,
-        OrderCause(trigger, actor, at or uow.now, demand, signatory),
-        live=find_live(session, ticket.id),
-        rows=of_ticket(session, ticket.id),
-        serial=lambda year: take(session, counter_of(year)),
-    )
+    cause = OrderCause(trigger, actor, at or uow.now, demand, signatory)
+    live, rows = find_live(session, ticket.id), of_ticket(session, ticket.id)
+    step = order_step(uow.ref, ticket, cause, live=live, rows=rows, serial=lambda year: take(session, counter_of(year)))
+    return write_step(uow, ticket, cause, step, live=live, rows=rows)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,28 +88,87 @@ def year_of(ref: Reference, ticket: Ticket, at: datetime) -> int:
     return at.astimezone(ref.calendar_for(ticket.unit_id)[1].zone).year
 
 
-def apply(
-    uow: UnitOfWork,
+@dataclass(frozen=True, slots=True)
+class NextLimit:
+    """An order's next limit, nothing written yet: the row of a deadline, or what changes of the row it ``moves``."""
+
+    values: dict[str, Any]
+    moves: Deadline | None
+
+    @property
+    def versions(self) -> dict[str, int]:
+        """The versions it was computed by, as its event names them (``app.domain.tickets.rebuild`` computes it again)."""
+        return {"policy": self.values["policy_id"], "calendar": self.values["calendar_id"]}
+
+
+@dataclass(frozen=True, slots=True)
+class OrderStep:
+    """What a trigger makes of an order, nothing written yet: a new order's row or what changes of the live one, its next
+    limit (none where the running one stays), its event, and the stage that the ticket is raised to at least."""
+
+    order: dict[str, Any]
+    limit: NextLimit | None
+    event: str
+    data: dict[str, Any]
+    stage: str
+
+
+def order_step(
+    ref: Reference,
     ticket: Ticket,
     cause: OrderCause,
     *,
     live: SupervisionOrder | None,
-    rows: list[Deadline],
+    rows: Sequence[Deadline],
     serial: Callable[[int], int],
-) -> SupervisionOrder:
-    """What ``trigger`` does, with everything read beforehand, so that a sweep reads for many tickets at once.
+) -> OrderStep:
+    """What ``cause`` makes of the order of ``ticket``: a new one, or the next trigger or term of the ``live`` one.
 
-    ``live``: the ticket's live order; ``rows``: its deadlines, to which a new one is added; ``serial``: the next
-    number of a year.
+    ``rows``: the ticket's deadlines, of ended orders too; ``serial``: the next number of a year.
     """
-    order = live
-    if order is None:
-        order = _issue(uow, ticket, rows, cause, serial)
-    else:
-        _advance(uow, ticket, rows, order, cause)
-    ticket.supervised = True
     stage = next_stage(ticket.stage) if cause.trigger == "dissatisfied" else raised_stage(ticket.stage, "urged")
-    raise_stage(uow, ticket, stage, why=cause.trigger, actor=cause.actor, at=cause.at)
+    limit = None
+    if live is None or live.state == "replied" or live.due_at <= cause.at:
+        limit = _next_limit(ref, ticket, rows, cause.at, moves=live is not None)
+    versions = limit.versions if limit is not None else {}
+    if live is None:
+        assert limit is not None, "a new order has a limit"
+        year = year_of(ref, ticket, cause.at)
+        number = serial(year)
+        due_at = limit.values["due_at"]
+        order = {
+            "year": year, "serial": number, "ticket_id": ticket.id, "unit_id": ticket.unit_id, "trigger": cause.trigger,
+            "triggers": [_entry(cause, 1)], "issued_at": cause.at, "due_at": due_at, "demand": cause.demand,
+            "signatory": cause.signatory,
+        }  # fmt: skip
+        data = _said(_number(year, number), 1, due_at, trigger=cause.trigger, **versions)
+        return OrderStep(order, limit, "supervision_order_issued", data, stage)
+    order = _term(live, limit) if limit is not None else {}
+    term, due_at = order.get("term", live.term), order.get("due_at", live.due_at)
+    order |= {
+        "triggers": [*live.triggers, _entry(cause, term)], "demand": cause.demand or live.demand,
+        "signatory": cause.signatory or live.signatory, "unit_id": ticket.unit_id, "version": live.version + 1,
+    }  # fmt: skip
+    data = _said(number_of(live), term, due_at, trigger=cause.trigger, **versions)
+    return OrderStep(order, limit, "supervision_order_advanced", data, stage)
+
+
+def write_step(
+    uow: UnitOfWork, ticket: Ticket, cause: OrderCause, step: OrderStep, *,
+    live: SupervisionOrder | None, rows: list[Deadline],
+) -> SupervisionOrder:  # fmt: skip
+    """Write ``step``, computed from ``live`` and ``rows``, to which a new deadline is added."""
+    if live is None:
+        order = SupervisionOrder(**step.order)
+    else:
+        order = live
+        _change(order, step.order)
+    uow.session.add(order)
+    if step.limit is not None:
+        _write_limit(uow, rows, step.limit)
+    log.append(uow.session, ticket, step.event, at=cause.at, now=uow.now, actor=cause.actor, data=step.data)
+    ticket.supervised = True
+    raise_stage(uow, ticket, step.stage, why=cause.trigger, actor=cause.actor, at=cause.at)
     uow.session.add(ticket)
     return order
 
@@ -137,108 +190,52 @@ def _entry(cause: OrderCause, term: int) -> dict[str, Any]:
     return {**entry, "demand": cause.demand} if cause.demand else entry
 
 
-@dataclass(frozen=True, slots=True)
-class NewOrder:
-    """A new order as plain values: the order's row, its limit's row, and what its event says."""
-
-    order: dict[str, Any]
-    deadline: dict[str, Any]
-    told: dict[str, Any]
-
-
-def fresh(
-    ref: Reference, ticket: Ticket, cause: OrderCause, serial: Callable[[int], int], rounds: Iterable[int]
-) -> NewOrder:
-    """A new order for ``ticket``, nothing written yet. ``rounds``: those that its earlier orders' limits have taken."""
-    limit = _limit(ref, ticket, cause.at)
-    deadline = {"ticket_id": ticket.id, "target": "supervise", "revision": 1,
-                "round": max([ticket.round, *(n + 1 for n in rounds)]), **limit}  # fmt: skip
-    year = year_of(ref, ticket, cause.at)
-    order = {
-        "year": year,
-        "serial": serial(year),
-        "ticket_id": ticket.id,
-        "unit_id": ticket.unit_id,
-        "trigger": cause.trigger,
-        "triggers": [_entry(cause, 1)],
-        "issued_at": cause.at,
-        "due_at": limit["due_at"],
-        "demand": cause.demand,
-        "signatory": cause.signatory,
-    }
-    told = _said(_number(year, order["serial"]), 1, limit["due_at"], trigger=cause.trigger, **_by(limit))
-    return NewOrder(order, deadline, told)
-
-
-def _issue(
-    uow: UnitOfWork, ticket: Ticket, rows: list[Deadline], cause: OrderCause, serial: Callable[[int], int]
-) -> SupervisionOrder:
-    session = uow.session
-    new = fresh(uow.ref, ticket, cause, serial, [row.round for row in rows if row.target == "supervise"])
-    order, deadline = SupervisionOrder(**new.order), Deadline(**new.deadline)
-    session.add(order)
-    session.add(deadline)
-    rows.append(deadline)
-    log.append(session, ticket, "supervision_order_issued", at=cause.at, now=uow.now, actor=cause.actor, data=new.told)
-    return order
-
-
-def _advance(uow: UnitOfWork, ticket: Ticket, rows: list[Deadline], order: SupervisionOrder, cause: OrderCause) -> None:
-    by: dict[str, int] = {}
-    if order.state == "replied" or order.due_at <= cause.at:
-        by = next_term(uow, ticket, rows, order, cause.at)
-    order.triggers = [*order.triggers, _entry(cause, order.term)]
-    order.demand = cause.demand or order.demand
-    order.signatory = cause.signatory or order.signatory
-    order.unit_id = ticket.unit_id
-    order.version += 1
-    uow.session.add(order)
-    tell(uow, ticket, order, "supervision_order_advanced", cause.actor, cause.at, trigger=cause.trigger, **by)
-
-
 def next_term(
     uow: UnitOfWork, ticket: Ticket, rows: list[Deadline], order: SupervisionOrder, at: datetime
 ) -> dict[str, int]:
     """Give ``order`` its next term from ``at``; the versions its limit was computed by, for the event."""
-    deadline = _open_limit(uow, ticket, rows, at)
-    order.term += 1
-    order.state = "issued"
-    order.due_at = deadline.due_at
-    order.reply = order.replied_by = order.replied_at = None
-    return _by({"policy_id": deadline.policy_id, "calendar_id": deadline.calendar_id})
+    limit = _next_limit(uow.ref, ticket, rows, at, moves=True)
+    _change(order, _term(order, limit))
+    _write_limit(uow, rows, limit)
+    return limit.versions
 
 
-def _by(limit: Mapping[str, Any]) -> dict[str, int]:
-    """The versions a new limit was computed by, as its event names them (``app.domain.tickets.rebuild`` computes it again)."""
-    return {"policy": limit["policy_id"], "calendar": limit["calendar_id"]}
+def _term(order: SupervisionOrder, limit: NextLimit) -> dict[str, Any]:
+    """What changes of an order that enters its next term."""
+    return {"term": order.term + 1, "state": "issued", "due_at": limit.values["due_at"],
+            "reply": None, "replied_by": None, "replied_at": None}  # fmt: skip
 
 
-def _limit(ref: Reference, ticket: Ticket, at: datetime) -> dict[str, Any]:
-    """An order's limit from ``at``, as values of a deadline."""
+def _next_limit(ref: Reference, ticket: Ticket, rows: Sequence[Deadline], at: datetime, *, moves: bool) -> NextLimit:
+    """The limit from ``at``: the open ``supervise`` deadline, if it ``moves``, in a new revision, so that it is watched from
+    the lowest rung again; else a new deadline in the next round."""
     policy_id, policy = policy_for(ref, ticket)
     limit = policy.limits.get("supervise") or SUPERVISE_LIMIT
     calendar_id, calendar = ref.calendar_under(policy, ticket.unit_id)
     answer = due(calendar, at, limit)
-    return {"started_at": at, "due_at": answer.due_at, "provisional": answer.provisional, "limit": limit.to_spec(),
-            "policy_id": policy_id, "calendar_id": calendar_id}  # fmt: skip
-
-
-def _open_limit(uow: UnitOfWork, ticket: Ticket, rows: list[Deadline], at: datetime) -> Deadline:
-    """The order's next limit from ``at``: the open ``supervise`` deadline moved (a new revision, so that it is watched
-    from the lowest rung again), or a fresh one in the next round where the last was met."""
-    values = _limit(uow.ref, ticket, at)
+    values = {"started_at": at, "due_at": answer.due_at, "provisional": answer.provisional, "limit": limit.to_spec(),
+              "policy_id": policy_id, "calendar_id": calendar_id}  # fmt: skip
     mine = [row for row in rows if row.target == "supervise"]
-    row = next((r for r in mine if r.met_at is None and r.cancelled_at is None), None)
-    if row is None:
-        round_ = max([ticket.round, *(r.round + 1 for r in mine)])
-        row = Deadline(ticket_id=ticket.id, target="supervise", round=round_, **values)
+    running = next((row for row in mine if row.met_at is None and row.cancelled_at is None), None)
+    if moves and running is not None:
+        return NextLimit({**values, "revision": running.revision + 1}, running)
+    round_ = max([ticket.round, *(row.round + 1 for row in mine)])
+    return NextLimit({"ticket_id": ticket.id, "target": "supervise", "revision": 1, "round": round_, **values}, None)
+
+
+def _write_limit(uow: UnitOfWork, rows: list[Deadline], limit: NextLimit) -> None:
+    if limit.moves is None:
+        row = Deadline(**limit.values)
         rows.append(row)
     else:
-        row.revision += 1
-        for name, value in values.items():
-            setattr(row, name, value)
+        row = limit.moves
+        _change(row, limit.values)
     uow.session.add(row)
-    return row
+
+
+def _change(row: SupervisionOrder | Deadline, values: Mapping[str, Any]) -> None:
+    for name, value in values.items():
+        setattr(row, name, value)
 
 
 def under_unit(uow: UnitOfWork, ticket: Ticket, rows: list[Deadline]) -> list[DeadlineChange]:

@@ -297,12 +297,16 @@ def _carry_out(
         )  # fmt: skip
         if item.order:
             cause = order_book.OrderCause("overdue", ACTOR, now)
-            if case.order is None and not issued:
-                _issue(ref, case, cause, serials, pages, item.stage)
-                issued += 1
-            elif case.order is not None:  # one issued a moment ago needs no second word of the same sweep
-                order_book.apply(uow, ticket, cause, live=case.order, rows=case.rows, serial=_no_number)
-                advanced += 1
+            if case.order is not None or not issued:  # one issued in this sweep is not advanced by it too
+                step = order_book.order_step(
+                    ref, ticket, cause, live=case.order, rows=case.rows, serial=lambda year: next(serials[year])
+                )
+                if case.order is None:
+                    _issue(case, cause, step, pages, item.stage)
+                    issued += 1
+                else:
+                    order_book.write_step(uow, ticket, cause, step, live=case.order, rows=case.rows)
+                    advanced += 1
         if item.stage and (higher := raised_stage(ticket.stage, item.stage)) != ticket.stage:
             pages.tell(ticket, "stage_raised", now, {"from": ticket.stage, "to": higher, "why": item.rung})
             ticket.stage = higher
@@ -311,31 +315,20 @@ def _carry_out(
     return SweepResult(issued=issued, advanced=advanced)
 
 
-def _no_number(year: int) -> int:
-    raise AssertionError(f"a live order is advanced and takes no number of {year}")
-
-
 def _issue(
-    ref: Reference,
-    case: _ClaimedTicket,
-    cause: order_book.OrderCause,
-    serials: dict[int, Iterator[int]],
-    pages: _Pages,
-    stage: str | None,
+    case: _ClaimedTicket, cause: order_book.OrderCause, step: order_book.OrderStep, pages: _Pages, stage: str | None
 ) -> None:
-    """``order_book.trigger`` for a ticket without a live order, into the batch's pages."""
-    ticket = case.ticket
-    rounds = [row.round for row in case.rows if row.target == "supervise"]
-    new = order_book.fresh(ref, ticket, cause, lambda year: next(serials[year]), rounds)
-    pages.orders.append(new.order)
-    pages.deadlines.append(new.deadline)
-    pages.tell(ticket, "supervision_order_issued", cause.at, new.told)
+    """``order_book.write_step`` of a new order into the batch's pages; ``stage``: what the rung raises the ticket to."""
+    assert step.limit is not None, "a new order has a limit"
+    ticket, limit = case.ticket, step.limit.values
+    pages.orders.append(step.order)
+    pages.deadlines.append(limit)
+    pages.tell(ticket, step.event, cause.at, step.data)
     ticket.supervised = True
-    higher = raised_stage(ticket.stage, raised_stage("urged", stage or "urged"))
+    higher = raised_stage(step.stage, stage or step.stage)
     if higher != ticket.stage:
         pages.tell(ticket, "stage_raised", cause.at, {"from": ticket.stage, "to": higher, "why": cause.trigger})
         ticket.stage = higher
-    limit = new.deadline
     case.limit = DeadlineFacts("supervise", limit["round"], 1, limit["started_at"], limit["due_at"], ended=False)
 
 

@@ -220,14 +220,14 @@ def test_a_rule_that_fails_puts_off_its_own_ticket_and_no_other(
 def test_a_failing_ticket_is_postponed_and_its_batch_completes(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
     ids = office.tickets(5)
     poisoned = ids[3]
-    real: Callable[..., object] = order_book.fresh
+    real: Callable[..., object] = order_book.order_step
 
-    def brittle(ref: object, ticket: Ticket, *rest: object) -> object:
+    def brittle(ref: object, ticket: Ticket, *rest: object, **named: object) -> object:
         if ticket.id == poisoned:
             raise RuntimeError("no policy for this ticket")
-        return real(ref, ticket, *rest)
+        return real(ref, ticket, *rest, **named)
 
-    monkeypatch.setattr(order_book, "fresh", brittle)
+    monkeypatch.setattr(order_book, "order_step", brittle)
     result = office.sweep(DUE)
     assert (result.checked, result.postponed, result.issued) == (5, 1, 4)
     assert office.alerts(poisoned) == []
