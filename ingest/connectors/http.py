@@ -33,6 +33,8 @@ _AGAIN = frozenset({408, 425, 429, 500, 502, 503, 504})
 _CUT = 300
 _PIECE = 1024 * 1024
 """Bytes that are unpacked at a time."""
+_CONDITIONS = {"ETag": "If-None-Match", "Last-Modified": "If-Modified-Since"}
+"""The validators of an answer, each with the header that makes the next request conditional on it."""
 USER_AGENT = "duban"
 
 
@@ -112,12 +114,32 @@ class Upstream:
 
         Raises ``UpstreamError`` once every attempt has failed, or at once where another cannot help.
         """
+        return self._repeated(path, params, lambda _, body: read(body), {})
+
+    def get_changed(
+        self, path: str, params: Mapping[str, str], read: Callable[[bytes], T], validators: Mapping[str, str]
+    ) -> tuple[T, dict[str, str]] | None:
+        """As ``get``, with the answer's validators (``ETag``, ``Last-Modified``), to be given the next time; None where
+        the upstream answers that nothing has changed since ``validators``."""
+
+        def changed(answer: httpx.Response, body: bytes) -> tuple[T, dict[str, str]] | None:
+            if answer.status_code == httpx.codes.NOT_MODIFIED:
+                return None
+            return read(body), {name: answer.headers[name] for name in _CONDITIONS if name in answer.headers}
+
+        conditions = {header: validators[name] for name, header in _CONDITIONS.items() if name in validators}
+        return self._repeated(path, params, changed, conditions)
+
+    def _repeated(
+        self, path: str, params: Mapping[str, str], read: Callable[[httpx.Response, bytes], T],
+        conditions: Mapping[str, str],
+    ) -> T:  # fmt: skip
         limits = self.spec.limits
         for attempt in range(limits.attempts):
             self._before_each()
             self._keep_pace()
             try:
-                return self._once(path, params, read)
+                return self._once(path, params, read, conditions)
             except UpstreamError as error:
                 wait = self._wait(attempt, error.wait)
                 if not error.again or attempt + 1 == limits.attempts or wait > limits.longest_wait_seconds:
@@ -140,10 +162,13 @@ class Upstream:
             self._pace.sleep(ahead)
         self._last = self._pace.monotonic()
 
-    def _once(self, path: str, params: Mapping[str, str], read: Callable[[bytes], T]) -> T:
+    def _once(
+        self, path: str, params: Mapping[str, str], read: Callable[[httpx.Response, bytes], T],
+        conditions: Mapping[str, str],
+    ) -> T:  # fmt: skip
         url, headers = self._signed(path, params)
         try:
-            with self._client.stream("GET", url, headers=headers) as answer:
+            with self._client.stream("GET", url, headers={**headers, **conditions}) as answer:
                 self._note_skew(answer)
                 body = self._body(answer)
         except httpx.ConnectError as error:
@@ -155,9 +180,10 @@ class Upstream:
             raise UpstreamError(
                 f"与上游的连接中断（{kind}）", f"the connection to the upstream broke ({kind})", again=True
             ) from error
-        self._check_status(answer, body)
+        if not (conditions and answer.status_code == httpx.codes.NOT_MODIFIED):
+            self._check_status(answer, body)
         try:
-            return read(body)
+            return read(answer, body)
         except UnreadableBody as error:
             raise UpstreamError(
                 f"上游的应答无法读取：{error}", f"the upstream's answer cannot be read: {error}", again=True

@@ -105,6 +105,28 @@ def test_a_wait_beyond_the_longest_ends_the_pull_and_is_returned(time: Clock) ->
     assert (failed.value.wait, time.slept) == (3600.0, [])
 
 
+def test_an_unchanged_resource_is_answered_without_its_body(time: Clock) -> None:
+    asked: list[tuple[str | None, str | None]] = []
+
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        asked.append((handler.headers["If-None-Match"], handler.headers["If-Modified-Since"]))
+        if asked[-1][0] == '"1"':
+            send(handler, 304, b"")
+        else:
+            send(handler, 200, b"[1]", ETag='"1"', Last_Modified="Mon, 02 Mar 2026 02:00:00 GMT")
+
+    with answering(answer) as address, Upstream(spec_at(address), time.pace()) as upstream:
+        first = upstream.get_changed("/x", {}, read_json, {})
+        assert first == ([1], {"ETag": '"1"', "Last-Modified": "Mon, 02 Mar 2026 02:00:00 GMT"})
+        assert upstream.get_changed("/x", {}, read_json, first[1]) is None
+    assert asked == [(None, None), ('"1"', "Mon, 02 Mar 2026 02:00:00 GMT")]
+
+
+def test_not_modified_is_an_error_unless_it_was_asked_for(time: Clock) -> None:
+    with answering(in_turn((304, b"", {}))) as address, pytest.raises(UpstreamError, match="304"):
+        ask(spec_at(address), time)
+
+
 def test_no_redirect_is_followed(time: Clock) -> None:
     with (
         answering(in_turn((200, b"{}", {}))) as other,
