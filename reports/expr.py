@@ -4,9 +4,9 @@
     one        := NOT one | ( condition ) | name | value IS [NOT] NULL | value IN ( 'a', 'b' ) | value op value
     value      := name | :parameter | 'text' | number            op := = | < | <= | > | >=
 
-A name is a column of the facts or another condition of the registry. Two truth values only: what cannot be known is
+A name is a column of the facts or another condition of the registry. Two-valued logic: an unknown value is
 not true, and ``NOT x`` means "x is not true"; ``sql`` spells that out, so that NULL never spreads. There is no ``<>``.
-One parser, two readers: ``FactColumns`` answers over a pandas frame, ``sql`` writes the condition for a database.
+One parser, two back ends: ``FactColumns`` evaluates over a pandas frame, ``sql`` generates the condition for a database.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ _WORDS = {"AND", "OR", "NOT", "IS", "NULL", "IN"}
 
 @lru_cache(maxsize=512)
 def parse(text: str) -> Condition:
-    """The condition that ``text`` writes. Raises ValueError with the place where it cannot be read."""
+    """Parse ``text`` as a condition. Raises ValueError with the position of a syntax error."""
     return _Parser(text).whole()
 
 
@@ -109,7 +109,7 @@ class _Parser:
         while text[at:].strip():
             match = _TOKEN.match(text, at)
             if match is None:
-                raise ValueError(f"cannot read {text[at : at + 20]!r} in {text!r}")
+                raise ValueError(f"unexpected {text[at : at + 20]!r} in {text!r}")
             kind = str(match.lastgroup)
             word = match[kind]
             self.tokens.append(("key", word) if kind == "word" and word in _WORDS else (kind, word))
@@ -119,7 +119,7 @@ class _Parser:
     def whole(self) -> Condition:
         found = self.joined("OR", lambda: self.joined("AND", self.one))
         if self.at < len(self.tokens):
-            raise ValueError(f"{self.tokens[self.at][1]!r} is too much in {self.text!r}")
+            raise ValueError(f"unexpected {self.tokens[self.at][1]!r} in {self.text!r}")
         return found
 
     def joined(self, word: str, part: Callable[[], Condition]) -> Condition:
@@ -154,7 +154,7 @@ class _Parser:
 
     def value(self) -> Value:
         if self.at >= len(self.tokens):
-            raise ValueError(f"{self.text!r} ends too soon")
+            raise ValueError(f"unexpected end of {self.text!r}")
         kind, word = self.tokens[self.at]
         self.at += 1
         if kind == "word":
@@ -165,13 +165,13 @@ class _Parser:
             return Literal(word[1:-1])
         if kind == "number":
             return Literal(int(word))
-        raise ValueError(f"{word!r} stands where a value is needed in {self.text!r}")
+        raise ValueError(f"expected a value, found {word!r} in {self.text!r}")
 
     def option(self) -> str:
         value = self.value()
         if isinstance(value, Literal) and isinstance(value.value, str):
             return value.value
-        raise ValueError(f"IN needs texts in quotes in {self.text!r}")
+        raise ValueError(f"IN needs quoted texts in {self.text!r}")
 
     def as_name(self, value: Value) -> Name:
         if isinstance(value, Name):
@@ -190,11 +190,11 @@ class _Parser:
 
     def need(self, word: str) -> None:
         if not self.take(word):
-            raise ValueError(f"{word!r} is missing in {self.text!r}")
+            raise ValueError(f"expected {word!r} in {self.text!r}")
 
 
 def names(condition: Condition) -> set[str]:
-    """Every name a condition speaks of, columns and conditions alike."""
+    """Return every name used in a condition, columns and conditions alike."""
     match condition:
         case Name(name):
             return {name}
@@ -209,7 +209,7 @@ def names(condition: Condition) -> set[str]:
 
 
 def sql(condition: Condition, conditions: Mapping[str, str]) -> str:
-    """The condition as SQL over a table of facts, the registry's conditions written out; parameters stay ``:name``."""
+    """Return the condition as SQL over a table of facts, with the registry's conditions expanded; parameters stay ``:name``."""
     match condition:
         case Name(name):
             return f"({sql(parse(conditions[name]), conditions)})" if name in conditions else name
@@ -239,7 +239,7 @@ def _sql_value(value: Value) -> str:
 
 
 class FactColumns:
-    """A facts frame that answers conditions; each column is unpacked and each named condition worked out once."""
+    """A facts frame that evaluates conditions; each column is unpacked and each named condition evaluated once."""
 
     def __init__(
         self, frame: pd.DataFrame, parameters: Mapping[str, np.datetime64], conditions: Mapping[str, str]
@@ -251,14 +251,14 @@ class FactColumns:
         self._arrays: dict[str, npt.NDArray[np.generic]] = {}
 
     def mask(self, text: str) -> Mask:
-        """Which rows meet the condition ``text``."""
+        """Return the boolean mask of the rows that satisfy the condition ``text``."""
         found = self._masks.get(text)
         if found is None:
             found = self._masks[text] = self._answer(parse(text))
         return found
 
     def array(self, name: str) -> npt.NDArray[np.generic]:
-        """A column as numpy sees it: moments as datetime64[us] in UTC, numbers with NaN for what is missing."""
+        """Return a column as a numpy array: moments as datetime64[us] in UTC, numbers with NaN for missing values."""
         found = self._arrays.get(name)
         if found is None:
             column = self.frame[name]
@@ -294,11 +294,11 @@ class FactColumns:
         if str(column.dtype) == "boolean":
             return column.fillna(False).to_numpy(dtype=bool)
         if column.dtype != bool:
-            raise ValueError(f"the column {name} is not a yes or no")
+            raise ValueError(f"the column {name} is not boolean")
         return column.to_numpy()
 
     def _among(self, name: str, options: tuple[str, ...]) -> Mask:
-        """Over a categorical's few values, then by code: 1 million rows cost one lookup each."""
+        """Test membership on a categorical's few values, then by code: 1 million rows cost one lookup each."""
         column = self.frame[name]
         table = np.append(np.isin(column.cat.categories.astype(str).to_numpy(dtype=str), options), False)
         found: Mask = table[column.cat.codes.to_numpy()]

@@ -81,15 +81,15 @@ class Definition:
 
     @property
     def format(self) -> str:
-        """The number format of a spreadsheet; a percentage is kept as a fraction."""
+        """Return the number format of a spreadsheet; a percentage is stored as a fraction."""
         return {"count": "#,##0", "ratio": "0.00%", "mean": "0.00", "percentile": "#,##0.00"}[self.kind]
 
     def label(self, lang: str) -> str:
-        """What it is called in ``lang``."""
+        """Return the name of the figure in ``lang``."""
         return self.en if lang == "en" else self.zh
 
     def about(self, lang: str) -> str:
-        """What it counts, in ``lang``."""
+        """Return what the figure counts, in ``lang``."""
         return self.about_en if lang == "en" else self.about_zh
 
 
@@ -271,7 +271,7 @@ BALANCE_RIGHT = ("completed_in_period", "completed_undated", "voided", "open")
 
 
 def as_sql(definition: Definition) -> dict[str, str]:
-    """The definition's two conditions written out as portable SQL over a table of facts; parameters stay ``:name``."""
+    """Return the two conditions as portable SQL over a table of facts; parameters stay ``:name``."""
     return {
         part: sql(parse(text), CONDITIONS)
         for part, text in (("numerator", definition.numerator), ("denominator", definition.denominator))
@@ -281,13 +281,13 @@ def as_sql(definition: Definition) -> dict[str, str]:
 
 @cache
 def definitions_version() -> str:
-    """A hash of all that decides a figure: registry, shared conditions, and the terms of the balance (16 hex digits)."""
+    """Return a hash of all that determines a figure: registry, shared conditions, balance terms (16 hex digits)."""
     content = [[asdict(definition) for definition in REGISTRY], CONDITIONS, BALANCE_LEFT, BALANCE_RIGHT]
     return hashlib.sha256(json.dumps(content, ensure_ascii=False, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def definitions() -> dict[str, Any]:
-    """The registry as JSON: what ``GET /metrics/definitions`` serves."""
+    """Return the registry as JSON, as served by ``GET /metrics/definitions``."""
     items = []
     for each in REGISTRY:
         item: dict[str, Any] = {
@@ -317,7 +317,7 @@ def definitions() -> dict[str, Any]:
 
 
 def documentation() -> str:
-    """docs/metrics.md, whole."""
+    """Return the complete text of docs/metrics.md."""
     lines = [
         "# The figures 指标",
         "",

@@ -5,7 +5,7 @@
 | ``daily``              | ``2024-03-15``           | one local day                                   |
 | ``weekly``             | ``2024-W11``             | an ISO week, Monday first                       |
 | ``monthly``            | ``2024-03``              | a month                                         |
-| ``clear-out``          | ``2024-03``              | a month; the list of what stood open at its end |
+| ``clear-out``          | ``2024-03``              | a month; the list of what was open at its end   |
 | ``range``              | ``2024-03-01..2024-03-15`` | the days named, both included                 |
 
 A period is a pair of dates and a zone. Its moments are worked out from the dates, so a day on which the clocks change
@@ -54,7 +54,7 @@ class Period:
 
     @property
     def start(self) -> datetime:
-        """Its first moment, in its own zone."""
+        """The first moment, in its own zone."""
         return _day_begins(self.first, self.zone)
 
     @property
@@ -64,7 +64,7 @@ class Period:
 
     @property
     def days(self) -> int:
-        """How many local days it has."""
+        """The number of local days."""
         return (self.until - self.first).days
 
     def previous(self) -> Period:
@@ -76,7 +76,7 @@ class Period:
     def last_year(self) -> Period:
         """The same period one year before (同比).
 
-        29 February is held against 28 February, and week 53 against the last week of a year that has only 52.
+        29 February corresponds to 28 February, and week 53 to the last week of a year with only 52.
         """
         if self.kind == "daily":
             return _holding("daily", _year_before(self.first), self.zone)
@@ -89,7 +89,7 @@ class Period:
         return _month(self.kind, self.first.year - 1, self.first.month, self.zone)
 
     def series(self) -> list[Period]:
-        """The periods that a series shows, oldest first, ending with this one (with its last day, for a range)."""
+        """The periods of a series, oldest first, ending with this one (for a range: with its last day)."""
         here = _holding("daily", self.until - timedelta(days=1), self.zone) if self.kind == "range" else self
         found = [here]
         while len(found) < SERIES_LENGTH[self.kind]:
@@ -98,9 +98,9 @@ class Period:
 
 
 def parse_period(kind: str, text: str, zone: str) -> Period:
-    """The period that ``text`` names, for a report of ``kind``, in the IANA zone ``zone``.
+    """Parse ``text`` as the period of a report of ``kind``, in the IANA zone ``zone``.
 
-    Raises Invalid, at ``/kind``, ``/period`` or ``/zone``, saying what would be right.
+    Raises Invalid at ``/kind``, ``/period`` or ``/zone`` with an example of a valid value.
     """
     if kind not in KINDS:
         raise Invalid.at(
@@ -114,7 +114,7 @@ def parse_period(kind: str, text: str, zone: str) -> Period:
         raise Invalid.at(
             "/zone",
             f"没有“{zone}”这个时区，应如 Asia/Shanghai",
-            f"no time zone {zone!r}; one like Asia/Shanghai is needed",
+            f"unknown time zone {zone!r}; use a name like Asia/Shanghai",
         ) from None
     match = _SHAPE[kind].fullmatch(text)
     if match is None:
@@ -139,18 +139,18 @@ def parse_period(kind: str, text: str, zone: str) -> Period:
 
 
 def last_ended(kind: str, now: datetime, zone: str) -> Period:
-    """The latest period of ``kind`` (not ``range``) that has ended at ``now``: what a scheduled report is about."""
+    """Return the latest period of ``kind`` (not ``range``) that has ended at ``now``: the one a scheduled report covers."""
     if kind not in KINDS or kind == "range":
         raise Invalid.at("/kind", f"“{kind}”不能定期生成", f"a {kind!r} report cannot be scheduled")
     return _holding(kind, now.astimezone(ZoneInfo(zone)).date(), zone).previous()
 
 
-def as_old_as(other: Period, this: Period, as_of: datetime) -> datetime:
-    """The moment at which ``other`` was as old as ``this`` is at ``as_of``, in UTC: like is compared with like.
+def moment_at_same_age(other: Period, this: Period, as_of: datetime) -> datetime:
+    """Return the moment at which ``other`` was as old as ``this`` is at ``as_of``, in UTC.
 
-    The report of a month made a minute after its end is held against the month before as it stood a minute after
-    *its* end, which is also what that month's own report said; otherwise the older period, having had more time to
-    complete its tickets, would always look better. While ``this`` still runs, ``other`` is taken as far into itself.
+    The report of a month made a minute after its end is compared with the previous month as known a minute after *its*
+    end, which is also what that month's own report stated; otherwise the older period, having had more time to complete
+    its tickets, would always look better. While ``this`` is still running, ``other`` is cut at the same elapsed time.
     """
     at, start, end = (moment.astimezone(UTC) for moment in (as_of, this.start, this.end))
     if at >= end:
@@ -163,12 +163,12 @@ def _bad(kind: str, text: str, zh: str, en: str) -> Invalid:
     return Invalid.at(
         "/period",
         f"“{text}”不是 {kind} 报表的期间{zh}；应如 {example}",
-        f"{text!r} is no period of a {kind} report{en}; one like {example} is needed",
+        f"{text!r} is not a period of a {kind} report{en}; use e.g. {example}",
     )
 
 
 def _holding(kind: str, day: date, zone: str) -> Period:
-    """The period of ``kind`` that holds ``day``."""
+    """Return the period of ``kind`` that contains ``day``."""
     if kind == "daily":
         return Period(kind, day.isoformat(), day, day + timedelta(days=1), zone)
     if kind == "weekly":
@@ -193,7 +193,7 @@ def _range(first: date, until: date, zone: str) -> Period:
 
 
 def _weeks_in(year: int) -> int:
-    """52 or 53: 28 December is always in a year's last ISO week."""
+    """Return 52 or 53: 28 December is always in a year's last ISO week."""
     return date(year, 12, 28).isocalendar().week
 
 
@@ -203,6 +203,6 @@ def _year_before(day: date) -> date:
 
 
 def _day_begins(day: date, zone: str) -> datetime:
-    """The first moment of a local day, also where the clocks go forward at midnight and 00:00 does not exist."""
+    """Return the first moment of a local day, also where clocks go forward at midnight and 00:00 does not exist."""
     tz = ZoneInfo(zone)
     return datetime.combine(day, time.min, tzinfo=tz).astimezone(UTC).astimezone(tz)

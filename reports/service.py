@@ -1,11 +1,11 @@
-"""Making, keeping and reading reports. What pages, the API, the command line and the scheduled jobs call.
+"""Use cases of reports, called by pages, the API, the command line and the scheduled jobs.
 
-    produce(runtime, who, kind, period, …)  →  Published     make, keep, and say whether that was anything new
-    list_reports / get / figures / tickets / download        read, within what ``who`` may see
-    clear_out(…)                                             a month's list, as it is lived with
+produce(runtime, who, kind, period, …)  →  PublishedReport     compute, store, and report whether it is new
+list_reports / get / figures / tickets / download              read, within what ``who`` may see
+clear_out(…)                                                   a month's list with its mutable part
 
-A report is worked out in a reading session, which may take seconds, and kept in a short writing one, so that no push has
-to wait for a report. Nothing here commits; ``produce`` alone opens sessions. All of it is work for a thread.
+A report is computed in a read session, which may take seconds, and stored in a short write session, so that no push
+waits for a report. Nothing here commits; only ``produce`` opens sessions. Everything here blocks: run it in a thread.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _SHOWN = ("id", "kind", "period", "scope", "edition", "start_at", "end_at", "as_
 
 @dataclass(frozen=True, slots=True)
 class PublishedReport:
-    """What ``produce`` made: the report's id and document, and whether it is new (else there was an equal edition)."""
+    """The result of ``produce``: the report's id and document, and whether it is new (else an equal edition existed)."""
 
     id: int
     document: dict[str, Any]
@@ -52,14 +52,14 @@ class PublishedReport:
 
 @dataclass(frozen=True, slots=True)
 class TicketsBehind:
-    """One page of the tickets that a figure counts. ``total`` is what the figure says; ``next`` the id to go on after."""
+    """One page of the tickets that a figure counts. ``total`` is the figure's count; ``next`` the id to continue after."""
 
     items: list[dict[str, Any]]
     total: int
     next: int | None
 
 
-# ------------------------------------------------------------------------------------------------------------ making
+# ------------------------------------------------------------------------------------------------------------ producing
 
 
 def produce(
@@ -72,19 +72,19 @@ def produce(
     unit: str | None = None,
     as_of: datetime | None = None,
 ) -> PublishedReport:
-    """Make the report of ``kind`` and ``period`` (``2024-03-15``, ``2024-W11``, ``2024-03``, ``2024-03-01..2024-03-15``)
-    and keep it; for pages, the API, the command line and the jobs.
+    """Compute and store the report of ``kind`` and ``period``.
 
-    ``unit``: the code of the unit it is about, with all below it. ``as_of`` defaults to ``now``; before the period's end
-    it gives a running report. Raises Forbidden, Invalid (``/kind``, ``/period``, ``/scope``, ``/as_of``), BalanceBroken.
+    ``period``: ``2024-03-15``, ``2024-W11``, ``2024-03`` or ``2024-03-01..2024-03-15``. ``unit``: the code of a unit, with
+    its subtree. ``as_of`` defaults to ``now``; before the period's end it gives a running report. Raises Forbidden, Invalid
+    (``/kind``, ``/period``, ``/scope``, ``/as_of``), BalanceBroken.
     """
     require(who, "reports.make")
-    asked = _period(kind, period, runtime, now, as_of)
-    with runtime.metrics.report_seconds.labels(asked.kind).time(), snapshot(runtime) as (session, ref):
+    wanted = _period(kind, period, runtime, now, as_of)
+    with runtime.metrics.report_seconds.labels(wanted.kind).time(), snapshot(runtime) as (session, ref):
         root = _unit(ref, unit)
-        if asked.kind == "clear-out":
-            return _clear_out_list(runtime, session, ref, asked, root, now, as_of, who)
-        draft = make(session, ref, asked, as_of or now, unit=root, relapse_days=runtime.settings.relapse_days)
+        if wanted.kind == "clear-out":
+            return _clear_out_list(runtime, session, ref, wanted, root, now, as_of, who)
+        draft = make(session, ref, wanted, as_of or now, unit=root, relapse_days=runtime.settings.relapse_days)
     with runtime.database.write() as session:
         report, created = publish(session, draft, now, who.actor)
         return _published(report, created)
@@ -97,7 +97,7 @@ def _published(report: Report, created: bool) -> PublishedReport:
 
 @contextmanager
 def snapshot(runtime: Runtime) -> Iterator[tuple[Session, Reference]]:
-    """A session that sees one state of the data through all its questions, with the reference data in force."""
+    """Open a session that sees one state of the data in all its queries, with the reference data in force."""
     with runtime.database.read() as session:
         if runtime.database.is_postgresql:
             session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
@@ -105,16 +105,16 @@ def snapshot(runtime: Runtime) -> Iterator[tuple[Session, Reference]]:
 
 
 def _period(kind: str, period: str, runtime: Runtime, now: datetime, as_of: datetime | None) -> Period:
-    asked = parse_period(kind, period, runtime.settings.time_zone)
+    wanted = parse_period(kind, period, runtime.settings.time_zone)
     if as_of is not None and as_of > now:
         raise Invalid.at("/as_of", "统计时点不能晚于现在", "as_of cannot be later than now")
-    if (as_of or now).astimezone(UTC) < asked.start.astimezone(UTC):
+    if (as_of or now).astimezone(UTC) < wanted.start.astimezone(UTC):
         raise Invalid.at(
             "/as_of" if as_of else "/period",
-            f"统计时点早于期初 {asked.start.isoformat()}，尚无可统计",
-            f"as_of is before the period's start {asked.start.isoformat()}: there is nothing to count yet",
+            f"统计时点早于期初 {wanted.start.isoformat()}，尚无可统计",
+            f"as_of is before the period's start {wanted.start.isoformat()}: nothing to count yet",
         )
-    return asked
+    return wanted
 
 
 def _unit(ref: Reference, code: str | None) -> Node | None:
@@ -126,15 +126,15 @@ def _unit(ref: Reference, code: str | None) -> Node | None:
     return node
 
 
-# ----------------------------------------------------------------------------------------------------------- keeping
+# ----------------------------------------------------------------------------------------------------------- storing
 
 
 def publish(session: Session, draft: UnsealedReport, now: datetime, actor: str) -> tuple[Report, bool]:
-    """Keep ``draft``: (the report, whether it is new).
+    """Store ``draft``: (the report, whether it is new).
 
-    Where an edition of the same kind, period and scope has the same facts and figures, that edition is the answer and
-    nothing is written. Where later data changed them, edition n+1 is made beside it as a correction (更正), with the
-    difference. A running report has the number 0, is no edition, and makes way for the next one.
+    If an edition of the same kind, period and scope has the same facts and figures, it is returned and nothing is written.
+    If later data changed them, edition n+1 is stored beside it as a correction (更正), with the difference. A running
+    report has number 0, is no edition, and is replaced by the next one.
     """
     _wait_for_turn(session, draft)
     query = select(Report).where(
@@ -168,7 +168,7 @@ def _add(session: Session, report: Report) -> Report:
 
 
 def _wait_for_turn(session: Session, draft: UnsealedReport) -> None:
-    """Two processes that publish the same report come one after the other (on SQLite all writers do)."""
+    """Serialize processes that publish the same report (on SQLite all writers are serialized)."""
     if session.get_bind().dialect.name == "postgresql":
         key = f"report {draft.period.kind} {draft.period.key} {draft.scope}"
         session.execute(text("SELECT pg_advisory_xact_lock(hashtextextended(:key, 0))"), {"key": key})
@@ -184,12 +184,12 @@ def _clear_out_list(
     as_of: datetime | None,
     who: Principal,
 ) -> PublishedReport:
-    """Freeze the month's list where it is not frozen yet; for a unit, its part of the list, sealed for itself."""
+    """Freeze the month's list if it is not frozen yet; for a unit, seal its part of the list separately."""
     whole = ledger.frozen(session, period.key)
     created = False
     if whole is None:
         listed = ledger.draft(session, ref, period, as_of or now, relapse_days=runtime.settings.relapse_days)
-        session.rollback()  # the reading is done: on SQLite a reader would keep the log from being written back
+        session.rollback()  # End the read: on SQLite an open reader blocks the checkpoint of the write-ahead log.
         with runtime.database.write() as writing:
             if listed.report.running:
                 part = _part(listed.report, root, ref) if root else listed.report
@@ -228,8 +228,10 @@ def list_reports(
     limit: int = 50,
     zone: Any = UTC,
 ) -> list[dict[str, Any]]:
-    """Reports that ``who`` may see, newest first, without their figures; for lists. ``scope`` is the code of a unit,
-    ``""`` for the whole; ``before`` an id."""
+    """Return the reports that ``who`` may see, newest first, without their figures.
+
+    ``scope`` is the code of a unit, ``""`` for the whole; ``before`` an id.
+    """
     require(who, "reports.see")
     columns: list[Any] = [getattr(Report, name) for name in _SHOWN]
     query = select(*columns, col(Report.difference).is_not(None).label("correction")).order_by(col(Report.id).desc())
@@ -252,7 +254,7 @@ def _row_view(row: Mapping[str, Any] | Any, zone: Any) -> dict[str, Any]:
 
 
 def get(session: Session, ref: Reference, who: Principal, report_id: int) -> Report:
-    """The report, if ``who`` may see it; raises NotFound otherwise, Forbidden to a role that reads no reports."""
+    """Return the report. Raises NotFound if ``who`` may not see it, Forbidden for a role that reads no reports."""
     require(who, "reports.see")
     report = find(session, who, Report, report_id)
     if report is None:
@@ -261,13 +263,13 @@ def get(session: Session, ref: Reference, who: Principal, report_id: int) -> Rep
 
 
 def document(session: Session, who: Principal, report: Report, now: datetime, zone: Any) -> dict[str, Any]:
-    """The document of the contract: as sealed; a clear-out list with leader, measures and state as they are now."""
+    """Return the contract's document: as sealed; for a clear-out list with the current leader, measures and state."""
     found = editions.document(report)
     return _live_list(session, who, found, now, zone) if report.kind == "clear-out" else found
 
 
 def _live_list(session: Session, who: Principal, body: dict[str, Any], now: datetime, zone: Any) -> dict[str, Any]:
-    """A clear-out list with what changes after it was frozen; a ticket that ``who`` may no longer see has no title."""
+    """Return a clear-out list with its mutable part; a ticket that ``who`` may no longer see has no title."""
     found = ledger.overlay(session, body, now, zone)
     listed = select(col(Ticket.id)).where(col(Ticket.id).in_([item["ticket_id"] for item in found["items"]]))
     seen = set(session.execute(visible(listed, who, Ticket)).scalars())
@@ -276,7 +278,7 @@ def _live_list(session: Session, who: Principal, body: dict[str, Any], now: date
 
 
 def view(session: Session, who: Principal, report: Report, now: datetime, zone: Any) -> dict[str, Any]:
-    """The document, and what is known about the edition: id, when and by whom it was made, what it corrects."""
+    """Return the document and the edition's metadata: id, when and by whom it was made, what it corrects."""
     about = {
         "id": report.id,
         "created_at": moment(report.created_at, zone),
@@ -287,7 +289,7 @@ def view(session: Session, who: Principal, report: Report, now: datetime, zone: 
 
 
 def figures(report: Report, group: str | None = None) -> dict[str, Any]:
-    """The figures of the whole, or of one ``group`` (``unit:GA``), with those of earlier periods beside them."""
+    """Return the figures of the whole, or of one ``group`` (``unit:GA``), with those of earlier periods."""
     body = editions.document(report)
     source = editions.row_of(body, group) if group else body
     names = ("kind", "period", "as_of", "scope", "edition", "definitions_version")
@@ -313,18 +315,18 @@ def tickets(
     now: datetime,
     zone: Any,
 ) -> TicketsBehind:
-    """The tickets that ``figure`` counts, by ascending id: as many as it says, each as it stands now.
+    """Return the tickets that ``figure`` counts, by ascending id, each in its current state.
 
     ``group`` is ``dimension:code``, ``part`` numerator or denominator. Of a clear-out list the figure is ``listed``, the
-    group ``reason:overdue`` or ``unit:CODE``. A ticket that has gone to a unit whose tickets ``who`` may not see is
-    still counted and listed, without what the citizen said.
+    group ``reason:overdue`` or ``unit:CODE``. A ticket now assigned to a unit outside ``who``'s scope is still counted
+    and listed, without the citizen's text.
     """
     if report.kind == "clear-out":
         ids = _listed_ids(editions.document(report), figure, group)
     else:
         if group:
             editions.row_of(editions.document(report), group)
-        sealed = editions.behind(report)
+        sealed = editions.sealed_facts(report)
         ids = tickets_behind(sealed.facts, sealed.period, sealed.as_of, figure, group, part)
     rest = ids if after is None else [key for key in ids if key > after]
     wanted = rest[:limit]
@@ -350,17 +352,21 @@ def _listed_ids(body: Mapping[str, Any], figure: str, group: str | None) -> list
     elif not group:
         items = body["items"]
     else:
-        raise Invalid.at("/group", f"“{group}”不是分组", f"{group!r} is no group; one like unit:CODE or reason:overdue")
+        raise Invalid.at(
+            "/group", f"“{group}”不是分组", f"{group!r} is not a group; use e.g. unit:CODE or reason:overdue"
+        )
     return sorted(item["ticket_id"] for item in items)
 
 
 def download(
     session: Session, who: Principal, report: Report, format_: str, path: Path, *, lang: str, now: datetime, zone: Any
 ) -> str:
-    """Write the report to ``path`` as json, csv or xlsx; the name it should be saved under. Takes seconds for a workbook
-    of many tickets. Raises Invalid at ``/format``."""
+    """Write the report to ``path`` as json, csv or xlsx; return the file name to save it under.
+
+    Takes seconds for a workbook of many tickets. Raises Invalid at ``/format``.
+    """
     found = document(session, who, report, now, zone)
-    facts = editions.behind(report) if format_ == "xlsx" and report.kind != "clear-out" else None
+    facts = editions.sealed_facts(report) if format_ == "xlsx" and report.kind != "clear-out" else None
     render(found, format_, path, lang=lang, behind=facts)
     return file_name(found, format_)
 
@@ -368,9 +374,9 @@ def download(
 def clear_out(
     session: Session, ref: Reference, who: Principal, month: str, *, unit: str | None = None, now: datetime, zone: Any
 ) -> dict[str, Any]:
-    """The frozen list of ``month`` as it is lived with, for pages and the API: a unit sees the part of its subtree.
+    """Return the frozen list of ``month`` with its mutable part, for pages and the API; a unit sees its subtree.
 
-    ``unit`` narrows it further. Raises Invalid for what is no month, NotFound for one that has no list yet.
+    ``unit`` narrows it further. Raises Invalid if ``month`` is not a month, NotFound if it has no list yet.
     """
     require(who, "clear_out.see")
     parse_period("clear-out", month, "UTC")
@@ -391,5 +397,5 @@ def clear_out(
 
 
 def clear_out_months(session: Session) -> list[str]:
-    """The months that have a list, the latest first; for pages."""
+    """Return the months that have a list, latest first."""
     return list(session.execute(select(col(ClearOutList.month)).order_by(col(ClearOutList.month).desc())).scalars())

@@ -1,11 +1,11 @@
-"""The clear-out ledger (清零): a month's list worked out, frozen once, settled by the next, and lived with in between.
+"""The clear-out ledger (清零): a month's list is computed, frozen once, and settled by the next month's list.
 
-    draft()  →  freeze()  →  overlay(): the sealed list with leader, measures, condition, state as they stand
-                             amend():   a leader takes a row over
-    and the next freeze() settles the rows of the list before: cleared, carried over, put back
+draft()  →  freeze()  →  overlay(): the sealed list with the current leader, measures, condition and state
+amend():   set a row's leader, measures or clearing condition
+The next freeze() settles the rows of the previous list: cleared, carried over or put back.
 
-Which tickets stand on a list, and why, is ruled in ``app.domain.tickets.clear_out``; what was open when, is asked of the facts.
-A row's state needs no one to set it: until the next list settles it, it is read off the ticket's events.
+``app.domain.tickets.clear_out`` decides which tickets are listed and why; the facts state what was open when.
+The state of a row is derived from the ticket's events until the next list settles it.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from app.security.permissions import require
 from app.security.principal import Principal
 from app.services.core.reference import Node, Reference
 from app.services.core.views import moment
-from reports.clear_out.rows import ClearOutRow, became, standings
+from reports.clear_out.rows import ClearOutRow, clear_out_rows, outcomes_since
 from reports.editions import store as editions
 from reports.editions.store import UnsealedReport
 from reports.facts.gather import gather
@@ -43,7 +43,7 @@ _INSTANT = timedelta(microseconds=1)
 
 @dataclass(frozen=True, slots=True)
 class ListDraft:
-    """A list that was worked out and is not frozen. ``report`` is its document and facts; ``entries`` its rows."""
+    """A computed list that is not frozen yet. ``report`` holds its document and facts; ``entries`` its rows."""
 
     report: UnsealedReport
     entries: tuple[ClearOutEntry, ...]
@@ -53,7 +53,7 @@ class ListDraft:
     """What became of each ticket of the list before, and when it was cleared."""
 
 
-# ----------------------------------------------------------------------------------------------------- working it out
+# ----------------------------------------------------------------------------------------------------- computation
 
 
 def draft(
@@ -65,9 +65,9 @@ def draft(
     relapse_days: int,
     rules: Rules = DEFAULT_RULES,
 ) -> ListDraft:
-    """The list of the month ``period`` (of kind ``clear-out``): the tickets open at its end, or at ``as_of`` if earlier.
+    """Compute the list of the month ``period`` (kind ``clear-out``): tickets open at its end, or at ``as_of`` if earlier.
 
-    Later news does not count, so a list made up after a downtime is the one that was missed. Writes nothing.
+    Events after that moment are ignored, so a list frozen late equals the one that was missed. Writes nothing.
     """
     ended = as_of.astimezone(UTC) >= period.end.astimezone(UTC)
     cut = period.end.astimezone(UTC) if ended else as_of.astimezone(UTC)
@@ -81,13 +81,13 @@ def draft(
     ).scalar_one_or_none()
     earlier = _earlier_entries(session, period.key)
     last_rows = {} if last is None else {e.ticket_id: e for e in earlier if e.month == last.month}
-    outcomes = {} if last is None else became(session, last_rows.values(), last.as_of, until)
-    stood = Counter(entry.ticket_id for entry in earlier)
+    outcomes = {} if last is None else outcomes_since(session, last_rows.values(), last.as_of, until)
+    earlier_lists = Counter(entry.ticket_id for entry in earlier)
     facts = facts[facts["end_state"] == "open"]
     found = []
-    for standing in standings(session, ref, facts, cut=cut, until=until, relapse_days=relapse_days):
-        key = standing.ticket_id
-        ticket = OpenTicket(**standing.asked(), earlier_lists=stood[key], on_last=key in last_rows)
+    for row in clear_out_rows(session, ref, facts, cut=cut, until=until, relapse_days=relapse_days):
+        key = row.ticket_id
+        ticket = OpenTicket(**row.as_open_ticket_fields(), earlier_lists=earlier_lists[key], on_last=key in last_rows)
         why = reasons(ticket, rules)
         if why:
             plan = last_rows.get(key)
@@ -95,18 +95,18 @@ def draft(
                 month=period.key,
                 ticket_id=key,
                 reasons=[reason.as_json() for reason in why],
-                unit_id=standing.unit.id if standing.unit else None,
-                stage=standing.stage,
-                unit_seconds=standing.unit_seconds,
-                citizen_seconds=standing.citizen_seconds,
+                unit_id=row.unit.id if row.unit else None,
+                stage=row.stage,
+                unit_seconds=row.unit_seconds,
+                citizen_seconds=row.citizen_seconds,
                 lists=times_listed(ticket),
                 leader=plan.leader if plan else None,
                 measures=plan.measures if plan else None,
                 condition=plan.condition if plan else None,
             )
-            found.append((entry, standing))
+            found.append((entry, row))
     found.sort(key=lambda pair: (-pair[0].lists, -pair[0].citizen_seconds, pair[0].ticket_id))
-    items = [_item(entry, standing, ref) for entry, standing in found]
+    items = [_item(entry, row, ref) for entry, row in found]
     settings = {**asdict(rules), "relapse_days": relapse_days}
     body = {
         "kind": period.kind,
@@ -137,14 +137,14 @@ def _named(node: Node | None) -> dict[str, Any] | None:
     return None if node is None else {"code": node.code, "name": node.name, "name_en": node.name_en}
 
 
-def _item(entry: ClearOutEntry, standing: ClearOutRow, ref: Reference) -> dict[str, Any]:
-    """What is frozen of a row."""
+def _item(entry: ClearOutEntry, row: ClearOutRow, ref: Reference) -> dict[str, Any]:
+    """The frozen part of a row."""
     return {
         "ticket_id": entry.ticket_id,
-        "number": standing.number,
-        "title": standing.title,
-        "unit": _named(standing.unit),
-        "category": _named(ref.category_by_code(standing.category) if standing.category else None),
+        "number": row.number,
+        "title": row.title,
+        "unit": _named(row.unit),
+        "category": _named(ref.category_by_code(row.category) if row.category else None),
         "reasons": entry.reasons,
         "stage": {"code": entry.stage, "name": say(STAGE, entry.stage), "name_en": say(STAGE, entry.stage, "en")},
         "unit_seconds": entry.unit_seconds,
@@ -153,7 +153,7 @@ def _item(entry: ClearOutEntry, standing: ClearOutRow, ref: Reference) -> dict[s
     }
 
 
-# ------------------------------------------------------------------------------------------------------- its account
+# ------------------------------------------------------------------------------------------------------- summary
 
 
 def _account_by_unit(
@@ -162,7 +162,7 @@ def _account_by_unit(
     outcomes: Mapping[int, tuple[str, datetime | None]],
     ref: Reference,
 ) -> dict[str, Any] | None:
-    """What became of the last list's rows, by the code of their unit (empty: none), so that a subtree can be added up."""
+    """Count the outcomes of the last list's rows by unit code (empty: no unit), so that subtrees can be summed."""
     if last is None:
         return None
     by_unit: dict[str, Counter[str]] = {}
@@ -175,8 +175,11 @@ def _account_by_unit(
 def summary_of(
     items: list[dict[str, Any]], last: Mapping[str, Any] | None, codes: frozenset[str] | None = None
 ) -> dict[str, Any]:
-    """How many stand on a list, by reason and by unit, and how much of the last one was cleared; ``codes`` narrows
-    that to units. A ticket may have several reasons, so those do not add up to the number listed."""
+    """Count the listed tickets by reason and by unit, and the share of the last list that was cleared.
+
+    ``codes`` narrows the counts to those units. A ticket may have several reasons, so the reasons do not add up to the
+    number listed.
+    """
     by_reason = Counter(reason["code"] for item in items for reason in item["reasons"])
     by_unit = Counter(item["unit"]["code"] if item["unit"] else "" for item in items)
     units = {item["unit"]["code"]: item["unit"] for item in items if item["unit"]}
@@ -210,7 +213,7 @@ def summary_of(
 
 
 def narrowed(body: Mapping[str, Any], root: Node, ref: Reference) -> dict[str, Any]:
-    """A list's document for the subtree of ``root`` alone: its rows, and its own account."""
+    """Narrow a list's document to the subtree of ``root``: its rows and its own summary."""
     codes = frozenset(node.code for node in ref.units.values() if node.path.startswith(root.path))
     items = [item for item in body["items"] if item["unit"] and item["unit"]["code"] in codes]
     summary = summary_of(items, body["summary"]["last"], codes)
@@ -221,7 +224,7 @@ def narrowed(body: Mapping[str, Any], root: Node, ref: Reference) -> dict[str, A
 
 
 def frozen(session: Session, month: str) -> Report | None:
-    """The sealed list of ``month``, or None while it has not been frozen."""
+    """Return the sealed list of ``month``, or None if it is not frozen yet."""
     query = select(Report).where(
         col(Report.kind) == "clear-out", col(Report.period) == month, col(Report.scope) == "", col(Report.edition) == 1
     )
@@ -229,9 +232,9 @@ def frozen(session: Session, month: str) -> Report | None:
 
 
 def freeze(session: Session, listed: ListDraft, now: datetime, actor: str) -> tuple[Report, bool]:
-    """Keep the list, once: its rows, its sealed document, and what became of the list before.
+    """Store the list once: its rows, its sealed document, and the outcomes of the previous list.
 
-    A month that has its list already keeps that one: (the report, False). Who comes second waits for the first.
+    If the month already has a list, return (that report, False). Concurrent callers are serialized.
     """
     month = listed.report.period.key
     if listed.report.running:
@@ -262,7 +265,7 @@ def freeze(session: Session, listed: ListDraft, now: datetime, actor: str) -> tu
 
 
 def _settle(session: Session, listed: ListDraft, month: str) -> None:
-    """Write down what became of the last list's rows, unless an earlier freezing has done so."""
+    """Store the outcomes of the last list's rows, unless an earlier freeze has done so."""
     assert listed.last is not None
     last = session.get_one(ClearOutList, listed.last.month)
     if last.summary.get("settled_by"):
@@ -274,13 +277,13 @@ def _settle(session: Session, listed: ListDraft, month: str) -> None:
         session.add(row)
 
 
-# ------------------------------------------------------------------------------------------------------ lived with
+# ------------------------------------------------------------------------------------------------------ mutable part
 
 
 def overlay(session: Session, body: dict[str, Any], now: datetime, zone: Any) -> dict[str, Any]:
-    """A list's document with what lives on: leader, measures, condition, state, version of each row.
+    """Return a list's document with the mutable part of each row: leader, measures, condition, state and version.
 
-    The state is ``open``, ``cleared``, ``put_back`` or, once the next list has settled it, ``carried_over``.
+    The state is ``open``, ``cleared``, ``put_back`` or, once the next list has settled the row, ``carried_over``.
     """
     month = body["period"]
     rows = {
@@ -314,7 +317,7 @@ def _states(
         return {}
     if listed.summary.get("settled_by"):
         return {key: (row.state, row.cleared_at) for key, row in rows.items()}
-    found = became(session, rows.values(), listed.as_of, now + _INSTANT)
+    found = outcomes_since(session, rows.values(), listed.as_of, now + _INSTANT)
     still = outcome(completed=False, reported_again=False)
     return {key: ("open" if state == still else state, at) for key, (state, at) in found.items()}
 
@@ -329,10 +332,10 @@ def amend(
     *,
     if_match: int | None,
 ) -> ClearOutEntry:
-    """Set ``leader``, ``measures`` or ``condition`` of a row (None takes it off; what is not named stays).
+    """Set ``leader``, ``measures`` or ``condition`` of a row (None clears it; absent fields are unchanged).
 
-    Raises Forbidden, NotFound, Stale where the row has moved on since version ``if_match``, Conflict once the next list
-    has settled this one, Invalid for a text that is too long.
+    Raises Forbidden, NotFound, Stale if the row's version is not ``if_match``, Conflict once the next list has settled
+    this one, Invalid for a text that is too long.
     """
     require(who, "clear_out.edit")
     row = session.get(ClearOutEntry, (month, ticket_id), with_for_update=True)
@@ -363,7 +366,7 @@ def _text(name: str, value: Any) -> str | None:
     if value is None:
         return None
     if not isinstance(value, str) or "\x00" in value:
-        raise Invalid.at(f"/{name}", "应为文字", "a text is needed")
+        raise Invalid.at(f"/{name}", "应为文字", "text required")
     if len(value.strip()) > TEXT_LENGTH[name]:
         raise Invalid.at(f"/{name}", f"最多 {TEXT_LENGTH[name]} 字", f"at most {TEXT_LENGTH[name]} characters")
     return value.strip() or None

@@ -1,6 +1,6 @@
-"""What the clear-out list asks of tickets: how each open one stood at the month's end, and what became of those listed.
+"""Read what the clear-out list needs of tickets: the state of each open one at the month's end, and past outcomes.
 
-Everything is as of a moment (``until``: what happened before it is known), so that a list made late is the same list.
+Everything is as known before a moment ``until``, so a list computed late is the same list.
 """
 
 from __future__ import annotations
@@ -33,7 +33,9 @@ _FARTHEST = 20
 
 @dataclass(frozen=True, slots=True)
 class ClearOutRow:
-    """How one open ticket stood. Seconds: working ones on the unit clock, natural ones on the citizen's."""
+    """The state of one open ticket. Durations are in seconds: working seconds on the unit clock, natural ones on the
+    citizen clock.
+    """
 
     ticket_id: int
     number: str
@@ -50,16 +52,16 @@ class ClearOutRow:
     suspended_days: int
     relapsed: bool
 
-    def asked(self) -> dict[str, Any]:
-        """What ``app.domain.tickets.clear_out.OpenTicket`` asks of it."""
+    def as_open_ticket_fields(self) -> dict[str, Any]:
+        """Return the fields of ``app.domain.tickets.clear_out.OpenTicket`` that this row provides."""
         names = ("overdue_working_days", "reports", "dissatisfied", "order_term", "suspended_days", "relapsed")
         return {name: getattr(self, name) for name in names}
 
 
-def standings(
+def clear_out_rows(
     session: Session, ref: Reference, facts: pd.DataFrame, *, cut: datetime, until: datetime, relapse_days: int
 ) -> Iterator[ClearOutRow]:
-    """How the tickets of ``facts`` (open ones, conforming) stood at ``cut``, as known before ``until``."""
+    """Return the state at ``cut``, as known before ``until``, of the open tickets in ``facts`` (conforming)."""
     ids = [int(key) for key in facts["ticket_id"]]
     rows = {row.id: row for row in _of(session, select(Ticket), col(Ticket.id), ids)}
     stages = _stages(session, [key for key in ids if rows[key].changed_at >= until], until)
@@ -95,11 +97,12 @@ def standings(
         )
 
 
-def became(
+def outcomes_since(
     session: Session, entries: Iterable[ClearOutEntry], since: datetime, until: datetime
 ) -> dict[int, tuple[str, datetime | None]]:
-    """What became of each listed ticket from ``since``, when its list was frozen, to before ``until``; and when it was
-    cleared. A void ticket is cleared: there is nothing left to be done."""
+    """Return the outcome of each listed ticket between ``since``, when its list was frozen, and ``until`` (excluded), and
+    the moment it was cleared. A void ticket counts as cleared.
+    """
     ids = [entry.ticket_id for entry in entries]
     logs: dict[int, list[Any]] = {key: [] for key in ids}
     for row in _of(session, select(TicketEvent).order_by(col(TicketEvent.seq)), col(TicketEvent.ticket_id), ids):
@@ -118,11 +121,11 @@ def became(
     return found
 
 
-# ----------------------------------------------------------------------------------------------------- piece by piece
+# ----------------------------------------------------------------------------------------------------- helpers
 
 
 def _of(session: Session, query: Any, column: Any, ids: Sequence[int]) -> Iterator[Any]:
-    """The rows of ``query`` whose ``column`` is one of ``ids``, asked in parts."""
+    """Run ``query`` for the rows whose ``column`` is one of ``ids``, in chunks."""
     for begin in range(0, len(ids), _AT_ONCE):
         yield from session.execute(query.where(column.in_(ids[begin : begin + _AT_ONCE]))).scalars()
 
@@ -136,8 +139,10 @@ def _moment(value: Any) -> datetime | None:
 
 
 def _overdue(ref: Reference, unit: Node | None, due: datetime | None, to: datetime) -> int:
-    """Whole working days from a deadline to ``to``. The moment at which a month ends is no longer of it, so the first
-    day of the next is not counted."""
+    """Count whole working days from a deadline to ``to``.
+
+    The moment at which a month ends is not part of it, so the first day of the next month is not counted.
+    """
     last = to - timedelta(microseconds=1)
     if due is None or last <= due:
         return 0
@@ -145,7 +150,7 @@ def _overdue(ref: Reference, unit: Node | None, due: datetime | None, to: dateti
 
 
 def _stages(session: Session, ids: Sequence[int], until: datetime) -> dict[int, str]:
-    """The stage before ``until`` of tickets that have changed since."""
+    """Return the stage before ``until`` of the tickets that have changed since."""
     found = dict.fromkeys(ids, "assigned")
     raised = select(TicketEvent).where(col(TicketEvent.type) == "stage_raised").order_by(col(TicketEvent.seq))
     for row in _of(session, raised, col(TicketEvent.ticket_id), ids):
@@ -155,7 +160,7 @@ def _stages(session: Session, ids: Sequence[int], until: datetime) -> dict[int, 
 
 
 def _reports(session: Session, ids: Sequence[int], until: datetime) -> dict[int, int]:
-    """How often each ticket's matter was reported: the tickets linked to it, near or far, itself included."""
+    """Count the reports of each ticket's matter: the tickets linked to it directly or indirectly, itself included."""
     matter: dict[int, int] = {key: key for key in ids}
 
     def root(key: int) -> int:
@@ -187,7 +192,7 @@ def _links(session: Session, ids: Sequence[int], until: datetime) -> Iterator[tu
 
 
 def _relapsed(session: Session, rows: dict[int, Ticket], window: timedelta) -> set[int]:
-    """Which of the tickets report again, within the relapse window, a matter that had been closed."""
+    """Return the tickets that report a closed matter again within the relapse window."""
     parents = sorted({row.parent_id for row in rows.values() if row.parent_id is not None})
     closed = {row.id: row.closed_at for row in _of(session, select(Ticket), col(Ticket.id), parents)}
     found = set()
@@ -201,7 +206,7 @@ def _relapsed(session: Session, rows: dict[int, Ticket], window: timedelta) -> s
 def _suspensions(
     session: Session, ids: Sequence[int], until: datetime
 ) -> dict[int, list[tuple[datetime, datetime | None]]]:
-    """Each ticket's suspensions; the end is None where it had not come before ``until``."""
+    """Return each ticket's suspensions; the end is None if it was not reached before ``until``."""
     found: dict[int, list[tuple[datetime, datetime | None]]] = {}
     for row in _of(session, select(Suspension), col(Suspension.ticket_id), ids):
         if row.from_at < until:
@@ -211,7 +216,7 @@ def _suspensions(
 
 
 def _terms(session: Session, ids: Sequence[int], until: datetime) -> dict[int, int]:
-    """The term of each ticket's live supervision order, told from its triggers: a refusal ends the term it names."""
+    """Return the term of each ticket's live supervision order, derived from its triggers: a refusal ends its term."""
     found: dict[int, int] = {}
     for order in _of(session, select(SupervisionOrder), col(SupervisionOrder.ticket_id), ids):
         live = order.issued_at < until and (order.live if order.closed_at is None else order.closed_at >= until)
@@ -225,7 +230,7 @@ def _terms(session: Session, ids: Sequence[int], until: datetime) -> dict[int, i
 def _on_the_unit_clock(
     ref: Reference, facts: pd.DataFrame, holds: dict[int, list[tuple[datetime, datetime | None]]], cut: datetime
 ) -> dict[int, int]:
-    """Working seconds from the last dispatch to ``cut``, time suspended taken off; 0 for a ticket never dispatched."""
+    """Return working seconds from the last dispatch to ``cut``, less suspensions; 0 for a ticket never dispatched."""
     spans: dict[int, list[tuple[int, int, int, int]]] = {}
     found = {int(key): 0 for key in facts["ticket_id"]}
     calendars = {}

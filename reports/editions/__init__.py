@@ -1,1 +1,1 @@
-"""Editions: reports made, sealed, stored and compared."""
+"""Editions: sealed reports, stored and compared."""

@@ -1,4 +1,4 @@
-"""Working a report out: the facts of its period, held against earlier ones as they stood when they were as old."""
+"""Compute a report: the facts of its period, compared with earlier periods as known at the same age."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from reports.facts.gather import gather, names_of
 from reports.figures.body import EarlierFacts, Point, compute, figures_of
 from reports.figures.counting import Figure, Figures
 from reports.metrics import definitions_version
-from reports.period import Period, as_old_as, last_ended
+from reports.period import Period, last_ended, moment_at_same_age
 
 _NEAR = 30
 """A sealed edition stands in for an earlier period's figures where its ``as_of`` is off by this part of it at most."""
@@ -30,8 +30,10 @@ _NEAR = 30
 def make(
     session: Session, ref: Reference, period: Period, as_of: datetime, *, unit: Node | None, relapse_days: int
 ) -> UnsealedReport:
-    """The report of ``period`` (not of kind ``clear-out``) as known at ``as_of``, with its past and its series; nothing
-    is written. Raises BalanceBroken."""
+    """Compute the report of ``period`` (not of kind ``clear-out``) as known at ``as_of``, with comparisons and series.
+
+    Writes nothing. Raises BalanceBroken.
+    """
     scope = unit.code if unit else ""
     past = _Past(session, ref, period, as_of, unit, relapse_days)
     facts = past.gather(period, as_of)
@@ -42,7 +44,7 @@ def make(
         as_of,
         {"unit": scope or None},
         names=names_of(ref),
-        past={key: past.held_against(other) for key, other in compared.items()},
+        past={key: past.earlier_facts(other) for key, other in compared.items()},
         series=[past.point(other, facts) for other in period.series()],
     ).as_json()
     draft = UnsealedReport(period, as_of, scope, body, facts)
@@ -53,20 +55,19 @@ def make(
 
 @cache
 def _nothing() -> pd.DataFrame:
-    """The facts of a period without a ticket: the same frame for all of them."""
+    """The facts of a period without tickets: one shared empty frame."""
     return empty()
 
 
 @cache
 def _no_figures() -> Figures:
-    """What is counted where there is nothing, whichever the period."""
+    """The figures of a period without tickets."""
     moment = datetime(2000, 1, 1, tzinfo=UTC)
     return figures_of(_nothing(), last_ended("daily", moment, "UTC"), moment)
 
 
 class _Past:
-    """Earlier periods as they stood when they were as old as this one is: read from sealed editions where there are
-    such, else worked out; each once."""
+    """Earlier periods at the age of the current one, read from sealed editions where possible, else computed; each once."""
 
     def __init__(
         self, session: Session, ref: Reference, this: Period, as_of: datetime, unit: Node | None, relapse_days: int
@@ -78,16 +79,16 @@ class _Past:
         self._sealed = self._editions([*this.series(), this.previous(), this.last_year()])
 
     def gather(self, period: Period, as_of: datetime) -> pd.DataFrame:
-        """The facts of a period within the scope."""
+        """Gather the facts of a period within the scope."""
         if self._begins is None or self._begins >= period.end.astimezone(UTC):
-            return _nothing()  # a young service has many periods without a ticket, and thirteen questions each
+            return _nothing()  # A new installation has many empty periods; each would cost thirteen queries.
         return gather(
             self.session, self.ref, period, as_of, relapse_days=self.relapse_days,
             unit_id=self.unit.id if self.unit else None,
         )  # fmt: skip
 
-    def held_against(self, period: Period) -> EarlierFacts:
-        """An earlier period with its facts."""
+    def earlier_facts(self, period: Period) -> EarlierFacts:
+        """Return an earlier period with its facts."""
         if period.key not in self._held:
             report_id, as_of = self._nearest(period)
             if report_id is None:
@@ -99,14 +100,14 @@ class _Past:
         return self._held[period.key]
 
     def point(self, period: Period, facts: pd.DataFrame) -> Point:
-        """One point of the series; ``facts`` are this period's own."""
+        """Return one point of the series; ``facts`` are the current period's."""
         if period == self.this:
             return Point(period, self.as_of, figures_of(facts, period, self.as_of))
         report_id, as_of = self._nearest(period)
         if report_id is not None:
             query = select(col(Report.body)).where(col(Report.id) == report_id)
             return Point(period, as_of, _figures(self.session.execute(query).scalar_one()["figures"]))
-        past = self.held_against(period)
+        past = self.earlier_facts(period)
         if past.facts is _nothing():
             return Point(period, past.as_of, _no_figures())
         return Point(period, past.as_of, figures_of(past.facts, period, past.as_of))
@@ -125,8 +126,8 @@ class _Past:
         return found
 
     def _nearest(self, period: Period) -> tuple[int | None, datetime]:
-        """The edition that stands in for ``period`` and its ``as_of``; else None, and the moment it is to be seen at."""
-        wanted = min(as_old_as(period, self.this, self.as_of), self.as_of)
+        """Return the edition that represents ``period`` and its ``as_of``; else None and the moment to compute it as of."""
+        wanted = min(moment_at_same_age(period, self.this, self.as_of), self.as_of)
         allowed = (period.end.astimezone(UTC) - period.start.astimezone(UTC)) / _NEAR
         near = [
             (abs(as_of - wanted), -report_id, report_id, as_of) for report_id, as_of in self._sealed.get(period.key, ())
@@ -137,7 +138,7 @@ class _Past:
 
 
 def _figures(body: Mapping[str, Mapping[str, Any]]) -> Figures:
-    """Figures as a sealed body has them; JSON's decimals are the rounded ones that were written."""
+    """Return figures as stored in a sealed body; JSON decimals are the rounded values that were written."""
     found: Figures = {}
     for key, figure in body.items():
         value = figure["value"]

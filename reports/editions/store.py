@@ -1,7 +1,7 @@
-"""Editions: a report sealed with its facts and a hash, read back as it was, and held against what is known now.
+"""Editions: a report sealed with its facts and a hash, read back unchanged, and compared with the current data.
 
 The hash of an edition is SHA-256 over its body as canonical JSON (UTF-8, keys sorted, no white space), a line break, and
-the SHA-256 of its facts (Parquet) in hexadecimal. ``verify`` works it out again from what is stored.
+the SHA-256 of its facts (Parquet) in hexadecimal. ``verify`` recomputes it from what is stored.
 """
 
 from __future__ import annotations
@@ -43,10 +43,10 @@ _ORDER = {name: at for at, name in enumerate((*_FIELDS, *BY_KEY))}
 
 
 class EditionBroken(DubanError):
-    """A sealed report is no longer what was sealed: ``expected`` is the hash it carries, ``found`` what it has now."""
+    """A sealed report was altered: ``expected`` is its stored hash, ``found`` the recomputed one."""
 
     code = "edition-broken"
-    title = Text("报表与封存时不符", "The report is not what was sealed")
+    title = Text("报表与封存时不符", "Sealed report was altered")
 
     def __init__(self, name: str, expected: str, found: str) -> None:
         super().__init__(
@@ -57,8 +57,9 @@ class EditionBroken(DubanError):
 
 @dataclass(frozen=True, slots=True)
 class UnsealedReport:
-    """A report that was worked out and is not sealed. ``scope`` is the code of a unit, empty for the whole; ``body`` the
-    document of the contract without ``edition`` and ``hash``; ``facts`` one row for each ticket it touches."""
+    """A computed report that is not sealed. ``scope`` is the code of a unit, empty for the whole; ``body`` the document of
+    the contract without ``edition`` and ``hash``; ``facts`` has one row per ticket concerned.
+    """
 
     period: Period
     as_of: datetime
@@ -75,7 +76,7 @@ class UnsealedReport:
 def seal(
     draft: UnsealedReport, edition: int, now: datetime, actor: str, difference: dict[str, Any] | None = None
 ) -> Report:
-    """``draft`` as an edition ready to be stored, with its hash."""
+    """Return ``draft`` as an edition ready to be stored, with its hash."""
     facts = to_parquet(draft.facts)
     body = {**draft.body, "edition": edition}
     body.pop("hash", None)
@@ -98,13 +99,13 @@ def seal(
 
 
 def hash_of(body: Mapping[str, Any], facts: bytes) -> str:
-    """The hash of a body (without its own hash) and its facts, as 64 hexadecimal digits."""
+    """Return the hash of a body (without its own hash) and its facts, as 64 hexadecimal digits."""
     canonical = orjson.dumps(body, option=orjson.OPT_SORT_KEYS)
     return hashlib.sha256(canonical + b"\n" + hashlib.sha256(facts).hexdigest().encode()).hexdigest()
 
 
 def verify(report: Report) -> None:
-    """Work the hash of a stored edition out again. Raises EditionBroken where it is another one."""
+    """Recompute the hash of a stored edition. Raises EditionBroken if it differs."""
     found = hash_of(report.body, report.facts)
     if found != report.hash:
         name = f"{report.kind} {report.period} {report.scope}".strip() + f" #{report.edition}"
@@ -112,18 +113,18 @@ def verify(report: Report) -> None:
 
 
 def document(report: Report) -> dict[str, Any]:
-    """The document of the contract of a stored edition, its keys in the contract's order whatever the database did."""
+    """Return the contract's document of a stored edition, its keys in the contract's order on every database."""
     return _in_order({**report.body, "hash": report.hash})  # type: ignore[no-any-return]
 
 
-def behind(report: Report) -> TicketList:
-    """The facts of a stored edition, with what they are about."""
+def sealed_facts(report: Report) -> TicketList:
+    """Return the facts of a stored edition, with their scope."""
     zone = report.body["time_zone"]
     return TicketList(from_parquet(report.facts), parse_period(report.kind, report.period, zone), report.as_of)
 
 
 def _in_order(value: Any) -> Any:
-    """PostgreSQL keeps the keys of a document in an order of its own; here they stand as a reader expects them."""
+    """Restore the contract's key order: PostgreSQL's jsonb reorders keys."""
     if isinstance(value, dict):
         return {key: _in_order(value[key]) for key in sorted(value, key=lambda key: _ORDER.get(key, len(_ORDER)))}
     return [_in_order(each) for each in value] if isinstance(value, list) else value
@@ -133,7 +134,7 @@ def _in_order(value: Any) -> Any:
 
 
 def to_parquet(facts: pd.DataFrame) -> bytes:
-    """Conforming facts as Parquet (zstd), by ascending ticket id: the same facts give the same bytes."""
+    """Serialize conforming facts as Parquet (zstd) by ascending ticket id: the same facts give the same bytes."""
     ordered = conform(facts.sort_values("ticket_id", kind="stable"))
     buffer = io.BytesIO()
     pq.write_table(pa.Table.from_pandas(ordered, preserve_index=False), buffer, compression="zstd")
@@ -141,18 +142,18 @@ def to_parquet(facts: pd.DataFrame) -> bytes:
 
 
 def from_parquet(content: bytes) -> pd.DataFrame:
-    """The facts that ``to_parquet`` wrote; columns that have been added since are empty, ones given up are left out."""
+    """Read facts written by ``to_parquet``; columns added since are empty, removed ones are dropped."""
     frame = pq.read_table(io.BytesIO(content)).to_pandas()
     return conform(frame[[name for name in frame.columns if name in COLUMNS]])
 
 
-# ------------------------------------------------------------------------------------------- one against the other
+# ------------------------------------------------------------------------------------------- comparison
 
 
 def changed_tickets(old: pd.DataFrame, new: pd.DataFrame) -> list[dict[str, Any]]:
-    """How ``new`` facts differ from ``old``: one entry for each ticket that was added, removed or changed, by its id.
+    """Return one entry for each ticket added, removed or changed between ``old`` and ``new`` facts, by its id.
 
-    A changed one names each column with its old and new value, moments in RFC 3339 (UTC).
+    An entry for a changed ticket names each column with its old and new value, moments in RFC 3339 (UTC).
     """
     left, right = (frame.set_index("ticket_id", drop=False).sort_index() for frame in (old, new))
     found = [_entry("added", right, key) for key in right.index.difference(left.index)]
@@ -192,10 +193,10 @@ def _plain(value: Any) -> Any:
 
 
 def difference(before: Report, draft: UnsealedReport) -> dict[str, Any] | None:
-    """What a correction (更正) changes against the edition ``before``: figure by figure, and ticket by ticket.
+    """Return what a correction (更正) changes against the edition ``before``: by figure and by ticket.
 
-    None where facts and figures are the same. A ticket may change without changing a figure, and a figure without a
-    ticket (a deadline has passed since).
+    None if facts and figures are equal. A ticket may change without changing a figure, and a figure without a ticket
+    (a deadline has passed since).
     """
     old, new = before.body.get("figures") or {}, draft.body.get("figures") or {}
     figures = {
@@ -215,10 +216,10 @@ def difference(before: Report, draft: UnsealedReport) -> dict[str, Any] | None:
 
 
 def row_of(body: Mapping[str, Any], group: str) -> Mapping[str, Any]:
-    """The row of ``group`` in a report; raises Invalid where it has none."""
+    """Return the row of ``group`` in a report. Raises Invalid for an unknown group."""
     dimension, _, code = group.partition(":")
     found = next((row for row in body.get(f"by_{dimension}") or () if row["code"] == code), None)
     if found is None:
-        zh, en = f"报表中没有分组“{group}”", f"the report has no group {group!r}; one is like unit:CODE"
+        zh, en = f"报表中没有分组“{group}”", f"the report has no group {group!r}; expected e.g. unit:CODE"
         raise Invalid.at("/group", zh, en)
     return found  # type: ignore[no-any-return]  # JSON

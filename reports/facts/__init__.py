@@ -1,1 +1,1 @@
-"""Facts: one row per ticket that a period touches, as of a moment."""
+"""Facts: one row per ticket concerned by a period, as of a moment."""

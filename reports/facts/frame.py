@@ -1,10 +1,10 @@
-"""The facts frame: one row per ticket that any figure of a period touches, everything as known at ``as_of``.
+"""The facts frame: one row per ticket that any figure of a period counts, everything as known at ``as_of``.
 
 The frame holds the tickets received in the period, those open at its start, those completed, reopened or voided in it,
-and those open at its end; ``number`` and dimensions besides. ``E`` below is the period's end or ``as_of``, whichever is
-earlier: what happened *at* the end is no longer of the period, what happened *at* ``as_of`` is known.
+and those open at its end; also ``number`` and the dimensions. ``E`` below is the period's end or ``as_of``, whichever is
+earlier: an event *at* the end belongs to the next period, an event *at* ``as_of`` is known.
 
-The columns are plain enough to be written to Parquet and to be asked by SQL under the same names.
+The columns have plain types: they can be written to Parquet and queried by SQL under the same names.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ COLUMNS: dict[str, tuple[Dtype, str]] = {
     "category": ("code", "code of the category"),
     "category_path": ("code", "codes from the root to the category"),
     "practical": ("yes", "its category counts as a practical matter (实事类)"),
-    "unit": ("code", "code of the unit that has it"),
+    "unit": ("code", "code of the responsible unit"),
     "unit_path": ("code", "codes from the root to the unit"),
-    "first_unit": ("code", "code of the first unit asked (首问负责)"),
+    "first_unit": ("code", "code of the first-contact unit (首问负责)"),
     "grid": ("code", "code of the grid"),
     "grid_path": ("code", "codes from the root to the grid"),
     "priority": ("code", "normal, urgent, emergency"),
@@ -50,7 +50,7 @@ COLUMNS: dict[str, tuple[Dtype, str]] = {
     "complete_due_at": ("moment", ""),
     "callback_due_at": ("moment", ""),
     "relapse_until": ("moment", "closing plus the relapse window"),
-    "source_verdict": ("code", "on_time, late: said by a source that gave no moments to judge by; else none"),
+    "source_verdict": ("code", "on_time, late: verdict of a source that gave no moments to judge by; else none"),
     "callback_attempts": ("count", ""),
     "callback_reached": ("yes", "an attempt since the last completion reached the citizen"),
     "satisfaction": ("code", "last answer"),
@@ -87,9 +87,9 @@ _DEFAULT: dict[Dtype, Any] = {"yes": False, "count": 0}
 
 
 def conform(frame: pd.DataFrame) -> pd.DataFrame:
-    """``frame`` with exactly the columns above, in their order and dtypes; a column left out is empty, no or 0.
+    """Return ``frame`` with exactly the columns above, in their order and dtypes; a missing column is empty, false or 0.
 
-    Raises ValueError for a column that the schema does not know, and for one of the three that every ticket has.
+    Raises ValueError for a column unknown to the schema, and if one of the three required columns is missing.
     """
     unknown = sorted(set(frame.columns) - set(COLUMNS))
     if unknown:
@@ -107,7 +107,7 @@ def conform(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def empty() -> pd.DataFrame:
-    """A frame without a row."""
+    """Return a frame without rows."""
     return conform(pd.DataFrame({"ticket_id": [], "received_at": [], "status": []}))
 
 
@@ -117,7 +117,7 @@ def _cast(column: pd.Series, dtype: Dtype) -> pd.Series:
     if dtype == "moment":
         column = pd.to_datetime(column, utc=True)
     if dtype == "code":
-        column = column.astype(object).where(column.notna(), None).astype("str")  # the same categories' dtype, always
+        column = column.astype(object).where(column.notna(), None).astype("str")  # one dtype, also if empty
     if dtype in _DEFAULT:
         column = column.astype("boolean" if dtype == "yes" else "Int32").fillna(_DEFAULT[dtype])
     cast: pd.Series = column.astype(_PANDAS[dtype])

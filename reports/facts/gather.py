@@ -1,8 +1,8 @@
-"""Facts: one row per ticket that a period touches, everything as known at ``as_of`` (metrics, "Facts").
+"""Facts: one row per ticket concerned by a period, everything as known at ``as_of`` (metrics, "Facts").
 
-A ticket that has not changed since ``as_of`` is read here as it stands; one that has, or that was reopened, is told
-again from its events (``reports.facts.rebuild``). Both must come to the same columns. What happened *at* the period's end is
-no longer of the period; what happened at ``as_of`` is known.
+A ticket unchanged since ``as_of`` is read from its current row; one that has changed or was reopened is rebuilt from
+its events (``reports.facts.rebuild``). Both must give the same columns. An event *at* the period's end belongs to the
+next period; an event at ``as_of`` is known.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from app.text import Text
 from reports.facts.frame import PATH_SEPARATOR, conform
 from reports.facts.names import Names
 from reports.facts.reading import FactWindow, micros, read, touched, working_seconds
-from reports.facts.rebuild import events_of_changed, replaced
+from reports.facts.rebuild import events_of_changed, with_rebuilt_rows
 from reports.period import Period
 
 MOMENTS = (
@@ -39,7 +39,7 @@ PLAIN = (
 
 
 def names_of(ref: Reference) -> Names:
-    """What the codes of every dimension are called, and the tiers of units."""
+    """Return the display names of every dimension's codes, and the tiers of units."""
 
     def words(nodes: Iterable[Any]) -> dict[str, Text]:
         return {node.code: Text(node.name, node.name_en or "") for node in nodes}
@@ -64,16 +64,16 @@ def gather(
     relapse_days: int,
     unit_id: int | None = None,
 ) -> pd.DataFrame:
-    """The facts of ``period`` as known at ``as_of``, within the subtree of ``unit_id``, conforming to the schema.
+    """Return the facts of ``period`` as known at ``as_of``, within the subtree of ``unit_id``, conforming to the schema.
 
     ``relapse_days``: the relapse window in days.
     """
     window = FactWindow.of(period, as_of)
     raw = _tickets(session, window)
-    told = events_of_changed(session, raw, window)
-    frame = _as_they_stand(session, ref, raw, window)
-    if told:
-        frame = replaced(frame, told, ref, window)
+    histories = events_of_changed(session, raw, window)
+    frame = _from_rows(session, ref, raw, window)
+    if histories:
+        frame = with_rebuilt_rows(frame, histories, ref, window)
     frame = frame[frame["received_at"] <= window.as_of]
     frame = _finish(session, ref, frame, relapse_days, window)
     if unit_id is not None:
@@ -92,11 +92,11 @@ def _tickets(session: Session, window: FactWindow) -> pd.DataFrame:
     return read(session, select(*columns).where(touched(window)), (*PLAIN, *MOMENTS), MOMENTS)
 
 
-# -------------------------------------------------------------------------------------- tickets read as they stand
+# -------------------------------------------------------------------------------------- tickets read from their rows
 
 
-def _as_they_stand(session: Session, ref: Reference, raw: pd.DataFrame, window: FactWindow) -> pd.DataFrame:
-    """The facts of every ticket from its row: right for those not changed since, replaced for the others."""
+def _from_rows(session: Session, ref: Reference, raw: pd.DataFrame, window: FactWindow) -> pd.DataFrame:
+    """Derive the facts of every ticket from its row: final for those unchanged since, replaced later for the others."""
     frame = pd.DataFrame(
         {
             "ticket_id": raw["id"].astype("int64"),
@@ -133,7 +133,7 @@ def _as_they_stand(session: Session, ref: Reference, raw: pd.DataFrame, window: 
 
 
 def _state_at(raw: pd.DataFrame, moment: int, *, included: bool) -> pd.Series:
-    """The state of tickets never reopened at ``moment``, from their moments; reopened ones are told again."""
+    """Return the state at ``moment`` of tickets never reopened, from their timestamps; reopened ones are rebuilt."""
 
     def by(name: str) -> pd.Series:
         passed = raw[name] <= moment if included else raw[name] < moment
@@ -148,8 +148,10 @@ def _state_at(raw: pd.DataFrame, moment: int, *, included: bool) -> pd.Series:
 
 
 def _dues(session: Session, window: FactWindow) -> dict[str, pd.Series]:
-    """The deadlines in force of accept, contact and callback, by ticket: the latest, unless it was cancelled. (An
-    earlier one does not come into force again: what it asked for, the reopening has asked for anew.)"""
+    """Return the deadlines in force of accept, contact and callback, by ticket: the latest, unless cancelled.
+
+    An earlier deadline never comes back into force: a reopening creates a new one for the same target.
+    """
     d = Deadline
     query = (
         select(col(d.ticket_id), col(d.target), col(d.round), micros(session, d.due_at), col(d.cancelled_at))
@@ -183,7 +185,7 @@ def _callbacks(session: Session, window: FactWindow) -> pd.DataFrame:
 def _suspended(
     session: Session, ref: Reference, frame: pd.DataFrame, window: FactWindow
 ) -> tuple[pd.Series, pd.Series]:
-    """Working seconds suspended since the last dispatch and before completion, and whether ever suspended."""
+    """Return working seconds suspended between the last dispatch and completion, and whether ever suspended."""
     s = Suspension
     query = (
         select(col(s.ticket_id), micros(session, s.from_at), micros(session, s.to_at))
@@ -205,7 +207,7 @@ def _suspended(
     return seconds, ever
 
 
-# --------------------------------------------------------------------------------------- what follows from the rest
+# --------------------------------------------------------------------------------------- derived columns
 
 
 def _finish(
@@ -214,10 +216,10 @@ def _finish(
     frame = frame.copy()
     ends = frame["completed_at"].where(frame["end_state"] == "completed")
     limit = min(window.end, window.as_of + 1)
-    told = (
+    stated_end = (
         frame["end_completed_at"] if "end_completed_at" in frame else pd.Series(pd.NA, index=frame.index, dtype="Int64")
     )
-    ends = told.fillna(ends.where(ends < limit))
+    ends = stated_end.fillna(ends.where(ends < limit))
     frame["end_completed_at"] = ends.where(ends.isna() | (ends >= frame["received_at"]), frame["received_at"])
     for name, nodes in (("unit", ref.units), ("category", ref.categories), ("grid", ref.grids)):
         frame[f"{name}_path"] = frame[name].map(_paths(nodes.values()))
@@ -246,12 +248,12 @@ def _paths(nodes: Iterable[Node]) -> dict[str, str]:
 
 
 def _practical(node: Node, ref: Reference) -> bool:
-    """Whether a category, or one above it, is marked as a practical matter."""
+    """Return whether a category or one of its ancestors is marked as a practical matter."""
     return any(above.practical for above in upwards(ref.categories, node.id))
 
 
 def _relapsed(session: Session, frame: pd.DataFrame, window: FactWindow) -> pd.Series:
-    """Whether the matter was reported again after the closing, within the relapse window, as known at ``as_of``."""
+    """Return whether the matter was reported again after closing, within the relapse window, as known at ``as_of``."""
     child = aliased(Ticket)
     query = (
         select(col(child.parent_id), micros(session, child.received_at))
@@ -267,7 +269,7 @@ def _relapsed(session: Session, frame: pd.DataFrame, window: FactWindow) -> pd.S
 
 
 def _handling(ref: Reference, frame: pd.DataFrame) -> pd.Series:
-    """Working seconds from dispatch to completion on each unit's calendar, suspended time taken off."""
+    """Return working seconds from dispatch to completion on each unit's calendar, less suspensions."""
     seconds = pd.Series(pd.NA, index=frame.index, dtype="Int64")
     done = frame[frame["completed_at"].notna() & frame["dispatched_at"].notna()]
     if done.empty:

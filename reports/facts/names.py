@@ -1,4 +1,4 @@
-"""What the codes of a report's dimensions are called, in Chinese and English."""
+"""Names of the codes of a report's dimensions, in Chinese and English."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ NOT_GIVEN = Text("未填", "Not given")
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """What codes are called: for each dimension code → (Chinese, English or ""), and the tiers of units."""
+    """Display names: for each dimension code → (Chinese, English or ""), and the tiers of units."""
 
     words: Mapping[str, Words] = field(default_factory=dict)
     tiers: Mapping[str, str] = field(default_factory=dict)
 
     def of(self, dimension: str, code: str) -> Text:
-        """Chinese and English name; the code itself where there is none."""
+        """Return the Chinese and English name; the code itself if it has none."""
         if not code:
             return NOT_GIVEN
         builtin = {"kind": KIND, "priority": PRIORITY}.get(dimension, {})

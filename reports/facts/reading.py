@@ -1,4 +1,4 @@
-"""How facts are read: the moments that they are about, the tickets that those touch, columns as frames."""
+"""Reading facts: the moments that they cover, the tickets concerned, and columns as frames."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from reports.period import Period
 
 @dataclass(frozen=True, slots=True)
 class FactWindow:
-    """The moments that facts are about: the period's start, its end, ``as_of``, in microseconds since 1970 UTC."""
+    """The moments that facts cover: the period's start, its end, ``as_of``, in microseconds since 1970 UTC."""
 
     start: int
     end: int
@@ -30,19 +30,19 @@ class FactWindow:
 
     @classmethod
     def of(cls, period: Period, as_of: datetime) -> FactWindow:
-        """The window of ``period`` as known at ``as_of``."""
+        """Return the window of ``period`` as known at ``as_of``."""
         return cls(*(to_micros(m.astimezone(UTC)) for m in (period.start, period.end, as_of)))
 
 
 def micros(session: Session, column: Any) -> ColumnElement[Any]:
-    """A moment's column as microseconds, which both databases give without making a Python object of each."""
+    """Select a timestamp column as microseconds, without a Python object for each value."""
     if session.get_bind().dialect.name == "postgresql":
         return (func.extract("epoch", column) * 1_000_000).cast(BigInteger)
     return type_coerce(column, BigInteger)
 
 
 def touched(window: FactWindow) -> ColumnElement[bool]:
-    """The tickets that the period may touch: received in it, changed since its start, or open."""
+    """Select the tickets concerned by the period: received in it, changed since its start, or open."""
     start, end = from_micros(window.start), from_micros(window.end)
     return and_(
         col(Ticket.received_at) < end,
@@ -51,7 +51,7 @@ def touched(window: FactWindow) -> ColumnElement[bool]:
 
 
 def read(session: Session, query: Any, names: Sequence[str], numbers: Iterable[str]) -> pd.DataFrame:
-    """What ``query`` gives, its columns called by ``names``; those of ``numbers`` as whole numbers with gaps."""
+    """Return the result of ``query`` as a frame with columns ``names``; those in ``numbers`` are nullable integers."""
     rows = session.execute(query).all()
     columns: list[Any] = list(zip(*rows, strict=True)) if rows else [() for _ in names]
     frame = pd.DataFrame({name: np.array(values, dtype=object) for name, values in zip(names, columns, strict=True)})
@@ -61,5 +61,5 @@ def read(session: Session, query: Any, names: Sequence[str], numbers: Iterable[s
 
 
 def working_seconds(calendar: WorkCalendar, starts: Sequence[int], ends: Sequence[int]) -> Any:
-    """Working seconds between moments given in microseconds."""
+    """Return working seconds between moments given in microseconds."""
     return working_many(calendar, np.array(starts, np.int64), np.array(ends, np.int64)) // 1_000_000

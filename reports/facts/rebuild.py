@@ -1,4 +1,4 @@
-"""The facts of tickets that have changed since, or were reopened: told again from their events."""
+"""Rebuild the facts of tickets that have changed since ``as_of``, or were reopened, from their events."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ EVENTS_AT_ONCE = 500
 
 
 def events_of_changed(session: Session, raw: pd.DataFrame, window: FactWindow) -> dict[int, list[Any]]:
-    """The events of the tickets whose row does not say how things stood at the moments asked for."""
+    """Return the events of the tickets whose current row does not state what held at the moments of ``window``."""
     if raw.empty:
         return {}
     later = raw["changed_at"] > window.as_of
@@ -39,12 +39,14 @@ def events_of_changed(session: Session, raw: pd.DataFrame, window: FactWindow) -
     return found
 
 
-def replaced(frame: pd.DataFrame, told: Mapping[int, list[Any]], ref: Reference, window: FactWindow) -> pd.DataFrame:
-    """``frame`` with the rows of these tickets as their events tell them; without those not yet received at ``as_of``."""
+def with_rebuilt_rows(
+    frame: pd.DataFrame, histories: Mapping[int, list[Any]], ref: Reference, window: FactWindow
+) -> pd.DataFrame:
+    """Replace the rows of these tickets by facts rebuilt from their events; drop those not yet received at ``as_of``."""
     as_of, end = from_micros(window.as_of), from_micros(min(window.end, window.as_of))
     start = from_micros(window.start)
     rows: dict[int, dict[str, Any]] = {}
-    for ticket_id, events in told.items():
+    for ticket_id, events in histories.items():
         life = life_until(events, as_of, included=True)
         if life.state == "absent":
             continue
@@ -55,7 +57,7 @@ def replaced(frame: pd.DataFrame, told: Mapping[int, list[Any]], ref: Reference,
         row["end_state"] = at_end.state
         row["end_completed_at"] = _us(at_end.completed_at)
         rows[ticket_id] = row
-    kept = frame[~frame.index.isin(list(told))]
+    kept = frame[~frame.index.isin(list(histories))]
     if not rows:
         return kept
     new = pd.DataFrame.from_dict(rows, orient="index")

@@ -1,1 +1,1 @@
-"""Figures: the registry counted over facts."""
+"""Figures: the registry evaluated over facts."""

@@ -1,8 +1,8 @@
-"""A report's body: the registry's figures over facts, for the whole and by every dimension, held against the past.
+"""A report's body: the registry's figures over facts, for the whole and by dimension, compared with the past.
 
     facts (one row per ticket)  →  compute()  →  ReportBody  →  as_json(): the report of the contract
 
-and back: ``tickets_behind`` lists the very tickets that a figure counts, from the same conditions.
+Conversely, ``tickets_behind`` lists the tickets that a figure counts, by the same conditions.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _TICKETS_NAMED = 20
 
 
 class BalanceBroken(DubanError):
-    """The balance does not close: the report is not made. ``terms`` as counted, ``tickets`` (numbers) at odds."""
+    """The balance does not close, so no report is produced. ``terms`` as counted; ``tickets`` (numbers) that break it."""
 
     status: ClassVar[int] = 500
     code: ClassVar[str] = "balance-broken"
@@ -54,7 +54,7 @@ class BalanceBroken(DubanError):
 
 @dataclass(frozen=True, slots=True)
 class EarlierFacts:
-    """Facts of an earlier period, as known at ``as_of``, to be compared with."""
+    """Facts of an earlier period, as known at ``as_of``, for comparison."""
 
     period: Period
     as_of: datetime
@@ -72,7 +72,7 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class ReportBody:
-    """A report before it is sealed; ``rows`` by dimension, JSON-ready already."""
+    """A report before it is sealed; ``rows`` by dimension, JSON-ready."""
 
     period: Period
     as_of: datetime
@@ -85,7 +85,7 @@ class ReportBody:
     balance: Mapping[str, int]
 
     def as_json(self, edition: int | None = None, digest: str | None = None) -> dict[str, Any]:
-        """The report as the contract writes it; ``edition`` and ``digest`` (its hash) are given when it is sealed."""
+        """Return the report as specified by the contract; ``edition`` and ``digest`` (its hash) are set when it is sealed."""
         period = self.period
         return {
             "kind": period.kind,
@@ -129,10 +129,10 @@ def compute(
     past: Mapping[str, EarlierFacts] | None = None,
     series: Sequence[Point] = (),
 ) -> ReportBody:
-    """The report's body from conforming ``facts`` (already within ``scope``).
+    """Compute the report's body from conforming ``facts`` (already within ``scope``).
 
     ``past`` may hold ``previous`` and ``last_year``; ``series`` its points, oldest first.
-    Raises Invalid where ``as_of`` is before the period, BalanceBroken where the balance does not close.
+    Raises Invalid if ``as_of`` is before the period, BalanceBroken if the balance does not close.
     """
     if as_of < period.start.astimezone(UTC):
         raise Invalid.at(
@@ -155,7 +155,7 @@ def compute(
 
 
 def figures_of(facts: pd.DataFrame, period: Period, as_of: datetime) -> Figures:
-    """The whole's figures alone: a point of a series."""
+    """Return the figures of the whole only: a point of a series."""
     columns = columns_of(facts, period, as_of)
     return FigureCounter(columns).figures(whole(columns))[0]
 
@@ -168,10 +168,10 @@ def tickets_behind(
     group: str | None = None,
     part: str = "numerator",
 ) -> list[int]:
-    """The ids of the tickets that ``figure`` counts, ascending: as many as its numerator (or denominator) says.
+    """Return the ids of the tickets that ``figure`` counts, ascending: as many as its numerator (or denominator).
 
-    ``group`` is ``dimension:code`` (``unit:`` alone: those without one), none for the whole. For a mean or percentile
-    the list holds the tickets it is taken over. Raises Invalid for an unknown figure, group or part.
+    ``group`` is ``dimension:code`` (``unit:`` alone: tickets without one), None for the whole. For a mean or percentile
+    the list holds the tickets it is computed over. Raises Invalid for an unknown figure, group or part.
     """
     definition = BY_KEY.get(figure)
     if definition is None:
@@ -204,7 +204,7 @@ def _members(columns: FactColumns, group: str) -> np.ndarray[Any, np.dtype[np.bo
 
 
 def _balance(columns: FactColumns, figures: Figures) -> dict[str, int]:
-    """The terms of the balance, checked ticket by ticket: errors that cancel out in the sums do not pass."""
+    """Check the balance ticket by ticket, so that errors that cancel out in the sums are found; return its terms."""
     at_odds = np.zeros(len(columns.frame), dtype=np.int64)
     for side, sign in ((BALANCE_LEFT, 1), (BALANCE_RIGHT, -1)):
         for key in side:
@@ -219,7 +219,7 @@ def _balance(columns: FactColumns, figures: Figures) -> dict[str, int]:
 
 
 def _headlines(counter: FigureCounter, dimension: str) -> dict[str, dict[str, Any]]:
-    """The headline figures of every code of a dimension in an earlier period, JSON-ready."""
+    """Return the headline figures of every code of a dimension in an earlier period, JSON-ready."""
     grouping = grouping_of(counter.columns, dimension)
     figures = counter.figures(grouping, [BY_KEY[key] for key in HEADLINES])
     return {code: _json(each) for code, each in zip(grouping.codes, figures, strict=True)}
@@ -228,7 +228,7 @@ def _headlines(counter: FigureCounter, dimension: str) -> dict[str, dict[str, An
 def _rows(
     dimension: str, counter: FigureCounter, names: Names, earlier: Mapping[str, Mapping[str, dict[str, Any]]]
 ) -> list[dict[str, Any]]:
-    """A dimension's rows: each parent before its children, the larger sibling first, those without a value last."""
+    """Return a dimension's rows: parents before children, larger siblings first, rows without a value last."""
     grouping = grouping_of(counter.columns, dimension)
     figures = counter.figures(grouping)
     direct = np.bincount(grouping.leaf[counter.rows("received")], minlength=grouping.leaves)
@@ -254,7 +254,7 @@ def _rows(
 
 
 def _own(grouping: Grouping, direct: Any) -> list[int]:
-    """What each node has itself, apart from what its children have."""
+    """Return each node's own tickets, without those of its children."""
     own = [0] * len(grouping.codes)
     for leaf in range(grouping.leaves):
         deepest = max(int(level[leaf]) for level in grouping.levels)
@@ -280,7 +280,7 @@ def _walk(grouping: Grouping, figures: Sequence[Figures]) -> list[int]:
 
 
 def _rank(rows: list[dict[str, Any]]) -> None:
-    """Adds ``ranking`` to each unit's row: within its tier, ties sharing a rank; none on fewer than RANK_FROM tickets."""
+    """Add ``ranking`` to each unit's row, within its tier; ties share a rank; None below RANK_FROM tickets."""
     for row in rows:
         row["ranking"] = {}
         for key in RANKED:

@@ -1,7 +1,7 @@
-"""Counts the registry's figures over a facts frame, for the whole and for every group of a dimension at once.
+"""Evaluate the registry's figures over a facts frame, for the whole and for every group of a dimension at once.
 
 A million tickets take a second or two: each condition is one boolean array, a breakdown of it one ``bincount`` over the
-leaves of the dimension's tree; what stands above the leaves is added up from them, never counted again.
+leaves of the dimension's tree; inner nodes are sums of their leaves, never counted again.
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ _SECONDS_PER_HOUR = 3600
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One figure of one group. ``value`` is rounded already; None where there is nothing to divide by.
+    """One figure of one group. ``value`` is already rounded; None if the denominator is 0.
 
-    A ratio and a mean carry numerator and denominator; a percentile carries ``n``, how many tickets it stands on.
+    A ratio and a mean carry numerator and denominator; a percentile carries ``n``, its number of tickets.
     """
 
     value: int | Decimal | None
@@ -50,7 +50,7 @@ class Figure:
     n: int | None = None
 
     def as_json(self) -> dict[str, Any]:
-        """As the contract writes it."""
+        """Return the figure as specified by the contract."""
         value = float(self.value) if isinstance(self.value, Decimal) else self.value
         found: dict[str, Any] = {"value": value}
         if self.denominator is not None:
@@ -64,13 +64,13 @@ Figures = dict[str, Figure]
 
 
 def rounded(value: Fraction, places: int) -> Decimal:
-    """``value`` rounded half up to ``places`` decimals, in whole numbers: the one place where a figure is rounded."""
+    """Round ``value`` half up to ``places`` decimals, in integer arithmetic: the only place where a figure is rounded."""
     scale = 10**places
     return Decimal((2 * value.numerator * scale + value.denominator) // (2 * value.denominator)).scaleb(-places)
 
 
 def columns_of(facts: pd.DataFrame, period: Period, as_of: datetime) -> FactColumns:
-    """The frame, ready to answer conditions about ``period`` as known at ``as_of``."""
+    """Wrap the frame so that it evaluates conditions about ``period`` as known at ``as_of``."""
     moments = {"start": period.start, "end": period.end, "as_of": as_of}
     parameters = {
         name: np.datetime64(moment.astimezone(UTC).replace(tzinfo=None), "us") for name, moment in moments.items()
@@ -79,11 +79,11 @@ def columns_of(facts: pd.DataFrame, period: Period, as_of: datetime) -> FactColu
 
 
 class Grouping:
-    """How the rows of a frame fall into the nodes of a dimension.
+    """The assignment of a frame's rows to the nodes of a dimension.
 
-    ``codes`` and ``parents`` (-1: none) describe the nodes; ``leaf`` is each row's leaf; ``levels`` says, for each
-    depth, which node a leaf belongs to (-1: it does not reach so deep). The node with the code "" takes the rows that
-    have no value, so the nodes without a parent add up to the whole.
+    ``codes`` and ``parents`` (-1: none) describe the nodes; ``leaf`` is each row's leaf; ``levels`` gives, for each
+    depth, the node of each leaf (-1: the leaf is less deep). The node with the code "" holds the rows without a value, so
+    the root nodes add up to the whole.
     """
 
     def __init__(self, leaf: Ints, paths: Sequence[Sequence[str]]) -> None:
@@ -106,7 +106,7 @@ class Grouping:
                 self.levels[level][at] = parent = node
 
     def roll_up(self, per_leaf: Ints) -> Ints:
-        """What each node has, given what each leaf has."""
+        """Return the total of each node, given the value of each leaf."""
         total = np.zeros(len(self.codes), dtype=np.int64)
         for level in self.levels:
             reached = level >= 0
@@ -115,12 +115,12 @@ class Grouping:
 
 
 def whole(columns: FactColumns) -> Grouping:
-    """The grouping that puts every row of the frame into one node; an empty frame has that node too."""
+    """Return the grouping with a single node for all rows; an empty frame has that node too."""
     return Grouping(np.zeros(len(columns.frame), dtype=np.int64), [["all"]])
 
 
 def grouping_of(columns: FactColumns, dimension: str) -> Grouping:
-    """The grouping of the frame by ``dimension``, one of DIMENSIONS."""
+    """Return the grouping of the frame by ``dimension``, one of DIMENSIONS."""
     name, tree = DIMENSIONS[dimension]
     column = columns.frame[name].cat.remove_unused_categories()
     values = [str(value) for value in column.cat.categories]
@@ -133,7 +133,7 @@ def grouping_of(columns: FactColumns, dimension: str) -> Grouping:
 
 
 class FigureCounter:
-    """Works out figures over one frame; the rows that meet a condition are found once for all groupings."""
+    """Evaluates figures over one frame; the rows that satisfy a condition are found once for all groupings."""
 
     def __init__(self, columns: FactColumns) -> None:
         self.columns = columns
@@ -141,14 +141,14 @@ class FigureCounter:
         self._sorted: dict[tuple[str, str], Ints] = {}
 
     def rows(self, condition: str) -> Ints:
-        """The positions of the rows that meet ``condition``."""
+        """Return the positions of the rows that satisfy ``condition``."""
         found = self._rows.get(condition)
         if found is None:
             found = self._rows[condition] = np.flatnonzero(self.columns.mask(condition))
         return found
 
     def figures(self, grouping: Grouping, definitions: Iterable[Definition] = REGISTRY) -> list[Figures]:
-        """The figures of every node of ``grouping``, in the order of its nodes."""
+        """Return the figures of every node of ``grouping``, in the order of its nodes."""
         found: list[Figures] = [{} for _ in grouping.codes]
         counted: dict[str, Ints] = {}
 
@@ -183,7 +183,7 @@ class FigureCounter:
         return grouping.roll_up(sums.astype(np.int64))
 
     def _percentiles(self, grouping: Grouping, definition: Definition) -> list[Figure]:
-        """Level by level: the rows in order of value, then stably by node, so that each node's values lie together."""
+        """Compute percentiles level by level: rows sorted by value, then stably by node, so each node is contiguous."""
         rows = self._in_order(definition.numerator, definition.column)
         values = self.columns.array(definition.column)[rows]
         found = [Figure(None, n=0)] * len(grouping.codes)
@@ -220,7 +220,7 @@ def _mean(total: int, count: int) -> Figure:
 
 
 def _interpolated(ordered: npt.NDArray[np.generic], quantile: Fraction) -> Fraction:
-    """PERCENTILE_CONT: between the two neighbours of position quantile × (n − 1), in proportion."""
+    """Interpolate as PERCENTILE_CONT: between the two neighbours of position quantile × (n − 1), proportionally."""
     position = quantile * (len(ordered) - 1)
     low = position.numerator // position.denominator
     left = Fraction(int(ordered[low]))

@@ -1,4 +1,4 @@
-"""Wilson's score interval: how far a ratio of counts can be trusted, also near 0 and 1 and for few tickets.
+"""Wilson's score interval: the confidence interval of a ratio of counts, valid near 0 and 1 and for few tickets.
 
 E. B. Wilson, "Probable inference, the law of succession, and statistical inference", JASA 22 (1927), 209–212.
 """
@@ -12,7 +12,7 @@ Z95 = 1.959963984540054
 
 
 def interval(numerator: int, denominator: int, z: float = Z95) -> tuple[float, float] | None:
-    """The bounds of the true ratio, both within 0–1; none on a zero denominator."""
+    """Return the bounds of the true ratio, both within 0–1; None for a zero denominator."""
     if denominator <= 0:
         return None
     ratio = numerator / denominator

@@ -1,4 +1,4 @@
-"""Documents to files: one function, one format each; the document is the JSON of the contract and nothing else."""
+"""Render documents to files, one module per format; the only input is the contract's JSON document."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ FORMATS: dict[str, str] = {
 def render(
     document: dict[str, Any], format_: str, path: Path, *, lang: str = "zh", behind: TicketList | None = None
 ) -> None:
-    """Writes a report or clear-out ``document`` to ``path``; ``behind`` adds the list of tickets to a workbook.
+    """Write a report or clear-out ``document`` to ``path``; ``behind`` adds the list of tickets to a workbook.
 
-    Raises Invalid at ``/format`` for a format that does not exist. Takes seconds for large lists: off the event loop.
+    Raises Invalid at ``/format`` for an unknown format. Takes seconds for large lists: run it off the event loop.
     """
     if format_ not in FORMATS:
         known = ", ".join(FORMATS)
@@ -38,7 +38,7 @@ def render(
 
 
 def file_name(document: dict[str, Any], format_: str) -> str:
-    """``KIND-PERIOD.FORMAT``, with ``-UNIT`` where the report is about one unit (contract, Command line)."""
+    """Return ``KIND-PERIOD.FORMAT``, with ``-UNIT`` for a report about one unit (contract, Command line)."""
     unit = (document.get("scope") or {}).get("unit")
     safe = "".join(sign if sign.isalnum() or sign in "-_." else "_" for sign in unit) if unit else ""
     return f"{document['kind']}-{document['period']}{f'-{safe}' if safe else ''}.{format_}"

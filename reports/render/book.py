@@ -1,7 +1,7 @@
-"""A workbook in the house's dress: fonts, formats, a table with its header, and the set-up of the printed page.
+"""A workbook in the house style: fonts, formats, tables with a header, and the page set-up.
 
-XlsxWriter in constant-memory mode keeps one row at a time, so everything here is written from the top down. Text goes
-in by ``write_string`` and so is never taken for a formula, whatever it begins with.
+XlsxWriter in constant-memory mode keeps one row at a time, so everything is written from top to bottom. Text is
+written by ``write_string`` and is never parsed as a formula.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _PAPER_A4 = 9
 
 @dataclass(frozen=True, slots=True)
 class TableColumn:
-    """A table's column: heading, width in characters, number format (empty: text), and whether it stands in the middle."""
+    """A table's column: heading, width in characters, number format (empty: text), and whether it is centred."""
 
     heading: str
     width: float = 12
@@ -38,7 +38,7 @@ Cell = str | int | float | datetime | None
 
 
 class ReportWorkbook:
-    """A workbook being written. ``footer`` stands at the left of every printed page, ``page`` at its right."""
+    """A workbook being written. ``footer`` is printed at the left of every page, ``page`` at its right."""
 
     def __init__(self, path: Path, *, title: str, created: datetime, footer: str, page: str) -> None:
         self.workbook = xlsxwriter.Workbook(
@@ -62,7 +62,7 @@ class ReportWorkbook:
         self.workbook.close()
 
     def format(self, **properties: Any) -> Any:
-        """A cell format, made once for each set of properties."""
+        """Return a cell format, created once for each set of properties."""
         key = tuple(sorted(properties.items()))
         if key not in self._formats:
             dress = {"font_name": FONT, "font_size": 10, "valign": "vcenter"} | properties
@@ -70,7 +70,7 @@ class ReportWorkbook:
         return self._formats[key]
 
     def sheet(self, name: str, *, landscape: bool = True, colour: str = BLUE) -> Any:
-        """A new sheet set up for printing on A4, one page wide, with title, footer and page number."""
+        """Add a sheet set up for printing on A4, one page wide, with title, footer and page number."""
         sheet = self.workbook.add_worksheet(name)
         sheet.set_paper(_PAPER_A4)
         if landscape:
@@ -85,24 +85,24 @@ class ReportWorkbook:
         return sheet
 
     def heading(self, sheet: Any, row: int, text: str, last_column: int, *, size: int = 16) -> None:
-        """A title across columns 0 to ``last_column``, which must be 1 or more."""
+        """Write a title across columns 0 to ``last_column`` (at least 1)."""
         sheet.set_row(row, size * 2)
         sheet.merge_range(row, 0, row, last_column, "", self.format(bold=True, font_size=size, font_color=NAVY))
         sheet.write_string(row, 0, text, self.format(bold=True, font_size=size, font_color=NAVY))
 
     def note(self, sheet: Any, row: int, text: str, last_column: int) -> None:
-        """A line of small print across columns 0 to ``last_column``."""
+        """Write a line of small print across columns 0 to ``last_column``."""
         dress = self.format(font_size=9, font_color=GREY)
         sheet.merge_range(row, 0, row, last_column, "", dress)
         sheet.write_string(row, 0, text, dress)
 
     def columns(self, sheet: Any, columns: Sequence[TableColumn]) -> None:
-        """Sets the widths."""
+        """Set the column widths."""
         for at, column in enumerate(columns):
             sheet.set_column(at, at, column.width)
 
     def header(self, sheet: Any, row: int, columns: Sequence[TableColumn]) -> None:
-        """A table's headings at ``row``, repeated on every printed page."""
+        """Write a table's headings at ``row``, repeated on every printed page."""
         dress = self.format(bold=True, bg_color=NAVY, font_color="#FFFFFF", align="center", text_wrap=True, border=1,
                             border_color=NAVY)  # fmt: skip
         sheet.set_row(row, 32)
@@ -111,16 +111,16 @@ class ReportWorkbook:
         sheet.repeat_rows(row)
 
     def row(self, sheet: Any, row: int, columns: Sequence[TableColumn], cells: Sequence[Cell], **dress: Any) -> None:
-        """One row of a table; None is shown as a dash in a number's column and left empty in a text's.
+        """Write one row of a table; None is a dash in a number column and empty in a text column.
 
-        An ``indent`` among the dress is for the first cell alone: it shows how deep in a tree the row stands.
+        An ``indent`` in the format properties applies to the first cell only: it shows the row's depth in a tree.
         """
         indent = dress.pop("indent", 0)
         for at, (column, cell) in enumerate(zip(columns, cells, strict=True)):
             self.cell(sheet, row, at, cell, column, **dress, **({"indent": indent} if indent and at == 0 else {}))
 
     def cell(self, sheet: Any, row: int, at: int, cell: Cell, column: TableColumn, **dress: Any) -> None:
-        """One cell in its column's number format and alignment."""
+        """Write one cell in its column's number format and alignment."""
         align = {"align": "center"} if column.centred else {"align": "right"} if column.number else {"align": "left"}
         line = {"bottom": 1, "bottom_color": LINE}
         if cell is None:
@@ -136,7 +136,7 @@ class ReportWorkbook:
             sheet.write_number(row, at, cell, self.format(**(align | line | {"num_format": column.number} | dress)))
 
     def table(self, sheet: Any, first: int, columns: Sequence[TableColumn], rows: Iterable[Sequence[Cell]]) -> int:
-        """Header at ``first``, rows below, filter over all, header kept in view; returns the row after the last."""
+        """Write a header at ``first``, rows below, a filter and a frozen header; return the row after the last."""
         self.columns(sheet, columns)
         self.header(sheet, first, columns)
         at = first + 1
@@ -149,5 +149,5 @@ class ReportWorkbook:
 
 
 def _plain(text: str) -> str:
-    """Text for a header or footer, where & begins a code, and 255 characters are the limit."""
+    """Escape text for a header or footer, where & begins a code, and cut it to the limit of 255 characters."""
     return text.replace("&", "&&")[:110]

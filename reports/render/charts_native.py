@@ -1,7 +1,7 @@
-"""The workbook's charts: Excel's own, so that they can be edited, and they print as they are.
+"""The workbook's charts: native Excel charts, so that they can be edited and printed.
 
-The rows of a tree stand parent before child and a chart needs its values side by side; so what the charts show is
-written to a small sheet of its own at the end, "chart data", which also says exactly what was drawn.
+Tree rows list parents before children, but a chart needs its values in adjacent cells; so the charted values are
+written to a sheet at the end, "chart data", which also documents what was drawn.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _PIXELS = {"width": 640, "height": 340}
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """What one chart shows, and the row of the data sheet at which it begins."""
+    """The content of one chart, and the row of the data sheet at which it begins."""
 
     section: str
     rows: Sequence[tuple[str, dict[str, Any]]]
@@ -30,7 +30,7 @@ class Block:
 
 
 class Charts:
-    """A report's charts: units, categories, series, sources; one that would have no data is left out."""
+    """A report's charts: units, categories, series, sources; a chart without data is omitted."""
 
     def __init__(self, book: ReportWorkbook, document: dict[str, Any], lang: str) -> None:
         self.book, self.document, self.lang = book, document, lang
@@ -50,7 +50,7 @@ class Charts:
                 top += len(rows) + 2
 
     def page(self) -> None:
-        """Adds the sheet with all of them, two by two, on one printed page."""
+        """Add the sheet with all charts, two by two, on one printed page."""
         sheet = self.book.sheet(word("charts", self.lang))
         self.book.heading(sheet, 0, title_of(self.document, self.lang), _PAGE_COLUMNS - 1, size=14)
         sheet.set_column(0, _PAGE_COLUMNS - 1, 8.5)
@@ -59,13 +59,13 @@ class Charts:
             self.insert(sheet, section, 1 + 18 * (place // 2), (_PAGE_COLUMNS // 2) * (place % 2))
 
     def insert(self, sheet: Any, section: str, row: int, column: int = 0) -> None:
-        """Puts the chart of ``section``, where there is one, with its corner at a cell."""
+        """Insert the chart of ``section``, if there is one, with its corner at a cell."""
         block = self.blocks.get(section)
         if block is not None:
             sheet.insert_chart(row, column, self._chart(block), {"x_offset": 4, "y_offset": 8, "object_position": 3})
 
     def data(self) -> None:
-        """Adds the sheet that holds what the charts show."""
+        """Add the sheet that holds the charted values."""
         sheet = self.book.sheet(self.sheet_name, colour=GREY)
         sheet.set_column(0, 0, 30)
         sheet.set_column(1, max((len(block.keys) for block in self.blocks.values()), default=1), 14)
@@ -77,7 +77,7 @@ class Charts:
                 self.book.row(sheet, at, columns, [name, *(figures[key]["value"] for key in block.keys)])
 
     def _chart(self, block: Block) -> Any:
-        """Columns for the first figure on the left axis; ratios on the right one, joined only where time runs on."""
+        """Draw columns for the first figure on the left axis, ratios on the right one; lines only along time."""
         font = {"name": FONT, "size": 9, "color": "#374151"}
         columns = self.book.workbook.add_chart({"type": "column"})
         columns.add_series(self._values(block, 1) | {"fill": {"color": "#9DB6E3"}, "border": {"none": True}, "gap": 60})
@@ -114,7 +114,7 @@ class Charts:
 
 
 def _largest(rows: Sequence[dict[str, Any]], lang: str) -> list[tuple[str, dict[str, Any]]]:
-    """The largest rows; of a tree, those that tickets stand on directly, so that no bar contains another's tickets."""
+    """Return the largest rows; of a tree, those with tickets of their own, so that no bar contains another's tickets."""
     direct = [row for row in rows if row.get("received_directly", row["figures"]["received"]["value"])]
     chosen = sorted(direct, key=lambda row: (-row["figures"]["received"]["value"], row["code"]))[:_AT_MOST]
     return [(name_of(row, lang)[:24], row["figures"]) for row in chosen]

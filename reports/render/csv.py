@@ -1,7 +1,7 @@
-"""A report or clear-out list as CSV: one line a figure, with numerator and denominator, for whoever counts further.
+"""A report or clear-out list as CSV: one line per figure, with numerator and denominator, for further calculation.
 
-UTF-8 with a byte order mark, which is what Excel needs to see Chinese. A text that a spreadsheet would take for a
-formula gets an apostrophe in front (OWASP, CSV injection); numbers stay numbers.
+UTF-8 with a byte order mark, which Excel needs to detect the encoding. A text that a spreadsheet would parse as a
+formula is prefixed with an apostrophe (OWASP, CSV injection); numbers stay numbers.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ _FORMULA_SIGNS = ("=", "+", "-", "@", "＝", "＋", "－", "＠", "\t", "\r", "\
 
 
 def safe(value: Cell) -> Cell:
-    """``value`` as it may stand in a spreadsheet: a text that looks like a formula is marked as text."""
+    """Return ``value`` safe for a spreadsheet: a text that looks like a formula is marked as text."""
     return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA_SIGNS) else value
 
 
 def write_rows(path: Path, header: Sequence[str], rows: Iterable[Sequence[Cell]]) -> None:
-    """Writes a table to ``path``, every cell made safe; a missing value is empty."""
+    """Write a table to ``path``, every cell made safe; a missing value is empty."""
     with path.open("w", encoding="utf-8-sig", newline="") as file:
         writer = csv.writer(file, lineterminator="\r\n")
         writer.writerow([safe(cell) for cell in header])
@@ -34,7 +34,7 @@ def write_rows(path: Path, header: Sequence[str], rows: Iterable[Sequence[Cell]]
 
 
 def render(document: dict[str, Any], path: Path, lang: str = "zh") -> None:
-    """Writes a report (one line a figure) or a clear-out list (one line a ticket) to ``path``."""
+    """Write a report (one line per figure) or a clear-out list (one line per ticket) to ``path``."""
     columns: tuple[str, ...]
     if document["kind"] == "clear-out":
         columns = ("number", "title", "of_unit", "of_category", "reasons", "stage", "unit_days", "citizen_days", "lists",
@@ -46,7 +46,7 @@ def render(document: dict[str, Any], path: Path, lang: str = "zh") -> None:
 
 
 def clear_out_rows(document: dict[str, Any], lang: str) -> Iterator[list[Cell]]:
-    """A clear-out list's rows, one a ticket, in the document's order."""
+    """Return a clear-out list's rows, one per ticket, in the document's order."""
     joint = "; " if lang == "en" else "；"
     for item in document["items"]:
         unit, category, stage = (_named(item.get(part), lang) for part in ("unit", "category", "stage"))

@@ -1,4 +1,4 @@
-"""A report or clear-out list as JSON: the document of the contract, readable, keys in their order."""
+"""A report or clear-out list as JSON: the contract's document, indented, keys in their order."""
 
 from __future__ import annotations
 
@@ -9,5 +9,5 @@ import orjson
 
 
 def render(document: dict[str, Any], path: Path) -> None:
-    """Writes ``document`` to ``path`` as UTF-8 JSON with an indent and a final line break."""
+    """Write ``document`` to ``path`` as UTF-8 JSON with an indent and a final line break."""
     path.write_bytes(orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))

@@ -1,4 +1,4 @@
-"""What the renderers call things, in Chinese and English; figures and codes have their words elsewhere."""
+"""Labels of the renderers, in Chinese and English; labels of figures and codes are in the registry and the glossary."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ WORDS: Mapping[str, Text] = {
     "draft": Text("未封存", "not sealed"),
     "hash": Text("校验码", "Hash"),
     "definitions_version": Text("指标口径版本", "Definitions' version"),
-    "verdicts": Text("其中依据来源结论", "Resting on the source's verdict"),
+    "verdicts": Text("其中依据来源结论", "Based on the source's verdict"),
     "figure": Text("指标", "Figure"),
     "value": Text("数值", "Value"),
     "numerator": Text("分子", "Numerator"),
@@ -87,12 +87,12 @@ WORDS: Mapping[str, Text] = {
     "stage": Text("办理环节", "Stage"),
     "unit_days": Text("在办工时", "Open, working hours"),
     "citizen_days": Text("群众等待天数", "Citizen's days"),
-    "lists": Text("第几次列入", "Lists stood on"),
+    "lists": Text("第几次列入", "Times listed"),
     "leader": Text("包案领导", "Responsible leader"),
     "measures": Text("化解措施", "Measures"),
     "condition": Text("销号条件", "Clearing condition"),
     "state": Text("销号状态", "State"),
-    "last_list": Text("上期清单结果", "What became of the last list"),
+    "last_list": Text("上期清单结果", "Outcome of the last list"),
     "listed": Text("列入", "Listed"),
     "clearing_rate": Text("清零率", "Clearing rate"),
     "by_reason": Text("按原因", "By reason"),
@@ -100,23 +100,23 @@ WORDS: Mapping[str, Text] = {
 
 
 def word(key: str, lang: str) -> str:
-    """What ``key`` is called in ``lang``; the key itself where there is no word."""
+    """Return the label of ``key`` in ``lang``; the key itself if it has none."""
     found = WORDS.get(key) or CLEAR_OUT_STATE.get(key)
     return key if found is None else found.to(lang)
 
 
 def name_of(row: dict[str, Any], lang: str) -> str:
-    """The name of a report's row in ``lang``; the code where it has none."""
+    """Return the name of a report's row in ``lang``; the code if it has none."""
     return str((row.get("name_en") if lang == "en" else None) or row.get("name") or row["code"])
 
 
 def title_of(document: dict[str, Any], lang: str) -> str:
-    """A document's title: what it is, and of which period."""
+    """Return a document's title: its kind and period."""
     return f"{word(document['kind'], lang)} {document['period']}"
 
 
 def scope_of(document: dict[str, Any], lang: str) -> str:
-    """What a document covers: the unit it was made for, by name where one stands in it, or the whole."""
+    """Return the scope of a document: the unit's name if it appears in the document, or the whole."""
     code = (document.get("scope") or {}).get("unit")
     if not code:
         return word("whole", lang)

@@ -1,6 +1,6 @@
 """A report as a workbook: summary, charts, breakdowns, series, definitions, and the tickets behind the figures.
 
-Everything but the list of tickets comes from the report's own JSON, so that a sealed edition always gives the same
+Everything but the list of tickets comes from the report's JSON, so that a sealed edition always gives the same
 workbook. Run it off the event loop: 50,000 tickets take some seconds.
 """
 
@@ -47,7 +47,7 @@ _MOMENT = "yyyy-mm-dd hh:mm"
 
 @dataclass(frozen=True, slots=True)
 class TicketList:
-    """The facts that a report was made from, for its list of tickets."""
+    """The facts that a report was computed from, for its list of tickets."""
 
     facts: pd.DataFrame
     period: Period
@@ -55,7 +55,7 @@ class TicketList:
 
 
 def render(document: dict[str, Any], path: Path, lang: str = "zh", behind: TicketList | None = None) -> None:
-    """Writes the report ``document`` to ``path``; with ``behind``, the tickets that its figures count as well."""
+    """Write the report ``document`` to ``path``; with ``behind``, also the tickets that its figures count."""
     edition = str(document["edition"] or word("draft", lang))
     footer = f"{word('edition', lang)} {edition} · {word('hash', lang)} {(document['hash'] or '–')[:32]}"
     created = datetime.fromisoformat(document["as_of"])
@@ -75,7 +75,7 @@ def render(document: dict[str, Any], path: Path, lang: str = "zh", behind: Ticke
 
 
 def about_lines(document: dict[str, Any], lang: str) -> list[str]:
-    """The small print under a title: what is covered, as of when, which edition, by which definitions."""
+    """Return the small print under a title: scope, as-of moment, edition, version of the definitions."""
     start, end, as_of = (document[key][:16].replace("T", " ") for key in ("start", "end", "as_of"))
     gap = "    "
     colon = ": " if lang == "en" else "："
@@ -92,7 +92,7 @@ def about_lines(document: dict[str, Any], lang: str) -> list[str]:
 
 
 def _summary(book: ReportWorkbook, document: dict[str, Any], lang: str) -> None:
-    """Headlines large, then every figure with its parts and its past, then the balance."""
+    """Write the headlines in large type, then every figure with its parts and comparisons, then the balance."""
     columns = [TableColumn(word("figure", lang), 26 if lang == "en" else 20), TableColumn(word("value", lang), 12, "#,##0"),
                TableColumn(word("numerator", lang), 11, "#,##0"), TableColumn(word("denominator", lang), 12.5, "#,##0"),
                TableColumn(word("previous", lang), 12, "#,##0"), TableColumn(word("change", lang), 13, "0"),
@@ -174,12 +174,12 @@ def _figure_row(
 
 
 def _lines_needed(text: str) -> int:
-    """Lines of small print in the last column, a Chinese character taking the room of two."""
+    """Estimate the lines of small print in the last column; a Chinese character is two wide."""
     return -(-sum(1 if sign.isascii() else 2 for sign in text) // _ABOUT_SIGNS)
 
 
 def change(each: Definition, now: float | None, past: float | None, lang: str) -> tuple[str | None, str]:
-    """How a figure moved, in words, and the colour of the news: percentage points for a ratio, percent for the rest."""
+    """Return the change of a figure as text, and its colour: percentage points for a ratio, percent for the rest."""
     if now is None or past is None or (each.kind != "ratio" and past == 0):
         return None, GREY
     moved = (now - past) * 100 if each.kind == "ratio" else (now - past) / past * 100
@@ -194,7 +194,7 @@ def change(each: Definition, now: float | None, past: float | None, lang: str) -
 
 
 def _balance(book: ReportWorkbook, sheet: Any, row: int, document: dict[str, Any], lang: str, last: int) -> None:
-    """Both sides of the balance, term by term, and their sums."""
+    """Write both sides of the balance, term by term, and their sums."""
     sides = []
     for side in (BALANCE_LEFT, BALANCE_RIGHT):
         terms = [(BY_KEY[key].label(lang), document["balance"][key]) for key in side]
@@ -207,7 +207,7 @@ def _balance(book: ReportWorkbook, sheet: Any, row: int, document: dict[str, Any
 
 
 def _breakdown(book: ReportWorkbook, document: dict[str, Any], dimension: str, lang: str, charts: Charts) -> None:
-    """One dimension's rows; a tree's names are indented by depth, and units carry rank and interval."""
+    """Write one dimension's rows; names in a tree are indented by depth, and units carry rank and interval."""
     rows = document[f"by_{dimension}"]
     columns = [TableColumn(word("name", lang), 34)]
     columns += [TableColumn(BY_KEY[key].label(lang), 11, BY_KEY[key].format) for key in _BREAKDOWN]
@@ -264,7 +264,7 @@ def _definitions(book: ReportWorkbook, document: dict[str, Any], lang: str) -> N
 
 
 def _tickets(book: ReportWorkbook, document: dict[str, Any], behind: TicketList, lang: str) -> None:
-    """The list behind: filter a "counted in" column by yes, and as many rows stand there as the figure says."""
+    """Write the ticket list: filtering a "counted in" column by yes gives as many rows as the figure states."""
     columns = [TableColumn(word("number", lang), 21)]
     columns += [TableColumn(word(f"of_{part}", lang), 18 if part in {"category", "unit", "grid"} else 10) for part in
                 ("source", "kind", "category", "unit", "grid", "priority")]  # fmt: skip

@@ -1,4 +1,4 @@
-"""A clear-out list as a workbook: the account of the last list, the list itself, and its counts by reason and unit."""
+"""A clear-out list as a workbook: the outcome of the last list, the list itself, and counts by reason and unit."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from reports.render.xlsx import about_lines
 
 
 def render(document: dict[str, Any], path: Path, lang: str = "zh") -> None:
-    """Writes the clear-out list ``document`` to ``path``."""
+    """Write the clear-out list ``document`` to ``path``."""
     footer = f"{word('edition', lang)} {document['edition'] or word('draft', lang)}"
     if document.get("hash"):
         footer += f" · {word('hash', lang)} {document['hash'][:32]}"
@@ -27,7 +27,7 @@ def render(document: dict[str, Any], path: Path, lang: str = "zh") -> None:
 
 
 def _list(book: ReportWorkbook, document: dict[str, Any], lang: str) -> None:
-    """The list, with empty cells kept wide for what the leader is to fill in."""
+    """Write the list, with wide empty cells for what the leader is to fill in."""
     columns = [
         TableColumn(word("number", lang), 21),
         TableColumn(word("title", lang), 34),
@@ -53,7 +53,7 @@ def _list(book: ReportWorkbook, document: dict[str, Any], lang: str) -> None:
 
 
 def _account(document: dict[str, Any], lang: str) -> str:
-    """How many stand on the list, and what became of the last one, in a sentence."""
+    """Return the number listed and the outcome of the last list, as a sentence."""
     summary = document["summary"]
     colon, gap = (": ", "    ") if lang == "en" else ("：", "    ")
     parts = [f"{word('listed', lang)}{colon}{summary['listed']:,}"]
@@ -70,7 +70,7 @@ def _account(document: dict[str, Any], lang: str) -> str:
 
 
 def _counts(book: ReportWorkbook, document: dict[str, Any], lang: str) -> None:
-    """How many tickets stand on the list for each reason and with each unit; a ticket may have several reasons."""
+    """Write the number of listed tickets by reason and by unit; a ticket may have several reasons."""
     for section, key in (("by_reason", "reason"), ("unit", "of_unit")):
         rows = document["summary"]["by_reason" if section == "by_reason" else "by_unit"]
         sheet = book.sheet(word(section, lang), landscape=False)

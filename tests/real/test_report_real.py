@@ -78,7 +78,7 @@ def _every_list_is_as_long_as_its_figure(runtime: Runtime, period: str) -> None:
         (row,) = service.list_reports(session, ref, SYSTEM, period=period)
         report = service.get(session, ref, SYSTEM, row["id"])
         editions.verify(report)
-        sealed, body = editions.behind(report), editions.document(report)
+        sealed, body = editions.sealed_facts(report), editions.document(report)
         for unit in body["by_unit"][:20]:
             for key in ("received", "on_time", "overdue", "completed"):
                 ids = tickets_behind(sealed.facts, sealed.period, sealed.as_of, key, f"unit:{unit['code']}")
