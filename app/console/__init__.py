@@ -1,7 +1,7 @@
-"""The console: pages made on the server, with a little script of its own for the live board.
+"""The console: server-rendered pages, with a small script for the live board.
 
 ``router`` holds the pages, ``STATIC`` is the folder of style sheets and scripts (mounted at ``/static``), and
-``missing_page`` answers a person's wrong address.
+``missing_page`` answers unknown addresses opened in a browser.
 """
 
 from __future__ import annotations

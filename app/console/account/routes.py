@@ -1,4 +1,4 @@
-"""Signing in and out, one's own password and language."""
+"""Sign-in, sign-out, password change and language."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def sign_in_page(request: Request, next: str = "/") -> Response:  # noqa: A002 -
 
 @router.post("/signin")
 def sign_in(request: Request, run: Run, fields: Posted) -> Response:
-    """Begin a session, and go where the person was going."""
+    """Create a session and redirect to the page requested before the sign-in."""
     name, target = fields.get("name", ""), local_path(fields.get("next"))
     now = clock.now()
     try:
@@ -73,13 +73,13 @@ def sign_out(run: Run, looking: AnyLooking, fields: AnyChecked) -> Response:
 
 @router.get("/password")
 def password_page(request: Request, looking: AnyLooking) -> Response:
-    """The form for one's own password."""
+    """Show the form for changing the password."""
     return page(request, "account/password.html", refusals={}, forced=looking.must_change_password)
 
 
 @router.post("/password")
 def change_password(request: Request, run: Run, looking: AnyLooking, fields: AnyChecked) -> Response:
-    """Change one's own password; other sessions end."""
+    """Change the person's password; other sessions end."""
     refusals: dict[str, str] = {}
     lang = language(request)
     new = fields.get("new", "")
@@ -102,7 +102,7 @@ def change_password(request: Request, run: Run, looking: AnyLooking, fields: Any
 
 @router.post("/language")
 def choose_language(request: Request, run: Run, looking: Looking, fields: Checked) -> Response:
-    """Keep the person's language, here and for later sign-ins."""
+    """Store the person's language, for this and later sign-ins."""
     answer = go(local_path(fields.get("next")))
     lang = as_lang(fields.get("lang"))
     if lang:

@@ -1,1 +1,1 @@
-"""What every page shares: templates, languages, wording, choices."""
+"""Shared by all pages: templates, languages, wording, choices."""

@@ -1,4 +1,4 @@
-"""Trees as lists to choose from: units, categories, grids, sources."""
+"""Trees as option lists: units, categories, grids, sources."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from app.store.scope import covers
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """One line of a list: its code, its name, and how deep it stands."""
+    """One option of a list: its code, its name, and its depth."""
 
     code: str
     name: str
@@ -35,17 +35,17 @@ def _walk(nodes: Iterable[Node], lang: str) -> list[Option]:
 
 
 def unit_choices(ref: Reference, who: Principal, lang: str) -> list[Option]:
-    """The units in use that ``who`` may ask about, each below its parent."""
+    """Return the active units that ``who`` may filter by, each below its parent."""
     return _walk((n for n in ref.units.values() if n.active and covers(who, n)), lang)
 
 
 def tree_choices(nodes: Mapping[int, Node], lang: str) -> list[Option]:
-    """The nodes in use of any tree, each below its parent."""
+    """Return the active nodes of a tree, each below its parent."""
     return _walk((n for n in nodes.values() if n.active), lang)
 
 
 def source_choices(ref: Reference, lang: str) -> list[Option]:
-    """The sources in use."""
+    """Return the active sources."""
     return [
         Option(s.code, (s.name_en or s.name) if lang == "en" else s.name)
         for s in sorted(ref.sources.values(), key=lambda s: s.id)

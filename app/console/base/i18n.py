@@ -1,11 +1,11 @@
-"""What the pages say, in Chinese and English: one catalogue (``texts.toml``), both languages side by side.
+"""The texts of the pages, in Chinese and English: one catalogue (``texts.toml``), both languages side by side.
 
 The labels of a ticket's fields come from ``app.domain.tickets.fields``, the words of codes (states, stages, events, roles …)
 from ``app.domain.words``; groups of the catalogue hold those that only pages show.
 
 Which language: ``?lang=`` of the address, else the choice kept in a cookie, else the person's own setting, else
-``DUBAN_LANG``. What the browser says it prefers is not asked: most office machines in China report English by accident
-of their installation, and a page that changes its language by itself is reported as broken.
+``DUBAN_LANG``. The browser's Accept-Language is ignored: many office machines in China report English
+because of how they were installed, and a page that changes language unasked is reported as broken.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ TEXTS = Path(__file__).parent / "texts.toml"
 
 @lru_cache(maxsize=1)
 def catalogue() -> Mapping[str, Text]:
-    """Every text by its key (``group.name``), in both languages."""
+    """Load every text by its key (``group.name``), in both languages."""
     found: dict[str, Text] = {f"field.{field.part}": field.label for field in FIELDS}
     for group, texts in tomllib.loads(TEXTS.read_text("utf-8")).items():
         for name, pair in texts.items():
@@ -38,18 +38,18 @@ def catalogue() -> Mapping[str, Text]:
 
 
 class Texts:
-    """The catalogue in one language. ``t("nav.board")`` is a text, ``t.word("status", "void")`` what a code is called."""
+    """The catalogue in one language. ``t("nav.board")`` is a text, ``t.word("status", "void")`` the label of a code."""
 
     def __init__(self, lang: Lang) -> None:
         self.lang = lang
 
     def __call__(self, key: str, **values: object) -> str:
-        """The text of ``key``, with ``values`` put in; raises KeyError for one that is not in the catalogue."""
+        """Return the text of ``key``, formatted with ``values``; raises KeyError for an unknown key."""
         text = catalogue()[key].to(self.lang)
         return text.format(**values) if values else text
 
     def word(self, group: str, code: str | None) -> str:
-        """What ``code`` of ``group`` is called; the code itself where nobody has named it, and – for none."""
+        """Return the label of ``code`` in ``group``; the code itself if it has none, and – for None."""
         if code is None:
             return "–"
         if group in GROUPS:
@@ -60,10 +60,10 @@ class Texts:
 
 @lru_cache(maxsize=2)
 def texts(lang: Lang) -> Texts:
-    """The catalogue in ``lang``."""
+    """Return the catalogue in ``lang``."""
     return Texts(lang)
 
 
 def as_lang(value: str | None) -> Lang | None:
-    """``zh`` or ``en`` where ``value`` is one of them."""
+    """Return ``value`` if it is ``zh`` or ``en``, else None."""
     return "zh" if value == "zh" else "en" if value == "en" else None

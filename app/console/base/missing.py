@@ -1,4 +1,4 @@
-"""Addresses that lead nowhere: a page for a person, the problem document for a program."""
+"""Unknown addresses: a page for a browser, the problem document for a program."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ MACHINES = ("/api/", "/open311/", "/static/", "/healthz", "/readyz", "/metrics")
 
 
 def missing_page(request: Request, refusal: HTTPException) -> Response | None:
-    """The page that says that there is no such page; None where it is not a person who asks, or something else is wrong."""
+    """Return the "page not found" page; None if the client is no browser or the error is another one."""
     path = request.url.path
     if refusal.status_code != 404 or path.startswith(MACHINES) or "text/html" not in request.headers.get("accept", ""):
         return None

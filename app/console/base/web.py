@@ -1,4 +1,4 @@
-"""What every page shares: who is looking, in which language, the forms' secret, the templates, the headers."""
+"""Shared by all pages: the visitor, the language, form tokens, templates and headers."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ HEADERS = {
 
 @dataclass(frozen=True, slots=True)
 class Visitor:
-    """Who is looking at a page: the person, the session's token and the secret of its forms."""
+    """The visitor of a page: the person, the session's token and the secret of its forms."""
 
     who: Principal
     user_id: int
@@ -82,7 +82,7 @@ def runtime(request: Request) -> Runtime:
 
 
 def any_visitor(request: Request) -> Visitor:
-    """Who is looking, also before the one-time password has been changed; raises Unauthorized."""
+    """Return the visitor, also before the one-time password has been changed; raises Unauthorized."""
     token = request.cookies.get(SESSION_COOKIE)
     if not token:
         raise Unauthorized("请先登录", "sign in first")
@@ -97,20 +97,20 @@ def any_visitor(request: Request) -> Visitor:
 
 
 def visitor(found: Annotated[Visitor, Depends(any_visitor)]) -> Visitor:
-    """Who is looking; sends whoever has a one-time password to change it first."""
+    """Return the visitor; redirect one with a one-time password to change it first."""
     if found.must_change_password:
         raise PasswordFirst
     return found
 
 
 def known_visitor(request: Request) -> Visitor | None:
-    """The visitor, where one has been found for this request."""
+    """Return the visitor, if one has been identified for this request."""
     found: Visitor | None = getattr(request.state, "visitor", None)
     return found
 
 
 def language(request: Request) -> Lang:
-    """The language of this answer; ``app.console.base.i18n`` says by which order."""
+    """Return the language of the response; ``app.console.base.i18n`` defines the order of precedence."""
     found = known_visitor(request)
     choices = (request.query_params.get("lang"), request.cookies.get(LANG_COOKIE), found.lang if found else None)
     return next((lang for lang in map(as_lang, choices) if lang), runtime(request).settings.lang)
@@ -143,8 +143,10 @@ def _host_of(address: str) -> str:
 
 
 async def posted(request: Request) -> AsyncIterator[Form]:
-    """The fields of a form, text alone; refuses one that comes from another site, or is far too long. Its files are there
-    as long as the request is."""
+    """Return the text fields of a form; refuse a cross-site or oversized one.
+
+    Its uploaded files exist as long as the request.
+    """
     require_same_site(request)
     length = request.headers.get("content-length", "")
     if not length.isdecimal() or int(length) > LONGEST_FORM:
@@ -165,12 +167,12 @@ def _checked(found: Visitor, fields: Form) -> Form:
 
 
 def checked(found: Looking, fields: Posted) -> Form:
-    """The fields of a form that was made for this session; raises Forbidden else."""
+    """Return the fields of a form issued for this session; raises Forbidden otherwise."""
     return _checked(found, fields)
 
 
 def any_checked(found: AnyLooking, fields: Posted) -> Form:
-    """The same, before the one-time password has been changed."""
+    """Like ``checked``, also before the one-time password has been changed."""
     return _checked(found, fields)
 
 
@@ -183,14 +185,14 @@ AnyChecked = Annotated[Form, Depends(any_checked)]
 
 @lru_cache(maxsize=64)
 def asset(name: str) -> str:
-    """The address of a static file, with its content's mark, so that a new version is fetched at once."""
+    """Return the address of a static file with a content hash, so that a new version is fetched at once."""
     mark = hashlib.sha256((STATIC / name).read_bytes()).hexdigest()[:10]
     return f"/static/{name}?v={mark}"
 
 
 @lru_cache(maxsize=1)
 def environment() -> Environment:
-    """The templates. What is not defined is an error, and everything put in is escaped."""
+    """Return the template environment: undefined names are errors, and every value is escaped."""
     found = Environment(
         loader=FileSystemLoader(HERE),
         autoescape=True,
@@ -204,18 +206,18 @@ def environment() -> Environment:
 
 
 def link(path: str, query: Mapping[str, object]) -> str:
-    """An address with those parts of ``query`` that say something."""
+    """Return an address with the non-empty parts of ``query``."""
     said = {k: v for k, v in query.items() if v not in (None, "", False)}
     return f"{path}?{urlencode(said)}" if said else path
 
 
 def here(request: Request, **changes: object) -> str:
-    """The address of this page with some parts of its query changed, or taken away by None."""
+    """Return the address of this page with some query parameters changed, or removed by None."""
     return link(request.url.path, {**request.query_params, "lang": None, **changes})
 
 
 def local_path(target: str | None, otherwise: str = "/") -> str:
-    """``target`` if it is an address on this site, so that a sign-in never sends anybody elsewhere."""
+    """Return ``target`` if it is an address on this site, so that a sign-in never redirects elsewhere."""
     if not target or not target.startswith("/") or target.startswith(("//", "/\\")) or "\\" in target:
         return otherwise
     parts = urlsplit(target)
@@ -223,7 +225,7 @@ def local_path(target: str | None, otherwise: str = "/") -> str:
 
 
 def context(request: Request, now: datetime) -> dict[str, Any]:
-    """What every template can use."""
+    """Return the variables available to every template."""
     zone = runtime(request).settings.zone
     t: Texts = texts(language(request))
     return {
@@ -248,21 +250,21 @@ def context(request: Request, now: datetime) -> dict[str, Any]:
 
 
 def _open_rejects(run: Runtime, visitor: Visitor | None) -> str:
-    """How many rejects wait, for the menu of those who may settle them; empty for none."""
+    """Return the number of open rejects, for the menu of those who may settle them; empty for none."""
     if visitor is None:
         return ""
     try:
         with run.database.read() as session:
             found = rejects.count_open(session, visitor.who, most=MOST_COUNTED + 1)
     except DBAPIError:
-        return ""  # a page that says that the database is away is a page all the same
+        return ""  # the page that reports a lost database must render without one
     return f"{MOST_COUNTED}+" if found > MOST_COUNTED else str(found or "")
 
 
 def page(
     request: Request, template: str, *, status: int = 200, now: datetime | None = None, **values: Any
 ) -> HTMLResponse:
-    """A page from ``template``, in the visitor's language, with the headers of all pages."""
+    """Render ``template`` in the visitor's language, with the headers of all pages."""
     html = environment().get_template(template).render(**context(request, now or clock.now()), **values)
     answer = HTMLResponse(html, status_code=status, headers=HEADERS)
     chosen = as_lang(request.query_params.get("lang"))
@@ -272,18 +274,18 @@ def page(
 
 
 def keep_language(request: Request, answer: Response, lang: Lang) -> None:
-    """Keep the language chosen in a cookie, for a year."""
+    """Store the chosen language in a cookie, for a year."""
     secure = runtime(request).settings.secure_cookies
     answer.set_cookie(LANG_COOKIE, lang, max_age=365 * 86_400, httponly=True, samesite="lax", secure=secure)
 
 
 def go(target: str) -> RedirectResponse:
-    """Send the browser on with a GET, after a form."""
+    """Redirect the browser with a GET (303), after a form."""
     return RedirectResponse(target, status_code=303, headers=HEADERS)
 
 
 def wants_fragment(request: Request) -> bool:
-    """Whether the board's script asks, and not a person's browser."""
+    """Return whether the request comes from the board's script rather than from navigation."""
     return request.headers.get("x-duban-fragment") == "1"
 
 
@@ -291,7 +293,7 @@ def wants_fragment(request: Request) -> bool:
 
 
 def refused_page(request: Request, status: int, title: str, detail: str) -> Response:
-    """A refusal as a page; the bare sentence where the board's script asked. What was busy can be asked for again."""
+    """Return a refusal as a page, or as plain text for the board's script. A busy service's refusal offers a retry."""
     if wants_fragment(request):
         return Response(detail, status_code=status, media_type="text/plain; charset=utf-8", headers=HEADERS)
     again = here(request) if status == Busy.status and request.method == "GET" else None
@@ -307,10 +309,10 @@ def _to_sign_in(request: Request) -> Response:
 
 
 class PageRoute(APIRoute):
-    """A route whose refusals are pages: 401 leads to the sign-in, everything else is said in a person's words."""
+    """A route whose errors are pages: 401 redirects to the sign-in, any other error is shown as text."""
 
     def get_route_handler(self) -> Callable[[Request], Awaitable[Response]]:  # type: ignore[override]
-        """The handler with its refusals turned into pages."""
+        """Return the handler with its errors turned into pages."""
         inner = super().get_route_handler()
 
         async def handler(request: Request) -> Response:

@@ -95,7 +95,7 @@ def show_board(
     before: Annotated[int | None, Query(ge=1)] = None,
     wall: bool = False,
 ) -> Response:
-    """The board, or one of its columns whole (``card``); ``wall=1`` for a screen on the wall."""
+    """Show the board, or one complete column (``card``); ``wall=1`` for a wall-mounted screen."""
     lang = language(request)
     card = card if card in COLUMNS else None
     target = target if target in TARGET else None
@@ -121,7 +121,7 @@ def show_board(
 def acknowledge(
     request: Request, run: Run, looking: Looking, fields: Checked, alert_id: Annotated[int, Path(ge=1, le=2**62)]
 ) -> Response:
-    """Take notice of an alert; back to where the person was."""
+    """Acknowledge an alert and return to the previous page."""
     with run.writing() as uow:
         alerts.acknowledge(uow, looking.who, alert_id)
     return Response(status_code=204) if wants_fragment(request) else go(local_path(fields.get("next")))

@@ -1,4 +1,4 @@
-"""A feed added or changed: its TOML from a template, checked line by line, tried on its upstream, kept."""
+"""Form to add or change a feed: its TOML from a template, checked line by line, tried on its upstream, saved."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ FIRST = "hotline12345"
 
 @router.get(NEW)
 def new_feed(request: Request, run: Run, looking: Looking, template: str = FIRST) -> Response:
-    """The form of a new feed, filled from a template."""
+    """Show the form of a new feed, filled from a template."""
     require(looking.who, "feeds.edit")
     text = template_text(template, feed_book.own_templates(run))
     return _show(request, run, None, text, template=template)
@@ -34,7 +34,7 @@ def new_feed(request: Request, run: Run, looking: Looking, template: str = FIRST
 
 @router.get("/feeds/{name}/edit")
 def edit_feed(request: Request, run: Run, looking: Looking, name: FeedName) -> Response:
-    """The form of a feed that is there."""
+    """Show the form of an existing feed."""
     require(looking.who, "feeds.edit")
     with run.database.read() as session:
         spec = dict(feeds.need(session, name).spec)
@@ -43,30 +43,30 @@ def edit_feed(request: Request, run: Run, looking: Looking, name: FeedName) -> R
 
 @router.post(NEW)
 def add_feed(request: Request, run: Run, looking: Looking, fields: Checked) -> Response:
-    """Check, try or keep a new feed."""
+    """Check, try or save a new feed."""
     return _work(request, run, looking, fields, None)
 
 
 @router.post("/feeds/{name}/edit")
 def change_feed(request: Request, run: Run, looking: Looking, fields: Checked, name: FeedName) -> Response:
-    """Check, try or keep the changed definition of a feed; its cursor stays, and whether it is on."""
+    """Check, try or save the changed definition of a feed; its cursor and its on/off state are unchanged."""
     return _work(request, run, looking, fields, name)
 
 
 def _work(request: Request, run: Runtime, looking: Visitor, fields: Any, name: str | None) -> Response:
     require(looking.who, "feeds.edit")
     text, do = fields.get("toml", "").replace("\r\n", "\n"), fields.get("do", "check")
-    told: dict[str, Any] = {}
+    results: dict[str, Any] = {}
     try:
         spec = _checked(text, name)
         if do == "try":
-            told["tried"] = try_feed(spec, clock.now())
+            results["tried"] = try_feed(spec, clock.now())
         elif do == "save":
             return _keep(run, looking, spec, name)
-        told["checked"] = spec.name
+        results["checked"] = spec.name
     except DubanError as error:
-        told["wrong"] = error
-    return _show(request, run, name, text, **told)
+        results["wrong"] = error
+    return _show(request, run, name, text, **results)
 
 
 def _checked(text: str, name: str | None) -> FeedSpec:

@@ -1,4 +1,4 @@
-"""Feeds: all of them at a glance, and one with its lag, counts, errors, pulls, and comparisons with its upstream."""
+"""Feeds: an overview of all, and one with its lag, counts, errors, pulls, and comparisons with its upstream."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ DAYS = 14
 
 @router.get("/feeds")
 def list_feeds(request: Request, run: Run, looking: Looking) -> Response:
-    """Every feed: its state, how far behind it is, what it brought, what waits, what is wrong."""
+    """Show every feed: its state, lag, counts, open rejects and last error."""
     require(looking.who, "feeds.see")
     now, lang = clock.now(), language(request)
     with run.database.read() as session:
@@ -38,7 +38,7 @@ def list_feeds(request: Request, run: Run, looking: Looking) -> Response:
 def show_feed(
     request: Request, run: Run, looking: Looking, name: FeedName, before: Annotated[int | None, Query(ge=1)] = None
 ) -> Response:
-    """One feed; ``before``: older entries of its log."""
+    """Show one feed; ``before``: older entries of its log."""
     require(looking.who, "feeds.see")
     now, lang, zone = clock.now(), language(request), run.settings.zone
     with run.database.read() as session:
@@ -72,7 +72,7 @@ def _helpers(request: Request) -> dict[str, Any]:
 
 @router.post("/feeds/{name}/pull")
 def pull_now(run: Run, looking: Looking, fields: Checked, name: FeedName) -> Response:
-    """Have it pulled at once, by a worker."""
+    """Request an immediate pull by a worker."""
     require(looking.who, "feeds.run")
     with run.database.write() as session:
         feeds.ask_pull(session, name, looking.who.actor)
@@ -81,7 +81,7 @@ def pull_now(run: Run, looking: Looking, fields: Checked, name: FeedName) -> Res
 
 @router.post("/feeds/{name}/reconcile")
 def reconcile_now(run: Run, looking: Looking, fields: Checked, name: FeedName) -> Response:
-    """Have a day compared with the upstream's own list, by a worker."""
+    """Request a comparison of a day with the upstream's own list, by a worker."""
     require(looking.who, "feeds.run")
     try:
         day = date.fromisoformat(fields.get("day", ""))
@@ -94,7 +94,7 @@ def reconcile_now(run: Run, looking: Looking, fields: Checked, name: FeedName) -
 
 @router.post("/feeds/{name}/switch")
 def switch(run: Run, looking: Looking, fields: Checked, name: FeedName) -> Response:
-    """Switch it on or off."""
+    """Switch the feed on or off."""
     require(looking.who, "feeds.edit")
     with run.database.write() as session:
         feeds.switch(session, name, active=fields.get("active") == "1", now=clock.now())

@@ -1,4 +1,4 @@
-"""What the pages of feeds show: bars of what came day by day, the upstream's clock, comparisons with its list."""
+"""View models of the feed pages: bars of daily counts, the upstream's clock skew, the definition as TOML."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SKEW_SHOWN = 120
 
 @dataclass(frozen=True, slots=True)
 class BarSegment:
-    """One piece of a bar: what it counts, and where it stands."""
+    """One segment of a bar: what it counts, and its position."""
 
     kind: str
     y: float
@@ -31,7 +31,7 @@ class BarSegment:
 
 @dataclass(frozen=True, slots=True)
 class DayBar:
-    """What one day brought."""
+    """The counts of one day."""
 
     x: float
     width: float
@@ -41,7 +41,7 @@ class DayBar:
 
 
 def bars(days: Sequence[DayIntake], t: Texts) -> tuple[list[DayBar], int]:
-    """A bar a day, what was created below what was corrected below what was refused; and the highest, for the scale."""
+    """Return one stacked bar per day (created, corrected, rejected from the bottom) and the highest total, for the scale."""
     most = max([1, *(day.created + day.corrected + day.rejected for day in days)])
     room, step = HEIGHT - _TOP - _BOTTOM, (WIDTH - _LEFT) / max(len(days), 1)
     found = []
@@ -52,34 +52,34 @@ def bars(days: Sequence[DayIntake], t: Texts) -> tuple[list[DayBar], int]:
             top -= height
             if height:
                 parts.append(BarSegment(kind, round(top, 1), round(height, 1)))
-        said = t(
+        label = t(
             "feed.bar", day=day.day.isoformat(), created=day.created, corrected=day.corrected, rejected=day.rejected
         )
         found.append(
-            DayBar(round(_LEFT + n * step + step * 0.14, 1), round(step * 0.72, 1), parts, f"{day.day:%m-%d}", said)
+            DayBar(round(_LEFT + n * step + step * 0.14, 1), round(step * 0.72, 1), parts, f"{day.day:%m-%d}", label)
         )
     return found, most
 
 
 def seconds_text(seconds: float, t: Texts) -> str:
-    """A length of time, in seconds where it is less than a minute."""
+    """Format a duration, in seconds if it is less than a minute."""
     if abs(seconds) < 60:
         return t("feed.seconds", n=round(abs(seconds)))
     return wording.span(timedelta(seconds=abs(seconds)), t)
 
 
 def skew_text(seconds: int | None, t: Texts) -> str:
-    """How the upstream's clock stands: fast, slow, or right to the second."""
+    """Format the upstream's clock skew: fast, slow, or exact to the second."""
     if seconds is None:
         return "–"
     if abs(seconds) <= 1:
         return t("feed.exact")
-    said = seconds_text(seconds, t)
-    return t("feed.fast", span=said) if seconds > 0 else t("feed.slow", span=said)
+    skew = seconds_text(seconds, t)
+    return t("feed.fast", span=skew) if seconds > 0 else t("feed.slow", span=skew)
 
 
 def definition_text(spec: Mapping[str, Any]) -> str:
-    """A feed's definition as TOML, what says nothing left out."""
+    """Return a feed's definition as TOML, without empty values."""
     found: dict[str, Any] = _said(spec)
     return tomli_w.dumps(found)
 

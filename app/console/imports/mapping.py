@@ -1,4 +1,4 @@
-"""One file brought: its mapping chosen, tried live, saved as a profile; taken in with its progress to be seen."""
+"""One uploaded file: its mapping chosen, previewed and saved as a profile, and the file imported with visible progress."""
 
 from __future__ import annotations
 
@@ -39,8 +39,9 @@ _looked = view.SampleCache()
 
 @dataclass(frozen=True, slots=True)
 class DraftTrial:
-    """A draft tried on the file: what an import would bring, or why the draft is no profile yet; and in either case the
-    words of its coded columns."""
+    """A draft tried on the file: a preview of the import, or why the draft is not a valid profile; and the words of its
+    coded columns.
+    """
 
     seen: ImportPreview | None
     wrong: DubanError | None
@@ -49,7 +50,7 @@ class DraftTrial:
 
 @router.get("/imports/{token}")
 def show_file(request: Request, run: Run, looking: Clerk, token: Token) -> Response:
-    """The mapping of a file, or how far its import has got."""
+    """Show the mapping of a file, or the progress of its import."""
     upload = uploads_of(run).get(token)
     if upload.state != "ready":
         return _show_progress(request, run, looking, upload)
@@ -60,7 +61,7 @@ def show_file(request: Request, run: Run, looking: Clerk, token: Token) -> Respo
         base = _base(run, wish, sample)
     except (NotFound, Busy):
         raise
-    except DubanError as error:  # another sheet or encoding than the file has: the file as it is, and why
+    except DubanError as error:  # no such sheet, or another encoding: show the file with its defaults and the reason
         sample, proposal = _looked_at(run, upload, None, None)
         return _show_mapping(
             request,
@@ -94,7 +95,7 @@ def _looked_at(run: Runtime, upload: Upload, sheet: str | None, encoding: str | 
 
 
 def _base(run: Runtime, wish: str | None, sample: Sample) -> Profile | None:
-    """The profile that the mapping begins with: the one wished for, none (``new``), or one that was made for this."""
+    """Return the profile that the mapping starts from: the chosen one, none (``new``), or the one that fits the file."""
     folder = run.settings.data_dir / "profiles"
     if wish == "new":
         return None
@@ -104,7 +105,7 @@ def _base(run: Runtime, wish: str | None, sample: Sample) -> Profile | None:
 
 
 def _asked_at_first(run: Runtime, upload: Upload, draft: ProfileDraft, base: Profile | None) -> MappingForm:
-    """What the form offers: names from the file's own, in Latin letters or, failing those, from the day."""
+    """Return the initial form: names derived from the file's name, in Latin letters, else from the date."""
     own = base is not None and not is_bundled(base.name)
     title = upload.name.split(".")[0][:100]
     name = slug(upload.name) or f"file-{upload.at.astimezone(run.settings.zone):%Y%m%d-%H%M}"
@@ -139,7 +140,7 @@ def _tried(run: Runtime, upload: Upload, sample: Sample, draft: ProfileDraft, ba
 def _tried_with_words(
     run: Runtime, upload: Upload, sample: Sample, draft: ProfileDraft, base: Profile | None, fields: Mapping[str, str]
 ) -> DraftTrial:
-    """Try the draft; where a column brings words that nobody was asked about yet, place them and try again."""
+    """Try the draft; if a column has words that the form does not list yet, place them and try again."""
     tried = _tried(run, upload, sample, draft, base)
     if with_new_words(draft, tried.words, fields):
         tried = _tried(run, upload, sample, draft, base)
@@ -186,7 +187,7 @@ def _lines(error: DubanError | None, lang: str) -> list[str]:
 
 @router.post("/imports/{token}")
 def work_on(request: Request, run: Run, looking: Clerk, fields: Checked, token: Token) -> Response:
-    """Try the mapping, save it, take the file in, or let the file go, as ``do`` says."""
+    """Preview the mapping, save it, import the file, or discard it, as ``do`` states."""
     uploads = uploads_of(run)
     upload = uploads.get(token)
     do = fields.get("do", "preview")
@@ -219,7 +220,7 @@ def work_on(request: Request, run: Run, looking: Clerk, fields: Checked, token: 
 def _save(
     run: Runtime, upload: Upload, sample: Sample, asked: MappingForm, base: Profile | None, fields: Mapping[str, str]
 ) -> Profile:
-    """The profile that the form asks for, saved; or the one that it began with, where nothing was changed."""
+    """Return the profile that the form describes, saved; or the one it started from, if nothing was changed."""
     draft = asked.draft
     if asked.auto_times:
         draft.times = view.formats_for(draft, sample)

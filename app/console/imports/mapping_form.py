@@ -1,4 +1,4 @@
-"""The form of the mapping page: a draft of a profile as fields of a form, and back.
+"""The form of the mapping page: a profile draft to form fields and back.
 
 col.TARGET  col.TARGET.2  col.TARGET.3    c:COLUMN, k:CODE (the same for every ticket), t: (from the times), empty
 word.FIELD.N  code.FIELD.N                a word of the source and its code; code.FIELD.* for every other word
@@ -28,7 +28,7 @@ Fields = Mapping[str, str]
 
 @dataclass(frozen=True, slots=True)
 class MappingForm:
-    """What a form asks for: the draft, what it is to be called, and the boxes ticked."""
+    """A submitted form: the draft, the profile's identity, and the options ticked."""
 
     draft: ProfileDraft
     title: str
@@ -39,8 +39,10 @@ class MappingForm:
     replace: bool
 
     def identity(self, base: Profile | None) -> Identity:
-        """What the profile is called; one that keeps its name keeps what its form cannot say. Raises Invalid where a
-        name is wanting."""
+        """Return the profile's identity; one that keeps its name keeps what its form cannot express.
+
+        Raises Invalid for a missing name.
+        """
         if not self.name:
             raise Invalid.at("/name", "请填写配置代号", "give the profile a short name")
         title = self.title or self.name
@@ -51,7 +53,7 @@ class MappingForm:
 
 
 def choice_of(draft: ProfileDraft, target: str, part: int = 1) -> str:
-    """What stands in the select of ``target``; ``part`` counts the columns that are joined."""
+    """Return the value of the select of ``target``; ``part`` numbers the columns that are joined."""
     columns = draft.columns.get(target, ())
     if part <= len(columns):
         return _COLUMN + columns[part - 1]
@@ -63,7 +65,7 @@ def choice_of(draft: ProfileDraft, target: str, part: int = 1) -> str:
 
 
 def asked_of(fields: Fields, columns: Sequence[str], base: Profile | None) -> MappingForm:
-    """The draft in a form over the ``columns`` of a file; a column that is not there is let go."""
+    """Parse a form over the ``columns`` of a file into a draft; unknown columns are dropped."""
     there = set(columns)
     draft = ProfileDraft(
         time_zone=fields.get("time_zone", "").strip(),
@@ -114,7 +116,7 @@ def _set(table: dict[str, str], word: str, code: str, field: str) -> None:
 
 
 def with_new_words(draft: ProfileDraft, seen: Mapping[str, Iterable[str]], asked: Fields) -> bool:
-    """Give words that the form has not asked about yet the code that they most likely mean; whether there were any."""
+    """Give words that the form does not list yet their most likely code; return whether there were any."""
     known = {(name.split(".")[1], word) for name, word in asked.items() if name.startswith("word.")}
     new = False
     for field, words in seen.items():
@@ -130,5 +132,5 @@ def with_new_words(draft: ProfileDraft, seen: Mapping[str, Iterable[str]], asked
 
 
 def missing_text(words: Iterable[str]) -> str:
-    """Words for "nothing" as one line of a form; they have no blanks inside."""
+    """Return the words for "nothing" as one line of a form; they contain no blanks."""
     return " ".join(word for word in words if word and not any(c.isspace() for c in word))

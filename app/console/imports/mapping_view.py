@@ -1,5 +1,4 @@
-"""What the mapping page shows: the fields in their groups with what was chosen and why, the words of coded columns, the
-ways of writing times, and the first rows."""
+"""View models of the mapping page: fields by group with their choice and its reason, coded words, time formats, first rows."""
 
 from __future__ import annotations
 
@@ -38,7 +37,7 @@ ROWS = 5
 
 @dataclass(frozen=True, slots=True)
 class Select:
-    """One select: its name in the form, what is chosen, and, of a tree, whether it is for a level's code."""
+    """One select: its form name, its value, and, for a tree, whether it is for a level's code."""
 
     name: str
     chosen: str
@@ -60,7 +59,7 @@ class FieldRow:
 
 
 def lines_of(draft: ProfileDraft, proposal: MappingProposal, *, proposed: bool) -> dict[str, list[FieldRow]]:
-    """The lines of each group. ``proposed``: the draft is the proposal, so that its reasons are worth showing."""
+    """Return the rows of each group. ``proposed``: the draft is the proposal, so its reasons are shown."""
     guesses = proposal.guesses if proposed else {}
     found: dict[str, list[FieldRow]] = {}
     for group, names in GROUPS.items():
@@ -95,7 +94,7 @@ def _tree(tree: str, draft: ProfileDraft, guesses: Mapping[str, TargetGuess]) ->
 
 @dataclass(frozen=True, slots=True)
 class FieldWords:
-    """A coded field with the words of its column: each with how often it comes, and its code (none: not placed)."""
+    """A coded field with the words of its column: each with its frequency, and its code (None: not placed)."""
 
     field: str
     column: str
@@ -106,7 +105,7 @@ class FieldWords:
 
 
 def words_of(draft: ProfileDraft, words: Mapping[str, Counter[str]]) -> list[FieldWords]:
-    """The words that the person is asked about."""
+    """Return the words that the form lists."""
     found: list[FieldWords] = []
     for field, codes in CODES.items():
         columns = draft.columns.get(field)
@@ -121,8 +120,7 @@ def words_of(draft: ProfileDraft, words: Mapping[str, Counter[str]]) -> list[Fie
 
 @dataclass(frozen=True, slots=True)
 class TimeFormat:
-    """A way of writing times: its format, what a moment looks like in it (empty: see the format), and whether it is
-    read."""
+    """A time format: its pattern, an example (empty: see the pattern), and whether it is accepted."""
 
     format: str
     example: str
@@ -130,13 +128,13 @@ class TimeFormat:
 
 
 def times_of(draft: ProfileDraft) -> list[TimeFormat]:
-    """The ways of writing times that can be ticked, those that are read first."""
+    """Return the selectable time formats, accepted ones first."""
     every = [*draft.times, *(each for each in FORMATS if each not in draft.times)]
     return [TimeFormat(each, _example(each), each in draft.times) for each in every]
 
 
 def _example(written: str) -> str:
-    """15 March 2026, 14:05:09, so written; nothing for serial numbers, which look like no date."""
+    """Format 15 March 2026, 14:05:09 with the pattern; empty for serial numbers, which do not look like a date."""
     if written == "iso":
         return "2026-03-15 14:05:09 · 2026/3/15"
     if written == "excel":
@@ -146,7 +144,7 @@ def _example(written: str) -> str:
 
 
 def formats_for(draft: ProfileDraft, sample: Sample) -> tuple[str, ...]:
-    """The formats that it takes to read the columns that the draft reads times from."""
+    """Return the formats needed to read the columns that the draft reads times from."""
     places = {name: place for place, name in enumerate(sample.columns)}
     missing = {"", *draft.missing}
     found: set[str] = set()
@@ -159,14 +157,14 @@ def formats_for(draft: ProfileDraft, sample: Sample) -> tuple[str, ...]:
 
 @dataclass(frozen=True, slots=True)
 class ColumnOption:
-    """A column of the file as an option of a select: its name, and something that stands in it."""
+    """A column of the file as an option of a select: its name, and a sample value."""
 
     name: str
     example: str
 
 
 def columns_of(sample: Sample, draft: ProfileDraft) -> list[ColumnOption]:
-    """The columns of the file, in its order."""
+    """Return the columns of the file, in its order."""
     found: list[ColumnOption] = []
     hidden = _hidden(draft)
     missing = {"", *draft.missing}
@@ -178,7 +176,7 @@ def columns_of(sample: Sample, draft: ProfileDraft) -> list[ColumnOption]:
 
 
 def _hidden(draft: ProfileDraft) -> dict[str, Callable[[str], str | None]]:
-    """Column → what hides the part of a reporter that it holds."""
+    """Map each column to the mask of the reporter field that it holds."""
     return {
         column: MASKS[field.partition(".")[2]]
         for field in REPORTER_FIELDS
@@ -187,7 +185,7 @@ def _hidden(draft: ProfileDraft) -> dict[str, Callable[[str], str | None]]:
 
 
 def first_rows(sample: Sample, draft: ProfileDraft) -> list[tuple[int, list[str]]]:
-    """The first rows, each with its number and its cells as text, the reporter masked, cut to what fits a table."""
+    """Return the first rows, each with its number and its cells as text, reporters masked, cut to fit a table."""
     hidden = _hidden(draft)
     hides = [hidden.get(name, str) for name in sample.columns]
     return [
@@ -197,13 +195,13 @@ def first_rows(sample: Sample, draft: ProfileDraft) -> list[tuple[int, list[str]
 
 
 def cut(text: str, length: int) -> str:
-    """``text`` on one line, of ``length`` characters at most."""
+    """Return ``text`` on one line, of ``length`` characters at most."""
     line = " ".join(text.split())
     return line if len(line) <= length else line[: length - 1] + "…"
 
 
 def unused_columns(sample: Sample, draft: ProfileDraft, base: Profile | None) -> list[str]:
-    """Columns that nothing reads: they become attributes, or are left out."""
+    """Return the columns that nothing reads: they become attributes, or are dropped."""
     used = used_columns(draft)
     if base is not None:  # for its verdict, or as attributes under names of their own
         used |= {name for place in base.attributes.values() for name in place.all_names}
@@ -213,8 +211,7 @@ def unused_columns(sample: Sample, draft: ProfileDraft, base: Profile | None) ->
 
 
 def fitting(profiles: Sequence[Profile], sample: Sample) -> Profile | None:
-    """The saved profile that this file was made for, where one reads nearly all that it knows here; the one that reads
-    most."""
+    """Return the saved profile that fits this file best: one whose columns are nearly all present; None if there is none."""
     best: tuple[float, Profile] | None = None
     for profile in profiles:
         known = profile.known_columns(sample.columns)
@@ -231,7 +228,7 @@ def fitting(profiles: Sequence[Profile], sample: Sample) -> Profile | None:
 
 
 class SampleCache:
-    """Files looked at lately, so that a live preview does not look at its file with each change. Holds a few."""
+    """Recently read files, so that a live preview does not parse the file on each change. Holds a few."""
 
     def __init__(self, most: int = 4) -> None:
         self._most = most
@@ -239,7 +236,7 @@ class SampleCache:
         self._held: dict[tuple[str, str | None, str | None, str], tuple[Sample, MappingProposal]] = {}
 
     def at(self, path: Path, sheet: str | None, encoding: str | None, time_zone: str) -> tuple[Sample, MappingProposal]:
-        """The sample of a file and what is proposed for it. Raises what ``read_sample`` raises."""
+        """Return the sample of a file and its proposed mapping. Raises what ``look`` raises."""
         key = (str(path), sheet, encoding, time_zone)
         with self._lock:
             if key in self._held:

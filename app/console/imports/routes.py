@@ -1,4 +1,4 @@
-"""Files: brought by the browser; what was taken in lately; the mapping profiles there are."""
+"""Files: upload, recent imports, and the mapping profiles."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ SHOWN = 20
 
 
 def clerk(looking: Looking) -> Visitor:
-    """A person who may take files in; raises Forbidden."""
+    """Return a person who may import files; raises Forbidden."""
     require(looking.who, "files.import")
     return looking
 
@@ -52,7 +52,7 @@ Clerk = Annotated[Visitor, Depends(clerk)]
 
 @router.get("/imports")
 def show_imports(request: Request, run: Run, looking: Clerk) -> Response:
-    """The form for a file, the last runs, the profiles."""
+    """Show the upload form, the last runs and the profiles."""
     return _show(request, run, looking)
 
 
@@ -72,14 +72,14 @@ def _show(request: Request, run: Runtime, looking: Visitor, refusal: DubanError 
 
 @dataclass(frozen=True, slots=True)
 class UploadForm:
-    """What the form with the file came to: the form, or why it was refused."""
+    """The result of the upload: the form, or why it was refused."""
 
     form: MultipartForm | None
     refusal: DubanError | None = None
 
 
-async def brought(request: Request, run: Run, looking: Clerk) -> UploadForm:
-    """The form with its file, streamed to the data directory. One that comes from another site is not read."""
+async def upload_form(request: Request, run: Run, looking: Clerk) -> UploadForm:
+    """Stream the uploaded file to the data directory. A cross-site form is not read."""
     require_same_site(request)
     uploads = uploads_of(run)
     length = request.headers.get("content-length", "")
@@ -104,8 +104,8 @@ async def brought(request: Request, run: Run, looking: Clerk) -> UploadForm:
 
 
 @router.post("/imports")
-def bring(request: Request, run: Run, looking: Clerk, came: Annotated[UploadForm, Depends(brought)]) -> Response:
-    """Keep the file and go to its mapping; one that is no table is refused here and now."""
+def bring(request: Request, run: Run, looking: Clerk, came: Annotated[UploadForm, Depends(upload_form)]) -> Response:
+    """Store the file and redirect to its mapping; a file that is no table is refused at once."""
     if came.refusal is not None or came.form is None:
         return _show(request, run, looking, came.refusal)
     incoming = came.form.file
@@ -116,7 +116,7 @@ def bring(request: Request, run: Run, looking: Clerk, came: Annotated[UploadForm
     undo: Callable[[], None] = incoming.drop
     try:
         upload = incoming.keep(came.form.file_name, looking.who.actor, clock.now())
-        with suppress(Busy):  # the file is there, and is looked at again by its own page
+        with suppress(Busy):  # the file is stored; its own page reads it again
             read_sample(incoming.path, limits=LIMITS, most=1)
     except DubanError as error:
         undo()
@@ -126,7 +126,7 @@ def bring(request: Request, run: Run, looking: Clerk, came: Annotated[UploadForm
 
 @router.get("/imports/profiles/{name}")
 def download_profile(run: Run, looking: Clerk, name: Annotated[str, Path(max_length=64)]) -> Response:
-    """A profile as TOML: to keep, to edit, or to take in by ``duban import --profile``."""
+    """Return a profile as TOML: to keep, to edit, or for ``duban import --profile``."""
     profile = named_profile(name, run.settings.data_dir / "profiles")
     disposition = {"Content-Disposition": f'attachment; filename="{profile.name}.toml"'}
     return Response(toml_of(profile), media_type="application/toml; charset=utf-8", headers={**HEADERS, **disposition})

@@ -1,4 +1,4 @@
-"""Rejects: what could not be taken in, by reason; one opened, corrected and tried again; many tried again or discarded."""
+"""Rejects: listed by reason; one opened, corrected and retried; many retried or discarded."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from app.console.base.choices import source_choices
 from app.console.base.i18n import texts
 from app.console.base.web import Checked, Looking, PageRoute, Run, Visitor, go, language, link, page
 from app.console.base.wording import actor_name
-from app.console.rejects.view import RejectForm, corrected, torn
+from app.console.rejects.view import RejectForm, corrected, reject_form
 from app.errors import DubanError, Invalid, NotFound
 from app.models import Reject
 from app.runtime import Runtime
@@ -35,7 +35,7 @@ FILTERS = ("state", "door", "source", "reason", "run")
 
 
 def settler(looking: Looking) -> Visitor:
-    """A person who may see to rejects; raises Forbidden. To correct a row one must see it."""
+    """Return a person who may settle rejects; raises Forbidden. Correcting a row requires the right to see it."""
     require(looking.who, "rejects.settle")
     require(looking.who, "reporter.reveal")
     return looking
@@ -44,38 +44,38 @@ def settler(looking: Looking) -> Visitor:
 Settler = Annotated[Visitor, Depends(settler)]
 
 
-def filter_of(run: Runtime, said: Mapping[str, str]) -> rejects.RejectFilter:
-    """The filter in an address or a form. Raises Invalid for a source that is not there."""
+def filter_of(run: Runtime, fields: Mapping[str, str]) -> rejects.RejectFilter:
+    """Parse the filter of an address or a form. Raises Invalid for an unknown source."""
     source_id: int | None = None
-    if said.get("source"):
+    if fields.get("source"):
         with run.reading() as (_, ref):
-            found = ref.source_by_code(said["source"])
+            found = ref.source_by_code(fields["source"])
         if found is None:
-            raise Invalid.at("/source", f"没有编码为 {said['source']!r} 的来源", f"no source {said['source']!r}")
+            raise Invalid.at("/source", f"没有编码为 {fields['source']!r} 的来源", f"no source {fields['source']!r}")
         source_id = found.id
-    run_text = said.get("run") or ""
+    run_text = fields.get("run") or ""
     run_id = int(run_text) if run_text.isdecimal() and len(run_text) < 19 else None
-    state = said.get("state") or "open"
-    door = said.get("door") or ""
+    state = fields.get("state") or "open"
+    door = fields.get("door") or ""
     return rejects.RejectFilter(
         None if state == "all" else state if state in rejects.STATES else "open",
-        door if door in DOORS else None, source_id, (said.get("reason") or "")[:64] or None, run_id,
+        door if door in DOORS else None, source_id, (fields.get("reason") or "")[:64] or None, run_id,
     )  # fmt: skip
 
 
-def asked_of_list(said: Mapping[str, str]) -> dict[str, str]:
-    """The filters of the list in an address or a form."""
-    return {name: said.get(name, "") for name in FILTERS}
+def list_filters(fields: Mapping[str, str]) -> dict[str, str]:
+    """Return the list's filters from an address or a form."""
+    return {name: fields.get(name, "") for name in FILTERS}
 
 
 @router.get("/rejects")
 def list_rejects(
     request: Request, run: Run, looking: Settler, before: Annotated[int | None, Query(ge=1, le=2**62)] = None
 ) -> Response:
-    """The rejects that wait, by reason and one by one."""
+    """Show the open rejects, by reason and one by one."""
     lang = language(request)
-    asked = asked_of_list(request.query_params)
-    chosen = filter_of(run, asked)
+    filters = list_filters(request.query_params)
+    chosen = filter_of(run, filters)
     with run.reading() as (session, ref):
         rows = rejects.list_rejects(session, looking.who, chosen, before=before, limit=PAGE + 1)
         groups = rejects.groups(session, looking.who, chosen, lang)
@@ -91,22 +91,22 @@ def list_rejects(
     numbers = {n: request.query_params.get(n, "") for n in ("taken", "refused", "discarded", "after")}
     return page(
         request, "rejects/list.html", rows=rows[:PAGE], more=rows[PAGE - 1].id if len(rows) > PAGE else None, groups=groups,
-        total=sum(group["count"] for group in groups), asked=asked, runs=runs, lately=[t.run for t in lately],
+        total=sum(group["count"] for group in groups), asked=filters, runs=runs, lately=[t.run for t in lately],
         sources=sources, called=called, doors=DOORS, states=("open", *rejects.STATES[1:], "all"), before=before,
-        narrowed=any(asked.values()), told={n: v if v.isdecimal() else "" for n, v in numbers.items()}, excerpts=excerpts,
+        narrowed=any(filters.values()), told={n: v if v.isdecimal() else "" for n, v in numbers.items()}, excerpts=excerpts,
         at_once=AT_ONCE, reasons=lambda row: rejects.errors_view(row.errors, lang),
     )  # fmt: skip
 
 
 def _excerpt(raw: str | None) -> str:
-    """The beginning of a masked row, on one line; empty where it is hidden whole."""
+    """Return the beginning of a masked row, on one line; empty if the whole row is hidden."""
     text = " ".join((raw or "")[: 2 * RAW].split())
     return text if len(text) <= RAW else text[: RAW - 1] + "…"
 
 
 @router.post("/rejects/retry")
 def retry_many(request: Request, run: Run, looking: Settler, fields: Checked) -> Response:
-    """Try the open rejects of a filter again as they came."""
+    """Retry the open rejects of a filter with their original rows."""
     after = fields.get("after", "")
     done = retry.retry_all(
         run, looking.who, filter_of(run, {**fields, "state": "open"}), clock.now(),
@@ -122,7 +122,7 @@ def retry_many(request: Request, run: Run, looking: Settler, fields: Checked) ->
 
 @router.post("/rejects/discard")
 def discard_many(request: Request, run: Run, looking: Settler, fields: Checked) -> Response:
-    """Take the open rejects of a filter off the list; they are kept, as deleted."""
+    """Discard the open rejects of a filter; they are kept with state ``discarded``."""
     chosen = filter_of(run, {**fields, "state": "open"})
     with run.database.write() as session:
         count = rejects.discard(session, looking.who, chosen, clock.now(), most=MOST_DISCARDED)
@@ -130,16 +130,16 @@ def discard_many(request: Request, run: Run, looking: Settler, fields: Checked) 
 
 
 def _back(fields: Mapping[str, str]) -> dict[str, str]:
-    """The filter of the list that a form came from: that of the form, but for the group that was settled."""
-    asked = asked_of_list(fields)
+    """Return the filter of the list that a form came from, without the group that was settled."""
+    filters = list_filters(fields)
     if fields.get("group"):
-        asked["reason"] = ""
-    return asked
+        filters["reason"] = ""
+    return filters
 
 
 @router.get("/rejects/{reject_id}")
 def show_reject(request: Request, run: Run, looking: Settler, reject_id: RejectId) -> Response:
-    """One reject, as a form."""
+    """Show one reject as a form."""
     return _show(request, run, looking, reject_id)
 
 
@@ -149,19 +149,19 @@ def _show(
 ) -> Response:  # fmt: skip
     lang = language(request)
     t = texts(lang)
-    asked = asked_of_list(typed if typed is not None else request.query_params)
+    filters = list_filters(typed if typed is not None else request.query_params)
     reject, profile, columns, name = _read(run, looking, reject_id)
     raw_rows.visible_rows(run, looking.who, [reject], clock.now())
-    found = torn(reject.raw, _errors(reject, refusal), lang, profile, columns)
+    found = reject_form(reject.raw, _errors(reject, refusal), lang, profile, columns)
     with run.reading() as (session, ref):
         names = accounts.display_names(session, {reject.settled_by} if reject.settled_by else set())
         source = ref.sources.get(reject.source_id) if reject.source_id is not None else None
         following = rejects.next_open(
-            session, looking.who, filter_of(run, {**asked, "state": "open"}), before=reject_id
+            session, looking.who, filter_of(run, {**filters, "state": "open"}), before=reject_id
         )
     taken = request.query_params.get("taken", "")
     return page(
-        request, "rejects/reject.html", status=refusal.status if refusal else 200, reject=reject, torn=found, asked=asked,
+        request, "rejects/reject.html", status=refusal.status if refusal else 200, reject=reject, torn=found, asked=filters,
         file=name, profile=profile, source=(source.name_en or source.name) if source and lang == "en" else source and source.name,
         typed=typed or {}, refusal=refusal.text(lang) if refusal and not isinstance(refusal, Invalid) else None,
         again=refusal is not None, following=following, actor=lambda actor: actor_name(actor, names, t),
@@ -171,14 +171,14 @@ def _show(
 
 
 def _errors(reject: Reject, refusal: DubanError | None) -> list[dict[str, Any]]:
-    """The reasons to be shown: those of the last try."""
+    """Return the errors to show: those of the last attempt."""
     return rejects.errors_json(refusal.problems) if isinstance(refusal, Invalid) else list(reject.errors)
 
 
 def _read(
     run: Runtime, looking: Visitor, reject_id: int
 ) -> tuple[Reject, Profile | None, list[str] | None, str | None]:
-    """A reject, the profile it is read by, the columns of its file, and the file's name."""
+    """Return a reject, its profile, the columns of its file, and the file's name."""
     with run.reading() as (session, _):
         reject = rejects.get(session, looking.who, reject_id)
         taken = import_runs.by_ids(session, looking.who, [reject.run_id]) if reject.run_id else {}
@@ -189,7 +189,7 @@ def _read(
         try:
             profile = profile_of_reject(run, reject.profile)
         except (Invalid, NotFound):
-            profile = None  # what it was read by is gone: trying again will say so
+            profile = None  # its profile was removed: a retry reports that
     columns = of.columns if of is not None else None
     if columns is None and profile is not None:
         columns = profile.column_names()
@@ -198,18 +198,18 @@ def _read(
 
 @router.post("/rejects/{reject_id}")
 def settle_one(request: Request, run: Run, looking: Settler, fields: Checked, reject_id: RejectId) -> Response:
-    """Try a reject again as the form has it, or discard it; then on to the next."""
+    """Retry a reject as edited in the form, or discard it; then redirect to the next."""
     now = clock.now()
-    asked = asked_of_list(fields)
+    filters = list_filters(fields)
     if fields.get("do") == "discard":
         with run.database.write() as session:
             found = rejects.get(session, looking.who, reject_id, lock=True)
             if found.state == "open":
                 rejects.settle(session, found, "deleted", looking.who, now)
-        return _onward(run, looking, asked, reject_id, discarded="1")
+        return _onward(run, looking, filters, reject_id, discarded="1")
     reject, profile, columns, _ = _read(run, looking, reject_id)
-    apart: RejectForm = torn(reject.raw, reject.errors, language(request), profile, columns)
-    # a reject of a profile that is gone must not be read as a pushed ticket
+    apart: RejectForm = reject_form(reject.raw, reject.errors, language(request), profile, columns)
+    # without its profile the row must not be read as a pushed ticket
     row = corrected(apart, fields, profile) if profile is not None or reject.profile is None else None
     try:
         ticket = retry.retry(run, looking.who, reject_id, row, now)
@@ -217,15 +217,15 @@ def settle_one(request: Request, run: Run, looking: Settler, fields: Checked, re
         raise
     except DubanError as error:
         return _show(request, run, looking, reject_id, refusal=error, typed=fields)
-    return _onward(run, looking, asked, reject_id, taken=str(ticket))
+    return _onward(run, looking, filters, reject_id, taken=str(ticket))
 
 
-def _onward(run: Runtime, looking: Visitor, asked: Mapping[str, str], reject_id: int, **told: str) -> Response:
+def _onward(run: Runtime, looking: Visitor, filters: Mapping[str, str], reject_id: int, **results: str) -> Response:
     with run.database.read() as session:
         following = rejects.next_open(
-            session, looking.who, filter_of(run, {**asked, "state": "open"}), before=reject_id
+            session, looking.who, filter_of(run, {**filters, "state": "open"}), before=reject_id
         )
     target = f"/rejects/{following}" if following else "/rejects"
-    if following is None and "taken" in told:
-        told = {"taken": "1", "refused": "0"}
-    return go(link(target, {**asked, **told}))
+    if following is None and "taken" in results:
+        results = {"taken": "1", "refused": "0"}
+    return go(link(target, {**filters, **results}))

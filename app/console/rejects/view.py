@@ -1,4 +1,4 @@
-"""A reject as a form: its raw row cut into columns, each beside what is wrong with it, and put together again corrected."""
+"""A reject as a form: its raw row split into columns, each with its errors, and reassembled from the corrected input."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MOST_CELLS = 400
 
 @dataclass(slots=True)
 class RejectColumn:
-    """One column of a reject: its way in from the top of the row, what stood there (and as text), and what is wrong."""
+    """One column of a reject: its path in the row, its original value (and as text), and its errors."""
 
     path: tuple[str, ...]
     was: Any
@@ -28,19 +28,22 @@ class RejectColumn:
 
     @property
     def name(self) -> str:
-        """What the column is called."""
+        """The name of the column."""
         return ".".join(self.path)
 
     @property
     def key(self) -> str:
-        """Its field in the form."""
+        """The field's name in the form."""
         return _KEY + json.dumps(self.path, ensure_ascii=False)
 
 
 @dataclass(frozen=True, slots=True)
 class RejectForm:
-    """A reject taken apart. ``cells`` are none where it can only be shown as text; ``surplus`` are cells beyond the
-    columns of its file; ``general`` is what is wrong with no one column."""
+    """A reject split into cells.
+
+    ``cells`` is empty if the row can only be shown as text; ``surplus`` holds cells beyond the columns of its file;
+    ``general`` holds errors that belong to no column.
+    """
 
     cells: list[RejectColumn]
     surplus: list[str]
@@ -48,23 +51,23 @@ class RejectForm:
     as_text: bool
 
 
-def torn(
+def reject_form(
     raw: str,
     errors: Sequence[Mapping[str, Any]],
     lang: str,
     profile: Profile | None,
     columns: Sequence[str] | None,
 ) -> RejectForm:
-    """The reject ``raw`` taken apart. ``columns``: those of its file, where they are known."""
-    said = [(str(e["pointer"]), str(e["en" if lang == "en" else "zh"])) for e in errors]
+    """Split the reject ``raw`` into a form. ``columns``: those of its file, if known."""
+    messages = [(str(e["pointer"]), str(e["en" if lang == "en" else "zh"])) for e in errors]
     cells, surplus = _cells(raw, columns)
     if cells is None or len(cells) > MOST_CELLS:
-        return RejectForm([], [], [text for _, text in said], as_text=True)
+        return RejectForm([], [], [text for _, text in messages], as_text=True)
     general = []
-    for pointer, text in said:
+    for pointer, text in messages:
         places = _places(pointer, profile, cells)
         if profile is None and not places and pointer.count("/") >= 1 and pointer != "/":
-            cells.append(RejectColumn(tuple(_steps(pointer)), None, ""))  # what was left out, and may not be
+            cells.append(RejectColumn(tuple(_steps(pointer)), None, ""))  # a required field that is missing
             places = [cells[-1]]
         if not places:
             general.append(text)
@@ -92,7 +95,7 @@ def _cells(raw: str, columns: Sequence[str] | None) -> tuple[list[RejectColumn] 
 
 
 def _split(line: str, columns: Sequence[str] | None) -> list[str] | None:
-    """A line that was no record, cut as well as it can be: by the delimiter that comes nearest to the columns."""
+    """Split a line that is not a valid record, by the delimiter whose cell count is nearest to the columns."""
     if not columns or len(columns) < 2 or line.lstrip()[:1] in ("{", "["):
         return None
     best: list[str] = []
@@ -127,7 +130,7 @@ def _steps(pointer: str) -> list[str]:
 
 
 def _places(pointer: str, profile: Profile | None, cells: Sequence[RejectColumn]) -> list[RejectColumn]:
-    """The cells that a pointer into the ticket leads to."""
+    """Return the cells that a pointer into the ticket refers to."""
     steps = _steps(pointer)
     if not steps or not steps[0]:
         return []
@@ -138,7 +141,7 @@ def _places(pointer: str, profile: Profile | None, cells: Sequence[RejectColumn]
 
 
 def _columns_of(target: str, steps: Sequence[str], profile: Profile) -> list[str]:
-    """The columns that the profile reads for a field of the ticket."""
+    """Return the columns that the profile reads for a field of the ticket."""
     if steps[0] == "attributes" and len(steps) > 1:
         place = profile.attributes.get(steps[1])
         return list(place.all_names) if place else [steps[1]]
@@ -153,8 +156,11 @@ def _columns_of(target: str, steps: Sequence[str], profile: Profile) -> list[str
 
 
 def corrected(found: RejectForm, typed: Mapping[str, str], profile: Profile | None) -> dict[str, Any] | str:
-    """The row as the form has it: values that nobody touched as they were, others as text (a pushed ticket's numbers as
-    numbers, also where they came as text); or the text, where it was shown as text."""
+    """Reassemble the row from the form.
+
+    Untouched values stay as they were, others become text (a pushed ticket's numbers become numbers, also where they were
+    sent as text). A row shown as text is returned as text.
+    """
     if found.as_text:
         return typed.get("raw", "").replace("\r\n", "\n")
     row: dict[str, Any] = {}
@@ -176,7 +182,7 @@ def corrected(found: RejectForm, typed: Mapping[str, str], profile: Profile | No
 
 
 def _paths(typed: Mapping[str, str], known: set[str]) -> Iterator[tuple[str, ...]]:
-    """Fields of the form that no column has: what an earlier try found to be missing."""
+    """Return the form's fields that no column has: those that an earlier attempt reported missing."""
     for key in typed:
         if not key.startswith(_KEY) or key in known:
             continue

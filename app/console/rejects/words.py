@@ -1,4 +1,4 @@
-"""Words that a profile has no code for: given one, here where their rows wait, and the rows tried again."""
+"""Words without a code in a profile: given one here, and their rejected rows retried."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from fastapi import APIRouter, Request, Response
 from app import clock
 from app.console.base.web import Checked, PageRoute, Run, go, link, page
 from app.console.imports.mapping_form import REJECT
-from app.console.rejects.routes import AT_ONCE, Settler, asked_of_list, filter_of
+from app.console.rejects.routes import AT_ONCE, Settler, filter_of, list_filters
 from app.errors import Invalid, NotFound
 from app.runtime import Runtime
 from app.security.permissions import require
@@ -29,14 +29,14 @@ REASON = "value_unknown"
 
 @dataclass(frozen=True, slots=True)
 class UnknownWords:
-    """A profile with the words that it has no code for: (field, column, word, rows, the code it most likely means)."""
+    """A profile with its words without a code: (field, column, word, rows, most likely code)."""
 
     profile: Profile
     words: list[tuple[str, str, str, int, str | None]]
 
 
-def _unplaced(run: Runtime, who: Principal, asked: Mapping[str, str]) -> list[UnknownWords]:
-    chosen = filter_of(run, {**asked, "reason": REASON, "state": "open"})
+def _unplaced(run: Runtime, who: Principal, filters: Mapping[str, str]) -> list[UnknownWords]:
+    chosen = filter_of(run, {**filters, "reason": REASON, "state": "open"})
     with run.reading() as (session, _):
         by_profile = rejects.raws_by_profile(session, who, chosen, limit=LOOKED_AT)
     found: list[UnknownWords] = []
@@ -44,7 +44,7 @@ def _unplaced(run: Runtime, who: Principal, asked: Mapping[str, str]) -> list[Un
         try:
             profile = named_profile(name, run.settings.data_dir / "profiles")
         except (NotFound, Invalid):
-            continue  # its file is gone, or broken: the rows say so when they are tried again
+            continue  # its file was removed or is broken: a retry reports that
         words = [
             (field, profile.fields[field].columns[0], word, count, code_of(field, word))
             for field, table in uncoded_words(profile, raws).items()
@@ -57,18 +57,18 @@ def _unplaced(run: Runtime, who: Principal, asked: Mapping[str, str]) -> list[Un
 
 @router.get("/rejects/words")
 def show_words(request: Request, run: Run, looking: Settler) -> Response:
-    """The words, each with a choice of codes."""
+    """Show the words, each with a choice of codes."""
     require(looking.who, "files.import")
-    asked = asked_of_list(request.query_params)
+    filters = list_filters(request.query_params)
     return page(
-        request, "rejects/words.html", asked=asked, unplaced=_unplaced(run, looking.who, asked),
+        request, "rejects/words.html", asked=filters, unplaced=_unplaced(run, looking.who, filters),
         codes={name: list(codes) for name, codes in CODES.items()},
     )  # fmt: skip
 
 
 @router.post("/rejects/words")
 def place_words(request: Request, run: Run, looking: Settler, fields: Checked) -> Response:
-    """Save the profile with the codes chosen, and try the rows again."""
+    """Save the profile with the codes chosen, and retry the rows."""
     require(looking.who, "files.import")
     folder = run.settings.data_dir / "profiles"
     profile = named_profile(fields.get("profile", ""), folder)
@@ -78,12 +78,12 @@ def place_words(request: Request, run: Run, looking: Settler, fields: Checked) -
         code = fields.get(name.replace("word.", "code.", 1), REJECT)
         if field in CODES and word and (code == "" or code in CODES[field]):
             chosen.setdefault(field, {})[word] = code
-    asked = asked_of_list(fields)
+    filters = list_filters(fields)
     if not chosen:
-        return go(link("/rejects/words", asked))
+        return go(link("/rejects/words", filters))
     save_profile(folder, with_codes(profile, chosen), replace=True, override_bundled=True)
     done = retry.retry_all(
-        run, looking.who, filter_of(run, {**asked, "reason": REASON, "state": "open"}), clock.now(), most=AT_ONCE
+        run, looking.who, filter_of(run, {**filters, "reason": REASON, "state": "open"}), clock.now(), most=AT_ONCE
     )
-    told = {"taken": str(done.accepted), "refused": str(done.refused), "after": done.after}
-    return go(link("/rejects", {**asked, "reason": "", **told}))
+    results = {"taken": str(done.accepted), "refused": str(done.refused), "after": done.after}
+    return go(link("/rejects", {**filters, "reason": "", **results}))

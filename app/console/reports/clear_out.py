@@ -1,4 +1,4 @@
-"""The clear-out list of a month: what stands on it and why, and the plan for each row."""
+"""The clear-out list of a month: its rows with their reasons, and the plan for each row."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ FIELDS = ("leader", "measures", "condition")
 
 @dataclass(frozen=True, slots=True)
 class RefusedLedgerRow:
-    """A row's form that was refused, with what had been typed."""
+    """A row's form that was refused, with its input."""
 
     ticket: int
     status: int
@@ -39,7 +39,7 @@ class RefusedLedgerRow:
 
 @router.get("/clear-out")
 def latest_list(run: Run, looking: Looking, month: str | None = None) -> Response:
-    """The list asked for, else the latest one that there is."""
+    """Redirect to the requested list, else to the latest one."""
     if month:
         parse_period("clear-out", month, "UTC")
         return go(f"/clear-out/{month}")
@@ -50,7 +50,7 @@ def latest_list(run: Run, looking: Looking, month: str | None = None) -> Respons
 
 @router.get("/clear-out/{month}")
 def show_list(request: Request, run: Run, looking: Looking, month: Month, unit: str | None = None) -> Response:
-    """The list of a month."""
+    """Show the list of a month."""
     return _show(request, run, looking, month, unit=unit)
 
 
@@ -118,7 +118,7 @@ def download_list(
     month: Month,
     format: str = "xlsx",  # noqa: A002 - as in the API
 ) -> Response:
-    """The list as a file."""
+    """Return the list as a file."""
     with run.reading() as (session, ref):
         document = service.clear_out(session, ref, looking.who, month, now=clock.now(), zone=run.settings.zone)
     return send_file(request, run, looking, document["id"], format)

@@ -1,4 +1,4 @@
-"""Reports: the list, making one, one with its figures, the tickets behind a figure, the files."""
+"""Reports: the list, producing one, one with its figures, the tickets behind a figure, downloads."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class ReportRow:
 
 @dataclass(frozen=True, slots=True)
 class TicketRow:
-    """A ticket behind a figure, as the table of tickets shows one; no title: it is not the visitor's to read."""
+    """A ticket behind a figure, as a row of the ticket table; no title if the visitor may not read it."""
 
     id: int
     number: str
@@ -91,7 +91,7 @@ def _behind(item: Mapping[str, Any], ref: Reference) -> TicketRow:
 
 
 def address_of(kind: str, report_id: int, period: str, unit: str | None) -> str:
-    """Where a report is looked at; a clear-out list has a page of its own."""
+    """Return the address of a report's page; a clear-out list has its own."""
     return link(f"/clear-out/{period}", {"unit": unit}) if kind == "clear-out" else f"/reports/{report_id}"
 
 
@@ -142,13 +142,13 @@ def _said(refusal: DubanError | None, lang: str) -> str | None:
 def list_reports(
     request: Request, run: Run, looking: Looking, before: Annotated[int | None, Query(ge=1, le=2**62)] = None
 ) -> Response:
-    """The reports that the person may see, and the form for a new one."""
+    """Show the reports that the person may see, and the form for a new one."""
     return _list_page(request, run, looking, before=before)
 
 
 @router.post("/reports")
 def make_report(request: Request, run: Run, looking: Looking, fields: Checked) -> Response:
-    """Make a report and show it; where nothing has changed since the last edition, that is the answer."""
+    """Produce a report and show it; if nothing has changed since the last edition, show that one."""
     typed = {name: fields.get(name, "").strip() for name in ("kind", "period", "unit")}
     try:
         require(looking.who, "reports.make")
@@ -164,7 +164,7 @@ def make_report(request: Request, run: Run, looking: Looking, fields: Checked) -
 
 @router.get("/reports/{report_id}")
 def show_report(request: Request, run: Run, looking: Looking, report_id: ReportId) -> Response:
-    """A report with its figures, each of which opens its tickets."""
+    """Show a report with its figures, each linked to its tickets."""
     now, lang = clock.now(), language(request)
     t = texts(lang)
     with run.reading() as (session, ref):
@@ -193,7 +193,7 @@ def tickets_behind(
     group: str | None = None,
     after: Annotated[int | None, Query(ge=1, le=2**62)] = None,
 ) -> Response:
-    """The tickets that a figure counts: as many as it says, each as it stands now."""
+    """Show the tickets that a figure counts, each in its current state."""
     now, lang, zone = clock.now(), language(request), run.settings.zone
     with run.reading() as (session, ref):
         report = service.get(session, ref, looking.who, report_id)
@@ -228,12 +228,12 @@ def download_report(
     report_id: ReportId,
     format: str = "xlsx",  # noqa: A002 - as in the API
 ) -> Response:
-    """The report as a file."""
+    """Return the report as a file."""
     return send_file(request, run, looking, report_id, format)
 
 
 def send_file(request: Request, run: Runtime, looking: Visitor, report_id: int, format_: str) -> Response:
-    """A report as a file to be saved, made for this answer alone. Raises NotFound, Forbidden, Invalid at ``/format``."""
+    """Return a report as a file rendered for this response. Raises NotFound, Forbidden, Invalid at ``/format``."""
     folder = tempfile.TemporaryDirectory(prefix="duban-")
     path = FilePath(folder.name) / "report"
     try:

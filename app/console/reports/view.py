@@ -1,4 +1,4 @@
-"""A report's document as a page shows it: figures in words, what they stand on, how they changed, and bars.
+"""View models of a report's page: formatted figures, their counts and changes, and bars.
 
 Nothing is counted here: every number is the document's, a percentage is rounded half up from its two counts, once.
 """
@@ -26,7 +26,7 @@ Figure = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class FigureCell:
-    """One figure: its key and label, the value as shown, what it stands on, and how it changed."""
+    """One figure: its key and label, the formatted value, its counts, and its change."""
 
     key: str
     label: str
@@ -51,7 +51,7 @@ class BreakdownRow:
 
 @dataclass(frozen=True, slots=True)
 class SeriesBar:
-    """One period of a series, in the units of its picture; ``done`` is the part completed."""
+    """One period of a series, in the units of its chart; ``done`` is the part completed."""
 
     period: str
     x: float
@@ -65,7 +65,7 @@ class SeriesBar:
 
 
 def shown(figure: Figure | None, definition: Definition) -> str:
-    """A figure's value: 2,561, 88.47 %, 4.21; – where there is none."""
+    """Format a figure's value: 2,561, 88.47 %, 4.21; – for none."""
     if figure is None or figure.get("value") is None:
         return NOTHING
     if definition.kind == "count":
@@ -83,15 +83,15 @@ def _percent(figure: Figure) -> Decimal:
     return exact.quantize(Decimal("0.01"), ROUND_HALF_UP)
 
 
-def stands_on(figure: Figure | None) -> str | None:
-    """The two counts of a ratio: 2,264 / 2,559."""
+def counts_of(figure: Figure | None) -> str | None:
+    """Format the two counts of a ratio: 2,264 / 2,559."""
     if figure is None or figure.get("denominator") is None or figure.get("numerator") is None:
         return None
     return f"{figure['numerator']:,} / {figure['denominator']:,}"
 
 
 def change(figure: Figure | None, earlier: Figure | None, definition: Definition, t: Texts) -> tuple[str | None, str]:
-    """How a figure changed against an earlier period, and whether that is ``good``, ``bad`` or ``plain``."""
+    """Format the change of a figure against an earlier period, and rate it ``good``, ``bad`` or ``plain``."""
     if figure is None or earlier is None or figure.get("value") is None or earlier.get("value") is None:
         return None, "plain"
     if definition.kind == "ratio":
@@ -114,7 +114,7 @@ def change(figure: Figure | None, earlier: Figure | None, definition: Definition
 def cell(
     definition: Definition, figures: Mapping[str, Figure], earlier: Mapping[str, Figure] | None, t: Texts
 ) -> FigureCell:
-    """One figure of a document or of a row, ready to be shown."""
+    """Return one figure of a document or of a row, ready for display."""
     figure = figures.get(definition.key)
     text, tone = change(figure, (earlier or {}).get(definition.key), definition, t)
     return FigureCell(
@@ -122,7 +122,7 @@ def cell(
         label=definition.label(t.lang),
         about=definition.about(t.lang),
         value=_with_unit(shown(figure, definition), definition, t),
-        of=stands_on(figure),
+        of=counts_of(figure),
         change=text,
         tone=tone,
         countable=figure is not None and figure.get("value") is not None,
@@ -134,7 +134,7 @@ def _with_unit(value: str, definition: Definition, t: Texts) -> str:
 
 
 def figure_groups(document: Mapping[str, Any], t: Texts) -> list[tuple[str, list[FigureCell]]]:
-    """Every figure of the document, in the registry's groups and order; not the shares, which of the whole are 100 %."""
+    """Return every figure of the document, in the registry's groups and order; without shares, which are 100 % of the whole."""
     earlier = (document.get("compare") or {}).get("previous")
     found = []
     for group, names in GROUPS.items():
@@ -149,7 +149,7 @@ def figure_groups(document: Mapping[str, Any], t: Texts) -> list[tuple[str, list
 
 
 def breakdown(rows: Sequence[Mapping[str, Any]], t: Texts) -> list[BreakdownRow]:
-    """The rows of one dimension, with a bar for what each received."""
+    """Return the rows of one dimension, with a bar for the number received."""
     definitions = [BY_KEY[key] for key in TABLE_FIGURES]
     counts = [int(row["figures"]["received"]["value"] or 0) for row in rows]
     most = max(counts, default=0)
@@ -166,7 +166,7 @@ def breakdown(rows: Sequence[Mapping[str, Any]], t: Texts) -> list[BreakdownRow]
 
 
 def series_bars(points: Sequence[Mapping[str, Any]], t: Texts) -> tuple[list[SeriesBar], int]:
-    """The bars of a series (received, and of it completed), and the highest count, for its scale."""
+    """Return the bars of a series (received, and of it completed), and the highest count, for its scale."""
     received = [int(point["figures"]["received"]["value"] or 0) for point in points]
     done = [int(point["figures"]["completed"]["value"] or 0) for point in points]
     most = max([1, *received])
@@ -193,21 +193,21 @@ def series_bars(points: Sequence[Mapping[str, Any]], t: Texts) -> tuple[list[Ser
 
 
 def corrections(difference: Mapping[str, Any], t: Texts) -> list[tuple[str, str, str]]:
-    """What a correction (更正) changed: label, value before, value after, in the registry's order."""
-    told = difference.get("figures") or {}
+    """Return the changes of a correction (更正): label, value before, value after, in the registry's order."""
+    changed = difference.get("figures") or {}
     return [
         (
             definition.label(t.lang),
-            shown(told[definition.key]["old"], definition),
-            shown(told[definition.key]["new"], definition),
+            shown(changed[definition.key]["old"], definition),
+            shown(changed[definition.key]["new"], definition),
         )
         for definition in REGISTRY
-        if definition.key in told
+        if definition.key in changed
     ]
 
 
 def short_period(period: str) -> str:
-    """A period under its bar: 03-15 for a day, W11 for a week, 2024-03 for a month."""
+    """Return the short label of a period: 03-15 for a day, W11 for a week, 2024-03 for a month."""
     if len(period) == 10:
         return period[5:]
     return period[5:] if "W" in period else period

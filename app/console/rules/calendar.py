@@ -1,5 +1,6 @@
-"""The calendar: a year at a glance, a day edited, a file loaded, its week, the units under it, the versions; and after a
-change, what it moved."""
+"""The calendar: a year, one day edited, a file loaded, the weekly hours, the units using it, versions; and the deadlines
+moved by a change.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +40,7 @@ SHOWN_MOVES = 200
 
 @dataclass(frozen=True, slots=True)
 class CalendarFormResult:
-    """What a form did: the deadlines it moved, that nothing changed, or why it was refused."""
+    """The result of a form: the deadlines moved, that nothing changed, or why it was refused."""
 
     tally: recompute.RecomputeResult | None = None
     changed: bool = False
@@ -56,7 +57,7 @@ def show_calendar(
     year: Annotated[int | None, Query(ge=FIRST_YEAR, le=LAST_YEAR)] = None,
     day: date | None = None,
 ) -> Response:
-    """A year of a calendar; ``day``: with the form to edit that day."""
+    """Show a year of a calendar; ``day``: with the form to edit that day."""
     return _show(request, run, looking, code, day.year if day else year, day=day)
 
 
@@ -112,7 +113,7 @@ def _save(
 
 @router.post("/calendar/{code}/days/{day}")
 def edit_day(request: Request, run: Run, looking: Looking, fields: Checked, code: Code, day: date) -> Response:
-    """Make a day off, give it hours, or let it be as the week has it."""
+    """Make a day off, set its hours, or reset it to the weekly hours."""
 
     def change(held: WorkCalendar) -> WorkCalendar:
         kind = fields.get("kind")
@@ -155,7 +156,7 @@ def edit_week(request: Request, run: Run, looking: Looking, fields: Checked, cod
 
 @router.post("/calendar")
 def make_calendar(request: Request, run: Run, looking: Looking, fields: Checked) -> Response:
-    """Make a calendar: at first a copy of another, to be changed."""
+    """Create a calendar as a copy of another."""
     require(looking.who, "deadlines.edit")
     now, lang = clock.now(), language(request)
     code, pattern = fields.get("code", "").strip(), fields.get("from", DEFAULT_CALENDAR)
@@ -179,7 +180,7 @@ def make_calendar(request: Request, run: Run, looking: Looking, fields: Checked)
 
 @router.post("/calendar/{code}/units")
 def give_to_unit(request: Request, run: Run, looking: Looking, fields: Checked, code: Code) -> Response:
-    """Bring a unit and all below it under this calendar (``back``: again under that of the unit above)."""
+    """Assign this calendar to a unit and its subtree (``back``: use the parent unit's again)."""
     require(looking.who, "deadlines.edit")
     now, lang = clock.now(), language(request)
     wanted = None if fields.get("back") else code
@@ -206,7 +207,7 @@ def publish_year(
     code: Code,
     year: Annotated[int, Path(ge=FIRST_YEAR, le=LAST_YEAR)],
 ) -> Response:
-    """Say that the days off of a year are known as they stand."""
+    """Mark the days off of a year as officially published."""
     outcome = _save(
         run, looking, code, fields.get("note", ""), language(request), lambda held: held.with_days({}, publish=[year])
     )
@@ -214,7 +215,7 @@ def publish_year(
 
 
 async def uploaded(request: Request, fields: Checked) -> tuple[str, bytes]:
-    """The file of a form that was made for this session: its name and content."""
+    """Return the name and content of the file in a form issued for this session."""
     found = (await request.form()).get("file")
     if not isinstance(found, UploadFile) or not found.filename:
         return "", b""
@@ -233,7 +234,7 @@ def load_file(
     file: Annotated[tuple[str, bytes], Depends(uploaded)],
     code: Code,
 ) -> Response:
-    """Load a holiday file: JSON of the holiday-cn shape, ICS or CSV."""
+    """Load a holiday file: JSON in the holiday-cn format, ICS or CSV."""
     require(looking.who, "deadlines.edit")
     name, content = file
     lang = language(request)

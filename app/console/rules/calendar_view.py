@@ -1,4 +1,4 @@
-"""A calendar's year as twelve small months, and the hours of a day as a person types them."""
+"""A calendar's year as twelve small months, and the parsing and formatting of a day's hours."""
 
 from __future__ import annotations
 
@@ -18,8 +18,7 @@ _BETWEEN = " \t,;，；、"
 
 @dataclass(frozen=True, slots=True)
 class CalendarDay:
-    """One day as the page shows it. ``kind``: workday, weekend, holiday, makeup, half (fewer hours than its weekday's)
-    or special."""
+    """One day of the page. ``kind``: workday, weekend, holiday, makeup, half (fewer hours than its weekday's) or special."""
 
     date: date
     kind: str
@@ -30,7 +29,7 @@ class CalendarDay:
 
 @dataclass(frozen=True, slots=True)
 class CalendarMonth:
-    """One month: its weeks from Monday, None where a day is of another month, and its working days."""
+    """One month: its weeks from Monday, None for days of another month, and its number of working days."""
 
     number: int
     weeks: tuple[tuple[CalendarDay | None, ...], ...]
@@ -38,16 +37,16 @@ class CalendarMonth:
 
 
 def year_of(found: WorkCalendar, year: int, today: date) -> list[CalendarMonth]:
-    """The twelve months of ``year``."""
-    told = []
+    """Return the twelve months of ``year``."""
+    views = []
     for number in range(1, 13):
         weeks = tuple(
             tuple(_day(found, day, today) if day.month == number else None for day in week)
             for week in months.Calendar().monthdatescalendar(year, number)
         )
         working = sum(found.is_working_day(day.date) for week in weeks for day in week if day)
-        told.append(CalendarMonth(number, weeks, working))
-    return told
+        views.append(CalendarMonth(number, weeks, working))
+    return views
 
 
 def _day(found: WorkCalendar, day: date, today: date) -> CalendarDay:
@@ -63,12 +62,12 @@ def _length(spans: Spans) -> int:
 
 
 def hours_text(spans: Spans) -> str:
-    """``09:00–12:00 13:30–17:30``."""
+    """Format hours as ``09:00–12:00 13:30–17:30``."""
     return " ".join(f"{clock_text(a)}–{clock_text(b)}" for a, b in spans)
 
 
 def read_hours(text: str) -> Spans:
-    """Hours as typed, ``9:00-12:00 13:30-17:30``. Raises Invalid."""
+    """Parse hours such as ``9:00-12:00 13:30-17:30``. Raises Invalid."""
     pairs = [[one.rjust(5, "0") for one in pair] for pair in _SPAN.findall(text)]
     if not pairs or _SPAN.sub("", text).strip(_BETWEEN):
         raise Invalid.at("/hours", "工时写作 09:00-12:00 13:30-17:30", "hours are written 09:00-12:00 13:30-17:30")

@@ -1,4 +1,4 @@
-"""Deadline policies: the list, which one would match a ticket and why, the next version of one, import and export."""
+"""Deadline policies: the list, which one matches a described ticket and why, new versions, import and export."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from app.console.base.i18n import texts
 from app.console.base.web import Checked, Form, Looking, PageRoute, Run, Visitor, language, page
 from app.console.base.wording import actor_name
 from app.console.rules.calendar import uploaded
-from app.console.rules.policy_form import COUNTS, choices, fields_of, spec_of, told
+from app.console.rules.policy_form import COUNTS, choices, fields_of, spec_of, summary_of
 from app.domain.tickets.policies import CRITERIA, DEFAULT_POLICIES, TARGETS, PolicyChoice
 from app.domain.time.limit import ENDS, UNITS
 from app.errors import DubanError, Invalid, NotFound
@@ -35,8 +35,9 @@ NEW = "+new"
 
 @dataclass(frozen=True, slots=True)
 class PolicyFormResult:
-    """What a form did: the deadlines it moved, what became of an imported file, or why it was refused; ``wrong`` names
-    the fields."""
+    """The result of a form: the deadlines moved, the outcome of an imported file, or why it was refused; ``wrong`` names the
+    fields.
+    """
 
     tally: recompute.RecomputeResult | None = None
     changed: bool = False
@@ -47,40 +48,40 @@ class PolicyFormResult:
 
 
 def refusal(error: DubanError, lang: str) -> PolicyFormResult:
-    """A refusal, with the fields of the policy's form that it is about."""
+    """Return a refusal with the form fields it concerns."""
     if not isinstance(error, Invalid):
         return PolicyFormResult(refused=(error.text(lang),), status=error.status)
-    said = tuple(
+    problems = tuple(
         f"{p.pointer.removeprefix('/').replace('/', ' › ')} {p.text(lang)}".strip() for p in error.problems[:10]
     )
     wrong = frozenset(".".join(p.pointer.split("/")[1:]) for p in error.problems)
-    return PolicyFormResult(refused=said, wrong=wrong, status=error.status)
+    return PolicyFormResult(refused=problems, wrong=wrong, status=error.status)
 
 
 @router.get("/policies")
 def show_policies(request: Request, run: Run, looking: Looking) -> Response:
-    """The policies; with a described ticket in the address, which one would match it and why."""
+    """Show the policies; with a described ticket in the address, also the one that matches and why."""
     return _list(request, run, looking)
 
 
 def _list(request: Request, run: Runtime, looking: Visitor, outcome: PolicyFormResult | None = None) -> Response:
     now, lang = clock.now(), language(request)
     t = texts(lang)
-    asked = {key: value for key in CRITERIA if (value := request.query_params.get(key))}
+    criteria = {key: value for key in CRITERIA if (value := request.query_params.get(key))}
     choice: PolicyChoice | None = None
     with run.reading() as (session, ref):
         rows = policies.shown(session, run.settings.zone, now)
-        in_words = {row["id"]: told(_of(session, row), ref, t) for row in rows}
+        in_words = {row["id"]: summary_of(_of(session, row), ref, t) for row in rows}
         offered = choices(ref, {}, t)
         if "ask" in request.query_params and outcome is None:
             try:
-                choice = policies.preview(ref, asked, _moment(request, run) or now)
+                choice = policies.preview(ref, criteria, _moment(request, run) or now)
             except DubanError as wrong:
                 outcome = refusal(wrong, lang)
-        chosen = told(choice.policy, ref, t) if choice is not None else None
+        chosen = summary_of(choice.policy, ref, t) if choice is not None else None
     return page(
         request, "rules/policies.html", status=outcome.status if outcome else 200, now=now, rows=rows, in_words=in_words,
-        targets=TARGETS, criteria=CRITERIA, offered=offered, asked=asked, choice=choice, chosen=chosen, outcome=outcome,
+        targets=TARGETS, criteria=CRITERIA, offered=offered, asked=criteria, choice=choice, chosen=chosen, outcome=outcome,
         at=request.query_params.get("at", ""), most=SHOWN_MOVES,
     )  # fmt: skip
 
@@ -92,7 +93,7 @@ def _of(session: Session, row: dict[str, Any]) -> Any:
 
 
 def _moment(request: Request, run: Runtime) -> datetime | None:
-    """When the described ticket was received, on the office's clock. Raises Invalid."""
+    """Return when the described ticket was received, in the office's zone. Raises Invalid."""
     text = request.query_params.get("at")
     if not text:
         return None
@@ -105,7 +106,7 @@ def _moment(request: Request, run: Runtime) -> datetime | None:
 
 @router.get("/policies/+export")
 def export(run: Run, looking: Looking) -> Response:
-    """The policies as a TOML file."""
+    """Return the policies as a TOML file."""
     with run.reading() as (_, ref):
         text = policies.export_toml(ref, clock.now())
     return Response(
@@ -119,7 +120,7 @@ def import_file(
     request: Request, run: Run, looking: Looking, fields: Checked,
     file: Annotated[tuple[str, bytes], Depends(uploaded)],
 ) -> Response:  # fmt: skip
-    """Take policies from a TOML file: all of it, or nothing."""
+    """Import policies from a TOML file, all or nothing."""
     require(looking.who, "deadlines.edit")
     now, lang = clock.now(), language(request)
     name, content = file
@@ -149,7 +150,7 @@ def _text(content: bytes) -> str:
 
 @router.get("/policies/{code}")
 def show_policy(request: Request, run: Run, looking: Looking, code: Code) -> Response:
-    """One policy with all its versions, and the form of the next one; ``+new``: the form of a new one."""
+    """Show one policy with all its versions, and the form of the next one; ``+new``: the form of a new one."""
     return show_form(request, run, looking, code)
 
 
@@ -157,7 +158,7 @@ def show_form(
     request: Request, run: Runtime, looking: Visitor, code: str, *,
     outcome: PolicyFormResult | None = None, typed: Form | None = None,
 ) -> Response:  # fmt: skip
-    """The page of a policy; ``typed``: with what was entered, after a refusal. Raises NotFound."""
+    """Show the page of a policy; ``typed``: with the input, after a refusal. Raises NotFound."""
     now, lang, zone = clock.now(), language(request), run.settings.zone
     t = texts(lang)
     with run.reading() as (session, ref):
@@ -169,7 +170,7 @@ def show_form(
         values = typed if typed is not None else filled
         match = spec_of(values, zone)["match"] if typed is not None else latest.match
         offered = choices(ref, {key: codes for key, codes in match.items() if key in CRITERIA}, t)
-        versions = [(row, told(policies.as_policy(row), ref, t)) for row in rows]
+        versions = [(row, summary_of(policies.as_policy(row), ref, t)) for row in rows]
         names = accounts.display_names(session, {row.created_by for row in rows})
         in_force = policies.in_force_now(session, now)
         calendars = sorted(ref.calendars)
@@ -188,7 +189,7 @@ def _blank(zone: Any) -> dict[str, str]:
 
 @router.post("/policies/{code}")
 def save_policy(request: Request, run: Run, looking: Looking, fields: Checked, code: Code) -> Response:
-    """Write the next version of a policy, or a new policy; on demand bring the open tickets under it."""
+    """Save the next version of a policy, or a new policy; optionally apply it to open tickets."""
     require(looking.who, "deadlines.edit")
     now, lang = clock.now(), language(request)
     spec = spec_of(fields, run.settings.zone)
@@ -215,7 +216,7 @@ def _write(
 
 @router.post("/policies/{code}/retire")
 def retire_policy(request: Request, run: Run, looking: Looking, fields: Checked, code: Code) -> Response:
-    """End a policy; open tickets keep it, unless they are brought under the others."""
+    """Retire a policy; open tickets keep it, unless they are moved to the remaining ones."""
     require(looking.who, "deadlines.edit")
     now, lang = clock.now(), language(request)
     try:

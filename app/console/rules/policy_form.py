@@ -1,6 +1,6 @@
-"""A deadline policy as the fields of a form, and back; and what it says, in words.
+"""A deadline policy to form fields and back, and its summary in words.
 
-A field is called by the place in the policy's object, with points: ``limits.complete.amount``; a problem at
+A field is named by its path in the policy's object, with dots: ``limits.complete.amount``; a problem at
 ``/limits/complete/amount`` is therefore the field's. What is typed wrong goes on as it was typed, for the policy's own
 reader to refuse.
 """
@@ -26,7 +26,7 @@ _CODED: Final[Mapping[str, Mapping[str, Any]]] = {"kind": KIND, "priority": PRIO
 
 
 def choices(ref: Reference, match: Mapping[str, Sequence[str]], t: Texts) -> dict[str, list[Option]]:
-    """What may be chosen for each criterion; a code that is named by ``match`` and is out of use is offered still."""
+    """Return the options of each criterion, including retired codes used by ``match``."""
     found = {key: [Option(code, t.word(key, code)) for code in words] for key, words in _CODED.items()}
     found["source"] = source_choices(ref, t.lang)
     found["unit"] = tree_choices(ref.units, t.lang)
@@ -38,7 +38,7 @@ def choices(ref: Reference, match: Mapping[str, Sequence[str]], t: Texts) -> dic
 
 
 def fields_of(spec: Mapping[str, Any], zone: tzinfo) -> dict[str, str]:
-    """A policy's object (``Policy.to_spec``) as fields."""
+    """Convert a policy's object (``Policy.to_spec``) to form fields."""
     found = {key: str(spec[key]) for key in ("code", "name_zh", "name_en", "calendar", *COUNTS) if key in spec}
     for key, codes in spec.get("match", {}).items():
         found |= {f"match.{key}.{code}": "1" for code in codes}
@@ -54,30 +54,30 @@ def fields_of(spec: Mapping[str, Any], zone: tzinfo) -> dict[str, str]:
 
 
 def spec_of(fields: Mapping[str, str], zone: tzinfo) -> dict[str, Any]:
-    """The policy's object that fields say; what is left empty is None, or left out of ``match`` and ``limits``."""
-    said = {key: value.strip() for key, value in fields.items() if value.strip()}
-    spec: dict[str, Any] = {key: said.get(key) for key in ("name_zh", "name_en", "calendar")}
-    spec |= {key: _number(said.get(key, "")) for key in COUNTS}
-    spec |= {key: _moment(said.get(key), zone) for key in MOMENTS}
+    """Convert form fields to a policy's object; empty ones are None, or omitted from ``match`` and ``limits``."""
+    given = {key: value.strip() for key, value in fields.items() if value.strip()}
+    spec: dict[str, Any] = {key: given.get(key) for key in ("name_zh", "name_en", "calendar")}
+    spec |= {key: _number(given.get(key, "")) for key in COUNTS}
+    spec |= {key: _moment(given.get(key), zone) for key in MOMENTS}
     match: dict[str, list[str]] = {}
-    for name in said:
+    for name in given:
         if name.startswith("match."):
             _, key, code = name.split(".", 2)
             match.setdefault(key, []).append(code)
     limits: dict[str, Any] = {}
     for target in TARGETS:
-        amount = said.get(f"limits.{target}.amount")
+        amount = given.get(f"limits.{target}.amount")
         if amount is not None:
             limits[target] = {
-                "unit": said.get(f"limits.{target}.unit", ""), "amount": _number(amount),
-                "ends": said.get(f"limits.{target}.ends", "close"),
-                "count_first_day": f"limits.{target}.count_first_day" in said,
+                "unit": given.get(f"limits.{target}.unit", ""), "amount": _number(amount),
+                "ends": given.get(f"limits.{target}.ends", "close"),
+                "count_first_day": f"limits.{target}.count_first_day" in given,
             }  # fmt: skip
     return {**spec, "match": match, "limits": limits}
 
 
 def _number(text: str) -> int | float | str:
-    """A number as typed; the text itself where it is none."""
+    """Parse a number; return the text itself if it is none."""
     for kind in (int, float):
         try:
             return kind(text)
@@ -87,7 +87,7 @@ def _number(text: str) -> int | float | str:
 
 
 def _moment(text: str | None, zone: tzinfo) -> str | None:
-    """A local time as a form gives it, with its offset."""
+    """Parse a form's local time and add its offset."""
     if text is None:
         return None
     try:
@@ -99,7 +99,7 @@ def _moment(text: str | None, zone: tzinfo) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class PolicySummary:
-    """What a policy says, in words: for which tickets, its limit for each target (None: none), and its validity."""
+    """A policy in words: its conditions, its limit for each target (None: none), and its validity."""
 
     conditions: tuple[tuple[str, str], ...]
     limits: Mapping[str, str | None]
@@ -107,8 +107,8 @@ class PolicySummary:
     valid_to: datetime | None
 
 
-def told(policy: Policy, ref: Reference, t: Texts) -> PolicySummary:
-    """``policy`` in words."""
+def summary_of(policy: Policy, ref: Reference, t: Texts) -> PolicySummary:
+    """Return the summary of ``policy``."""
     named: dict[str, dict[str, str]] = {
         key: {choice.code: choice.name for choice in listed} for key, listed in choices(ref, policy.match, t).items()
     }
@@ -122,7 +122,7 @@ def told(policy: Policy, ref: Reference, t: Texts) -> PolicySummary:
 
 
 def _short(limit: Limit | None, t: Texts) -> str | None:
-    """A limit; with its form of end only where that is not the usual one."""
+    """Format a limit; its form of end is shown only if it is not the default."""
     if limit is None:
         return None
     usual = limit.ends == "close" and not limit.count_first_day

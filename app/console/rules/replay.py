@@ -1,6 +1,6 @@
-"""Replay (推演): last quarter's tickets under proposed policies or a proposed calendar, before anything is changed.
+"""Replay (推演): past tickets under proposed policies or a proposed calendar, before anything is changed.
 
-The proposal is a text, TOML or JSON, as ``duban policy replay`` takes it; the form of a policy and the calendar fill it.
+The proposal is TOML or JSON text, as ``duban policy replay`` accepts; the policy form and the calendar page fill it.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ SHOWN_TICKETS = 100
 
 @dataclass(frozen=True, slots=True)
 class ReplayForm:
-    """What the form says: the proposal, the calendar it is in place of, the period, the target, the unit."""
+    """The submitted form: the proposal, the calendar it replaces, the period, the target, the unit."""
 
     proposal: str
     calendar: str
@@ -46,7 +46,7 @@ class ReplayForm:
 
     @classmethod
     def of(cls, fields: Form, run: Runtime, proposal: str | None = None) -> ReplayForm:
-        """The form as filled; the last quarter where it names no period."""
+        """Return the form as filled in; the last quarter if it names no period."""
         since, until = last_quarter(clock.now().astimezone(run.settings.zone).date())
         return cls(
             fields.get("proposal", "") if proposal is None else proposal,
@@ -60,7 +60,7 @@ class ReplayForm:
 def show_replay(
     request: Request, run: Run, looking: Looking, policy: str | None = None, calendar: str | None = None
 ) -> Response:
-    """The form; ``policy`` or ``calendar`` of the address fill it with what is in force, to be changed."""
+    """Show the form; ``policy`` or ``calendar`` of the address fill it with the version in force, to be edited."""
     require(looking.who, "deadlines.replay")
     with run.reading() as (_, ref):
         proposal = _in_force(ref, policy, calendar)
@@ -87,14 +87,14 @@ def _text(policy: Policy) -> str:
 
 @router.post("/policies/+replay")
 def run_replay(request: Request, run: Run, looking: Looking, fields: Checked) -> Response:
-    """Try the proposal. Nothing is written."""
+    """Replay the proposal. Nothing is written."""
     require(looking.who, "deadlines.replay")
     return _try(request, run, looking, ReplayForm.of(fields, run))
 
 
 @router.post("/policies/{code}/replay")
 def try_policy(request: Request, run: Run, looking: Looking, fields: Checked, code: str) -> Response:
-    """Try what the form of a policy says, before it is saved."""
+    """Replay the content of a policy's form before it is saved."""
     require(looking.who, "deadlines.replay")
     spec = {key: value for key, value in spec_of(fields, run.settings.zone).items() if value is not None}
     named = fields.get("code", "").strip() if code == NEW else code
@@ -107,21 +107,21 @@ def try_policy(request: Request, run: Run, looking: Looking, fields: Checked, co
     return _try(request, run, looking, ReplayForm.of({}, run, _text(proposed)))
 
 
-def _try(request: Request, run: Runtime, looking: Visitor, asked: ReplayForm) -> Response:
+def _try(request: Request, run: Runtime, looking: Visitor, form: ReplayForm) -> Response:
     now, zone = clock.now(), run.settings.zone
     try:
-        given = proposal_in(asked.proposal)
-        since = _midnight(asked.since, "from", zone)
-        until = _midnight(asked.until, "to", zone, days=1)
+        given = proposal_in(form.proposal)
+        since = _midnight(form.since, "from", zone)
+        until = _midnight(form.until, "to", zone, days=1)
         with run.reading() as (session, ref):
-            proposal = RuleProposal.read(given["policies"], given["calendar"], asked.calendar, ref)
-            unit_id = ref.need_unit(asked.unit).id if asked.unit else None
-            found = replay(session, ref, proposal, since, until, now=now, target=asked.target, unit_id=unit_id)
+            proposal = RuleProposal.read(given["policies"], given["calendar"], form.calendar, ref)
+            unit_id = ref.need_unit(form.unit).id if form.unit else None
+            found = replay(session, ref, proposal, since, until, now=now, target=form.target, unit_id=unit_id)
             answer = found.to_json(ref)
             changed = _numbers(session, answer["changed"][:SHOWN_TICKETS])
     except DubanError as wrong:
-        return _show(request, run, looking, asked, refused=refusal(wrong, language(request)))
-    return _show(request, run, looking, asked, answer=answer, changed=changed)
+        return _show(request, run, looking, form, refused=refusal(wrong, language(request)))
+    return _show(request, run, looking, form, answer=answer, changed=changed)
 
 
 def _midnight(text: str, name: str, zone: Any, *, days: int = 0) -> datetime:
@@ -138,7 +138,7 @@ def _numbers(session: Session, ids: list[int]) -> list[tuple[int, str]]:
 
 
 def _show(
-    request: Request, run: Runtime, looking: Visitor, asked: ReplayForm, *,
+    request: Request, run: Runtime, looking: Visitor, form: ReplayForm, *,
     answer: dict[str, Any] | None = None, changed: list[tuple[int, str]] | None = None, refused: Any = None,
 ) -> Response:  # fmt: skip
     lang = language(request)
@@ -150,7 +150,7 @@ def _show(
         return (row["name_en"] if lang == "en" else None) or row["name"] or t("board.no_unit")
 
     return page(
-        request, "rules/replay.html", status=refused.status if refused else 200, asked=asked, answer=answer, outcome=refused,
+        request, "rules/replay.html", status=refused.status if refused else 200, asked=form, answer=answer, outcome=refused,
         bars=pairs(answer["by_unit"], named) if answer else [], named=named, changed=changed or [], units=units,
         calendars=calendars, targets=TARGETS,
     )  # fmt: skip

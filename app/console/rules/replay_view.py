@@ -1,4 +1,4 @@
-"""A replay as a page shows it: overdue by unit, before and after, in pairs of bars; and the quarter it is asked for first."""
+"""View models of the replay page: overdue tickets by unit before and after, as pairs of bars; and the default quarter."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MOST_BARS: Final = 15
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """One unit in the chart: overdue before and after, and how long its bars are, of the longest, in percent."""
+    """One unit in the chart: overdue before and after, and the bar lengths in percent of the longest."""
 
     name: str
     before: int
@@ -26,7 +26,7 @@ class Pair:
 
 
 def pairs(rows: Sequence[Mapping[str, Any]], named: Any) -> list[Pair]:
-    """The units that have anything overdue, the greatest change first; ``named`` gives what a row's unit is called."""
+    """Return the units with overdue tickets, the greatest change first; ``named`` maps a row to its unit's name."""
     shown = [row for row in rows if row["overdue_before"] or row["overdue_after"]][:MOST_BARS]
     most = max((max(row["overdue_before"], row["overdue_after"]) for row in shown), default=0)
 
@@ -41,13 +41,13 @@ def pairs(rows: Sequence[Mapping[str, Any]], named: Any) -> list[Pair]:
 
 
 def last_quarter(today: date) -> tuple[date, date]:
-    """The first and the last day of the quarter before that of ``today``."""
+    """Return the first day of the previous quarter and the first day of the current one."""
     last = date(today.year, (today.month - 1) // 3 * 3 + 1, 1) - timedelta(days=1)
     return date(last.year, (last.month - 1) // 3 * 3 + 1, 1), last
 
 
 def calendar_text(found: WorkCalendar, since: int) -> str:
-    """A calendar as JSON to be edited and proposed, a line for each day; dated days from the year ``since`` on."""
+    """Return a calendar as editable JSON, one line per day; dated days from the year ``since`` on."""
     spec = found.to_spec()
     days = {day.isoformat(): spans_to_spec(spans) for day, spans in found.days.items() if day.year >= since}
     lines = {

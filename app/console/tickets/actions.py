@@ -1,5 +1,6 @@
-"""What is done to a ticket by the forms of its page. A refusal shows the page again, with the reason beside the form and
-everything that had been typed."""
+"""Actions on a ticket through the forms of its page. A refusal shows the page again with the reason at the form and the
+input kept.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +35,7 @@ def _attempt(
     fields: Mapping[str, str],
     work: Callable[[UnitOfWork], object],
 ) -> Response:
-    """Do ``work`` in one transaction, and go back to the ticket; show the page with the refusal where it is refused."""
+    """Run ``work`` in one transaction and redirect to the ticket; show the page with the refusal if it is refused."""
     try:
         with run.writing() as uow:
             tickets.get(uow.session, uow.ref, looking.who, ticket_id)
@@ -47,7 +48,7 @@ def _attempt(
 
 
 def params_of(action: str, fields: Mapping[str, str], zone: Any) -> dict[str, Any]:
-    """The fields of an action's form as its service takes them; what was left empty is left out. Raises Invalid."""
+    """Convert the fields of an action's form to its service's parameters; empty ones are omitted. Raises Invalid."""
     found: dict[str, Any] = {}
     for field in ACTION_FIELDS[action]:
         text = fields.get(field.name, "").strip()
@@ -74,7 +75,7 @@ def _moment(text: str, name: str, zone: Any) -> datetime:
 
 @router.post("/tickets/{ticket_id}/act/{action}")
 def act(request: Request, run: Run, looking: Looking, fields: Checked, ticket_id: TicketId, action: str) -> Response:
-    """One action of the life cycle, a callback, or the office's correction of what a deadline hangs on."""
+    """Take one life-cycle action, record a callback, or correct a field that deadlines depend on."""
     if action not in ACTION_FIELDS:
         raise NotFound(f"没有操作 {action!r}", f"there is no action {action!r}")
 
@@ -87,8 +88,8 @@ def act(request: Request, run: Run, looking: Looking, fields: Checked, ticket_id
             return correct(uow, looking.who, source, ticket.external_id, params, if_match=version)
         if action == "callback":
             return callbacks.record(uow, looking.who, ticket_id, params, at=None, if_match=version)
-        told = fields.get("at", "").strip() if action in TOLD_LATER else ""
-        at = _moment(told, "at", run.settings.zone) if told else None
+        at_text = fields.get("at", "").strip() if action in TOLD_LATER else ""
+        at = _moment(at_text, "at", run.settings.zone) if at_text else None
         return lifecycle.act(uow, looking.who, ticket_id, action, params, at=at, if_match=version)
 
     return _attempt(request, run, looking, ticket_id, action, fields, work)
@@ -118,7 +119,7 @@ def rule_on_extension(
 
 @router.post("/tickets/{ticket_id}/orders")
 def issue_order(request: Request, run: Run, looking: Looking, fields: Checked, ticket_id: TicketId) -> Response:
-    """Issue a supervision order, or advance the live one."""
+    """Issue a supervision order, or escalate the live one."""
 
     def work(uow: UnitOfWork) -> object:
         _same_version(uow, looking, ticket_id, version_of(fields))
@@ -141,7 +142,7 @@ def answer_order(
     order_id: RowId,
     step: Literal["reply", "accept-reply", "refuse-reply"],
 ) -> Response:
-    """The unit's reply to a supervision order, and the ruling on it."""
+    """Submit the unit's reply to a supervision order, or rule on it."""
     form = {"reply": "order-reply", "accept-reply": "order-accept", "refuse-reply": "order-refuse"}[step]
 
     def work(uow: UnitOfWork) -> object:
@@ -166,7 +167,7 @@ def _needed(fields: Mapping[str, str], name: str, longest: int = 2000) -> str:
 
 
 def _same_version(uow: UnitOfWork, looking: Looking, ticket_id: int, version: int) -> None:
-    """Refuse where the ticket has moved on since the form was made; the services of orders know no version."""
+    """Refuse if the ticket has changed since the form was made; the order services do not check the version."""
     ticket = tickets.get(uow.session, uow.ref, looking.who, ticket_id)
     if ticket.version != version:
         raise Stale(

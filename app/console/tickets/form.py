@@ -1,4 +1,4 @@
-"""The forms of a ticket's page: which are open to a visitor, and what each asks for."""
+"""The forms of a ticket's page: which are available to a visitor, and their fields."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Tone = Literal["main", "plain", "danger"]
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One field: its name in the contract, what is entered, and for a choice, the group of words and its codes."""
+    """One field: its name in the contract, its input type, and for a choice, the group of labels and its codes."""
 
     name: str
     kind: Kind
@@ -31,8 +31,7 @@ class Field:
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """One form: ``key`` names it on the page, ``path`` is where it goes under the ticket, ``group`` and ``code`` say what
-    it is called."""
+    """One form: ``key`` names it on the page, ``path`` is its address below the ticket, ``group`` and ``code`` give its label."""
 
     key: str
     path: str
@@ -86,7 +85,7 @@ TONES: Mapping[str, Tone] = {
 
 
 def action_form(action: str, role: str | None = None) -> Form:
-    """The form of one action of the life cycle, callbacks among them, for ``role``."""
+    """Return the form of one life-cycle action (callbacks included) for ``role``."""
     fields = ACTION_FIELDS[action]
     if action in TOLD_LATER and role in OFFICE:
         fields = (*fields, AT)
@@ -128,8 +127,9 @@ def _order_forms(who: Principal, ticket: Ticket, orders: Sequence[SupervisionOrd
 def forms_for(
     who: Principal, ticket: Ticket, orders: Sequence[SupervisionOrder], extensions: Sequence[Extension]
 ) -> list[Form]:
-    """What ``who`` may do with ``ticket`` as it stands: rulings that are waited for first, then the life cycle's steps,
-    the dangerous ones last."""
+    """Return the forms that ``who`` may use on ``ticket`` in its current state: pending rulings first, then life-cycle
+    steps, dangerous ones last.
+    """
     found = _extension_forms(who, extensions) + _order_forms(who, ticket, orders)
     steps = [action_form(a, who.role) for a in allowed_actions(ticket.status, who.role) if a in ACTION_FIELDS]
     waited = [form for form in found if form.key != "order-issue"]
@@ -138,7 +138,7 @@ def forms_for(
 
 
 def version_of(fields: Mapping[str, str]) -> int:
-    """The version of the ticket, or of the row, that a form was made from. Raises BadRequest."""
+    """Return the version of the ticket, or of the row, that a form was made from. Raises BadRequest."""
     text = fields.get("version", "")
     if not text.isdecimal() or len(text) > 9:
         raise BadRequest("表单缺少版本号，请刷新页面后重试", "the form lacks a version; reload the page")

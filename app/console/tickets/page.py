@@ -1,6 +1,6 @@
-"""The page of one ticket: facts, reporter, deadlines, order, timeline, and the actions that are open to the visitor.
+"""The page of one ticket: facts, reporter, deadlines, order, timeline, and the actions available to the visitor.
 
-``show`` is called by ``ticket_actions`` too, to show the page again with a refusal beside the form it belongs to.
+``show`` is also called by ``app.console.tickets.actions``, to show the page again with a refusal at its form.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ TicketId = Annotated[int, Path(ge=1, le=2**62)]
 
 @dataclass(frozen=True, slots=True)
 class RefusedForm:
-    """A form that was refused: which one, why, beside which fields, and what had been typed."""
+    """A refused form: which one, why, at which fields, and its input."""
 
     form: str
     status: int
@@ -52,7 +52,7 @@ class RefusedForm:
 
 
 def refused_by(form: str, error: DubanError, typed: Mapping[str, str], lang: str) -> RefusedForm:
-    """The refusal of ``form``, each problem at its field."""
+    """Build the refusal of ``form``, each problem at its field."""
     if isinstance(error, Invalid):
         beside = {p.pointer.removeprefix("/"): p.text(lang) for p in error.problems}
         return RefusedForm(form, error.status, error.title.to(lang), beside, typed)
@@ -91,7 +91,7 @@ def show(
     refused: RefusedForm | None = None,
     full: bool = False,
 ) -> Response:
-    """The page of a ticket; ``full``: with the reporter unmasked, which the caller has recorded. Raises NotFound."""
+    """Show the page of a ticket; ``full``: with the reporter unmasked, which the caller has audited. Raises NotFound."""
     now, lang, zone = clock.now(), language(request), run.settings.zone
     t = texts(lang)
     with run.reading() as (session, ref):
@@ -140,13 +140,13 @@ def show(
 
 @router.get("/tickets/{ticket_id}")
 def show_ticket(request: Request, run: Run, looking: Looking, ticket_id: TicketId) -> Response:
-    """The page of a ticket."""
+    """Show the page of a ticket."""
     return show(request, run, looking, ticket_id)
 
 
 @router.post("/tickets/{ticket_id}/reveal")
 def reveal_reporter(request: Request, run: Run, looking: Looking, fields: Checked, ticket_id: TicketId) -> Response:
-    """The same page with the reporter in full; that it was looked at is kept."""
+    """Show the page with the reporter in full; the disclosure is audited."""
     with run.writing() as uow:
         ticket = tickets.get(uow.session, uow.ref, looking.who, ticket_id)
         if not sees_reporter(looking.who, ticket, uow.ref):

@@ -1,4 +1,4 @@
-"""Why a deadline of a ticket is due when it is due: its receipt, day by day, to be printed."""
+"""The receipt of a ticket's deadline: its calculation day by day, for printing."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def show_receipt(
     ticket_id: Annotated[int, Path(ge=1, le=2**62)],
     target: Annotated[str, Path(max_length=16)],
 ) -> Response:
-    """The receipt of the deadline in force."""
+    """Show the receipt of the deadline in force."""
     if target not in TARGET:
         raise NotFound(f"没有时限 {target!r}", f"no deadline is called {target!r}")
     now = clock.now()

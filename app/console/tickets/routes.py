@@ -1,4 +1,4 @@
-"""The list of tickets, narrowed by the contract's filters."""
+"""The list of tickets, filtered by the contract's filters."""
 
 from __future__ import annotations
 
@@ -26,9 +26,7 @@ ALL_OPEN = ",".join(OPEN_STATUSES)
 
 
 def _day(text: str | None, name: str, zone: tzinfo) -> datetime | None:
-    """The start of the date in a form field, or a full moment as in the API; the end of the date if ``name`` is ``received_to``.
-
-    Raises ``Invalid`` for anything else."""
+    """Parse a date of a form as midnight, or a complete moment as the API's addresses use it."""
     if not text:
         return None
     try:
@@ -47,8 +45,8 @@ def _yes_no(text: str | None) -> bool | None:
     return {"true": True, "1": True, "false": False, "0": False}.get(text or "")
 
 
-def asked_of(request: Request, zone: tzinfo) -> dict[str, Any]:
-    """The filters in the address, as ``tickets.build_filter`` takes them."""
+def filters_of(request: Request, zone: tzinfo) -> dict[str, Any]:
+    """Return the filters of the address, as ``tickets.build_filter`` takes them."""
     query = request.query_params
     found: dict[str, Any] = {name: (query.get(name) or "").strip() or None for name in FILTERS}
     for name in ("overdue", "repeated"):
@@ -72,21 +70,21 @@ def _choices(ref: Reference, who: Any, lang: str) -> dict[str, Any]:
 def list_tickets(
     request: Request, run: Run, looking: Looking, before: Annotated[int | None, Query(ge=1, le=2**62)] = None
 ) -> Response:
-    """One page of the tickets the person may see, newest first."""
+    """Show one page of the tickets the person may see, newest first."""
     now, lang, zone = clock.now(), language(request), run.settings.zone
     refusal: str | None = None
     with run.reading() as (session, ref):
         try:
-            wanted = tickets.build_filter(ref, asked_of(request, zone), now)
+            wanted = tickets.build_filter(ref, filters_of(request, zone), now)
             found, more = tickets.page(session, ref, looking.who, wanted, before_id=before, limit=PAGE)
         except Invalid as error:
             refusal, found, more = error.problems[0].text(lang), [], None
         units = {key: node.called(lang) for key, node in ref.units.items()}
         values = _choices(ref, looking.who, lang)
-    asked = {name: request.query_params.get(name, "") for name in FILTERS}
+    given = {name: request.query_params.get(name, "") for name in FILTERS}
     return page(
         request, "tickets/list.html", status=422 if refusal else 200, now=now, rows=[ticket for ticket, _ in found],
-        more=more, before=before, asked=asked, narrowed=any(asked.values()),
-        detailed=any(value for name, value in asked.items() if name not in QUICK), unit_names=units, refusal=refusal,
+        more=more, before=before, asked=given, narrowed=any(given.values()),
+        detailed=any(value for name, value in given.items() if name not in QUICK), unit_names=units, refusal=refusal,
         all_open=ALL_OPEN, open_statuses=OPEN_STATUSES, **values,
     )  # fmt: skip

@@ -1,4 +1,4 @@
-"""The events of a ticket in words: what happened, by whom, and what it changed."""
+"""The events of a ticket in words: what happened, by whom, and what changed."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ TONES = {
 
 @dataclass(frozen=True, slots=True)
 class TimelineFact:
-    """One label and what it says."""
+    """One label and its value."""
 
     label: str
     text: str
@@ -45,7 +45,7 @@ class TimelineFact:
 
 @dataclass(frozen=True, slots=True)
 class TimelineEntry:
-    """One event as the page shows it."""
+    """One event as shown on the page."""
 
     seq: int
     type: str
@@ -60,7 +60,7 @@ class TimelineEntry:
 def in_words(
     events: Iterable[TicketEvent], ref: Reference, names: Mapping[str, str], t: Texts, zone: tzinfo
 ) -> list[TimelineEntry]:
-    """The events, newest first."""
+    """Return the events as entries, newest first."""
     found = [
         TimelineEntry(
             seq=event.seq,
@@ -103,7 +103,7 @@ def _lines(data: Mapping[str, Any], ref: Reference, t: Texts, zone: tzinfo) -> I
 
 
 def _names(data: Mapping[str, Any], ref: Reference, t: Texts) -> Iterable[TimelineFact]:
-    """What is called by a name of the reference data, or by a number of its own."""
+    """Resolve codes of the reference data and numbers to names."""
     for name in ("unit", "previous_unit"):
         if data.get(name):
             yield TimelineFact(t.word("field", name), _unit(ref, str(data[name]), t))

@@ -40,10 +40,10 @@ def test_a_value_is_shown_with_its_unit_and_rounded_half_up_once(key: str, figur
     assert report_view.shown(figure, BY_KEY[key]) == text
 
 
-def test_a_ratio_is_shown_with_the_two_counts_it_stands_on() -> None:
-    assert report_view.stands_on(ratio(2264, 2559)) == "2,264 / 2,559"
-    assert report_view.stands_on(ratio(0, 0)) == "0 / 0"
-    assert report_view.stands_on({"value": 5}) is None
+def test_a_ratio_is_shown_with_the_two_counts_it_counts_of() -> None:
+    assert report_view.counts_of(ratio(2264, 2559)) == "2,264 / 2,559"
+    assert report_view.counts_of(ratio(0, 0)) == "0 / 0"
+    assert report_view.counts_of({"value": 5}) is None
 
 
 @pytest.mark.parametrize(

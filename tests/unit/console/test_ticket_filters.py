@@ -8,14 +8,14 @@ from zoneinfo import ZoneInfo
 import pytest
 from starlette.requests import Request
 
-from app.console.tickets.routes import asked_of
+from app.console.tickets.routes import filters_of
 from app.errors import Invalid
 
 ZONE = ZoneInfo("Asia/Shanghai")
 
 
 def asked(query: str) -> dict[str, object]:
-    return asked_of(Request({"type": "http", "query_string": query.encode(), "headers": []}), ZONE)
+    return filters_of(Request({"type": "http", "query_string": query.encode(), "headers": []}), ZONE)
 
 
 def test_the_last_day_of_a_date_range_is_included() -> None:
