@@ -122,7 +122,7 @@ def retry_many(request: Request, run: Run, looking: Settler, fields: Checked) ->
 
 @router.post("/rejects/discard")
 def discard_many(request: Request, run: Run, looking: Settler, fields: Checked) -> Response:
-    """Discard the open rejects of a filter; they are kept with state ``discarded``."""
+    """Discard the open rejects of a filter; they are kept with state ``deleted``."""
     chosen = filter_of(run, {**fields, "state": "open"})
     with run.database.write() as session:
         count = rejects.discard(session, looking.who, chosen, clock.now(), most=MOST_DISCARDED)
