@@ -228,10 +228,7 @@ def list_reports(
     limit: int = 50,
     zone: Any = UTC,
 ) -> list[dict[str, Any]]:
-    """Return the reports that ``who`` may see, newest first, without their figures.
-
-    ``scope`` is the code of a unit, ``""`` for the whole; ``before`` an id.
-    """
+    """Return reports ``who`` may see, newest first, without figures; ``scope``: a unit's code or ``""``; ``before``: an id."""
     require(who, "reports.see")
     columns: list[Any] = [getattr(Report, name) for name in _SHOWN]
     query = select(*columns, col(Report.difference).is_not(None).label("correction")).order_by(col(Report.id).desc())
@@ -361,9 +358,9 @@ def _listed_ids(body: Mapping[str, Any], figure: str, group: str | None) -> list
 def download(
     session: Session, who: Principal, report: Report, format_: str, path: Path, *, lang: str, now: datetime, zone: Any
 ) -> str:
-    """Write the report to ``path`` as json, csv or xlsx; return the file name to save it under.
+    """Write the report to ``path`` as json, csv or xlsx (a workbook may take seconds); return its file name.
 
-    Takes seconds for a workbook of many tickets. Raises Invalid at ``/format``.
+    Raises Invalid at ``/format``.
     """
     found = document(session, who, report, now, zone)
     facts = editions.sealed_facts(report) if format_ == "xlsx" and report.kind != "clear-out" else None
