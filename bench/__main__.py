@@ -1,7 +1,7 @@
-"""``python -m bench [NAME …]``: run the measurements of this folder, and put their rows into one Markdown table.
+"""``python -m bench [NAME …]``: run the measurements of this folder and print one Markdown table.
 
-A measurement is a module here with ``rows(scale)``, which runs the work and its reference in turn, takes the median of
-three, and gives back ``Row``s. ``--scale 1`` (default) is small; ``make bench ARGS="--scale 10"`` takes ten times as much.
+A measurement is a module here with ``rows(scale)``, which runs the work and its reference alternately, takes the median
+of three, and returns ``Row``s. ``--scale 1`` (default) is small; ``make bench ARGS="--scale 10"`` is ten times as much.
 """
 
 from __future__ import annotations
@@ -20,27 +20,27 @@ HELPERS = {"__main__", "measure"}
 
 
 def names() -> list[str]:
-    """The measurements there are."""
+    """Return the names of the measurements."""
     return sorted(path.stem for path in HERE.glob("*.py") if path.stem not in HELPERS and not path.stem.startswith("_"))
 
 
 def table(rows: list[Row]) -> str:
-    """The rows as a Markdown table."""
+    """Format the rows as a Markdown table."""
     lines = ["| work | measured | reference | ratio | first goal | goal |", "|---|---|---|---|---|---|"]
     lines += [f"| {r.work} | {r.measured} | {r.reference} | {r.ratio:.2f} | {r.first_goal} | {r.goal} |" for r in rows]
     return "\n".join(lines)
 
 
 def main() -> None:
-    """Parse, run, print; ``--out FILE`` keeps the table."""
+    """Parse the arguments, run, print; ``--out FILE`` writes the table."""
     parser = argparse.ArgumentParser(prog="python -m bench", description="measurements, each beside its reference")
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(names())}; all where none is named")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(names())}; all if none is named")
     parser.add_argument("--scale", type=float, default=1.0, help="1 is small and takes seconds")
-    parser.add_argument("--out", type=Path, help="a file for the table")
+    parser.add_argument("--out", type=Path, help="write the table to this file")
     chosen = parser.parse_args()
     unknown = sorted(set(chosen.names) - set(names()))
     if unknown:
-        parser.error(f"no measurement is called {', '.join(unknown)}; there are {', '.join(names())}")
+        parser.error(f"unknown measurement {', '.join(unknown)}; known: {', '.join(names())}")
     rows: list[Row] = []
     for name in chosen.names or names():
         print(f"{name} ...", file=sys.stderr, flush=True)

@@ -1,7 +1,7 @@
-"""A large file by ``duban import``, as an office would: its progress bar on a terminal, rows a second, peak memory; killed
-with -9 at half and started again. The file is made from the words of the demonstration.
+"""A large file imported by ``duban import`` in a terminal: progress bar, rows per second, peak memory; killed with
+SIGKILL at 50 % and started again. The file is generated from the demonstration's vocabulary.
 
-    python -m bench._million FOLDER --rows 1000000 [--url postgresql://…]
+python -m bench._million FOLDER --rows 1000000 [--url postgresql://…]
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _SHARE = re.compile(rb"(\d+) %")
 
 
 def write_file(path: Path, rows: int) -> int:
-    """The file, and how many of its rows are no tickets."""
+    """Write the file; return the number of its invalid rows."""
     rng = random.Random(1)
     begin = datetime(2024, 1, 1)  # noqa: DTZ001 - as spreadsheets have it: the wall clock of the office
     with path.open("w", encoding="utf-8", newline="") as file:
@@ -64,18 +64,18 @@ def write_file(path: Path, rows: int) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class Ran:
-    """One run of the command: how it ended, how long it took, its peak memory, what it said, and the bar it showed."""
+class ImportRun:
+    """One run of the command: exit code, duration, peak memory (MiB), start of its output, last progress line."""
 
     code: int
     seconds: float
     mib: int
-    said: str
+    output: str
     bar: str
 
 
-def run(path: Path, url: str, kill_at: int | None = None) -> Ran:
-    """``duban import`` on a terminal; ended by -9 once it shows ``kill_at`` percent."""
+def run(path: Path, url: str, kill_at: int | None = None) -> ImportRun:
+    """Run ``duban import`` in a terminal; send SIGKILL once it shows ``kill_at`` percent."""
     ours, theirs = pty.openpty()
     began = time.monotonic()
     process = subprocess.Popen(
@@ -84,8 +84,8 @@ def run(path: Path, url: str, kill_at: int | None = None) -> Ran:
         stdout=subprocess.PIPE, stderr=theirs, stdin=subprocess.DEVNULL,
     )  # fmt: skip
     os.close(theirs)
-    assert process.stdout is not None, "it was asked for"
-    said, bar, peak, open_ends = b"", b"", 0, {ours, process.stdout.fileno()}
+    assert process.stdout is not None, "stdout is a pipe"
+    output, bar, peak, open_ends = b"", b"", 0, {ours, process.stdout.fileno()}
     while open_ends:
         for end in select.select(list(open_ends), [], [], 0.2)[0]:
             try:
@@ -97,7 +97,7 @@ def run(path: Path, url: str, kill_at: int | None = None) -> Ran:
             elif end == ours:
                 bar = (bar + piece)[-2000:]
             else:
-                said += piece
+                output += piece
         peak = max(peak, _peak(process.pid))
         shown = _SHARE.findall(bar)
         if kill_at is not None and shown and int(shown[-1]) >= kill_at:
@@ -107,7 +107,7 @@ def run(path: Path, url: str, kill_at: int | None = None) -> Ran:
     os.close(ours)
     plain = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", bar.decode("utf-8", "replace"))
     lines = [line.strip() for line in re.split(r"[\r\n]+", plain) if line.strip()]
-    return Ran(code, time.monotonic() - began, peak, said.decode()[:120], lines[-1] if lines else "")
+    return ImportRun(code, time.monotonic() - began, peak, output.decode()[:120], lines[-1] if lines else "")
 
 
 def _peak(pid: int) -> int:
@@ -118,8 +118,8 @@ def _peak(pid: int) -> int:
     return int(found[1]) // 1024 if found else 0
 
 
-def there(url: str) -> dict[str, int]:
-    """What the database holds."""
+def row_counts(url: str) -> dict[str, int]:
+    """Count the rows of the database."""
     runtime = Runtime.open(Settings(database_url=SecretStr(url)), clock.now())
     try:
         with runtime.database.read() as session:
@@ -132,11 +132,11 @@ def there(url: str) -> dict[str, int]:
 
 
 def main() -> None:
-    """Make the file, take it in with a kill at half (or through, with ``--through``), and print what came of it."""
+    """Write the file, import it with a kill at 50 % (without one: ``--through``), and print the results."""
     parser = argparse.ArgumentParser(prog="python -m bench._million", description=__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--rows", type=int, default=1_000_000)
-    parser.add_argument("--url", help="of an empty database; SQLite in the folder unless said")
+    parser.add_argument("--url", help="of an empty database; default: SQLite in the folder")
     parser.add_argument("--through", action="store_true", help="no kill")
     given = parser.parse_args()
     given.folder.mkdir(parents=True, exist_ok=True)
@@ -146,16 +146,16 @@ def main() -> None:
     _say(f"{given.rows} rows, {bad} of them bad, {path.stat().st_size // 2**20} MiB")
     if not given.through:
         half = run(path, url, kill_at=50)
-        held = there(url)
+        held = row_counts(url)
         _say(f"killed: code {half.code}, {half.seconds:.0f} s, peak {half.mib} MiB, held {held}; {half.bar}")
         _say(f"  {(held['Ticket'] + held['Reject']) / half.seconds:.0f} rows a second")
-    before = there(url)
+    before = row_counts(url)
     rest = run(path, url)
-    held = there(url)
+    held = row_counts(url)
     _say(f"ended: code {rest.code}, {rest.seconds:.0f} s, peak {rest.mib} MiB, held {held}; {rest.bar}")
     done = held["Ticket"] + held["Reject"] - before["Ticket"] - before["Reject"]
-    _say(f"  {done / rest.seconds:.0f} rows a second; it says {rest.said}")
-    totals = json.loads(rest.said.partition(', "rejects"')[0] + "}")
+    _say(f"  {done / rest.seconds:.0f} rows a second; output {rest.output}")
+    totals = json.loads(rest.output.partition(', "rejects"')[0] + "}")
     assert totals == {"created": given.rows - bad, "unchanged": 0, "rejected": bad}, totals
     assert (held["Ticket"], held["Reject"]) == (given.rows - bad, bad), held
 

@@ -1,8 +1,8 @@
-"""A cheap load: so many connections, each with one request under way, in a process of its own.
+"""A cheap load generator: many connections, each with one request in flight, in a separate process.
 
-    python -m bench._push_client HOST PORT KEY CONNECTIONS REQUESTS PREFIX
+python -m bench._push_client HOST PORT KEY CONNECTIONS REQUESTS PREFIX
 
-Prints one JSON line: seconds, requests a second, milliseconds at the median and at 99 %, answers by status.
+Prints one JSON line: seconds, requests per second, milliseconds at the median and at p99, responses by status.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ CONTENT = "来电人反映：人民路 1 号工地连续三晚施工到凌晨两
 
 
 def body(external_id: str) -> bytes:
-    """A ticket of twelve fields, as a hotline pushes it: with its unit, so that three deadlines are opened."""
+    """Return a ticket of twelve fields as a hotline pushes it, with its unit, so that three deadlines are opened."""
     return json.dumps(
         {
             "external_id": external_id, "title": TITLE, "content": CONTENT, "kind": "complaint", "category": "noise",
@@ -34,7 +34,7 @@ def body(external_id: str) -> bytes:
 
 
 class Load:
-    """The requests still to be sent, and what was answered."""
+    """The requests still to be sent, and the responses counted."""
 
     def __init__(self, head: bytes, requests: int, prefix: str) -> None:
         self.head = head
@@ -46,7 +46,7 @@ class Load:
         self.under_way = 0
 
     def next(self) -> bytes | None:
-        """The next request, or nothing where all were sent."""
+        """Return the next request, or None if all were sent."""
         if self.left == 0:
             return None
         self.left -= 1
@@ -55,7 +55,7 @@ class Load:
         return b"%scontent-length: %d\r\n\r\n%s" % (self.head, len(content), content)
 
     def answered(self, status: str, seconds: float) -> None:
-        """Count one answer."""
+        """Count one response."""
         self.statuses[status] += 1
         self.times.append(seconds)
         self.under_way -= 1
@@ -64,7 +64,7 @@ class Load:
 
 
 class Connection(asyncio.Protocol):
-    """One connection: sends, waits for the whole answer, sends again."""
+    """One connection: send, wait for the complete response, repeat."""
 
     def __init__(self, load: Load) -> None:
         self._load = load
@@ -102,7 +102,7 @@ class Connection(asyncio.Protocol):
 
 
 async def run(host: str, port: int, key: str, connections: int, requests: int, prefix: str) -> dict[str, Any]:
-    """Send ``requests`` over ``connections``; what was measured."""
+    """Send ``requests`` over ``connections``; return the measurements."""
     head = (
         f"POST /api/v1/tickets HTTP/1.1\r\nhost: {host}:{port}\r\nauthorization: Bearer {key}\r\n"
         "content-type: application/json\r\naccept: application/json\r\n"

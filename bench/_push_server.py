@@ -1,7 +1,7 @@
 """The service as ``duban serve`` runs it, for one measurement: ``python -m bench._push_server URL PORT [hollow]``.
 
-``hollow``: the same endpoint, key check and validation, answering as many bytes, without anything behind it: no policy,
-no deadlines, no events, no database. Prints the key to push with, once it is ready to listen.
+``hollow``: the same endpoint, key check, validation and response size, but nothing behind them: no policy, no deadlines,
+no events, no database. Prints the key to push with once it is ready to listen.
 """
 
 from __future__ import annotations
@@ -33,15 +33,15 @@ BODY = b'{"id":1,"title":"' + b"x" * 2400 + b'"}'
 
 
 class Hollow(PushQueue):
-    """A queue that answers at once and keeps nothing."""
+    """A queue that responds at once and stores nothing."""
 
     async def push(self, push: Push) -> Answer:
-        """The same answer to everybody."""
+        """Return the same response for every push."""
         return Answer("created", 1, 1, BODY)
 
 
 def make(url: str, *, hollow: bool) -> tuple[Any, str]:
-    """The application on ``url``, with a unit, a category and a source; and a key of that source."""
+    """Create the application on ``url``, with a unit, a category and a source; and a key of that source."""
     settings = Settings(database_url=SecretStr(url), role="web")
     runtime = Runtime.open(settings, clock.now())
     with runtime.database.write() as session:
@@ -50,12 +50,12 @@ def make(url: str, *, hollow: bool) -> tuple[Any, str]:
         _, key = accounts.create_key(session, "bench", "integrator", "bench", None, now=clock.now())
     runtime.close()
     if hollow:
-        setattr(app.main, "Intake", Hollow)  # noqa: B010 - what create_app is to use in place of its own
+        setattr(app.main, "Intake", Hollow)  # noqa: B010 - replaces the queue of create_app
     return app.main.create_app(settings), key
 
 
 def _profiled() -> cProfile.Profile:
-    """A profile of the commit thread."""
+    """Profile the commit thread."""
     profile = cProfile.Profile()
     whole: Any = getattr(commit, "take_in")  # noqa: B009 - the name that Intake calls
 
@@ -67,7 +67,7 @@ def _profiled() -> cProfile.Profile:
 
 
 def main() -> None:
-    """Serve until told to stop. ``DUBAN_BENCH_PROFILE=commit`` or ``loop`` prints a profile at the end."""
+    """Serve until a signal. ``DUBAN_BENCH_PROFILE=commit`` or ``loop`` prints a profile at the end."""
     url, port, *more = sys.argv[1:]
     application, key = make(url, hollow="hollow" in more)
     wanted = os.environ.get("DUBAN_BENCH_PROFILE")

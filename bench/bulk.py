@@ -1,8 +1,8 @@
-"""Tickets by batch and by import, whole, beside COPY (SQLite: executemany) of the very same rows of all tables.
+"""Tickets by batch and by import, end to end, beside COPY (SQLite: executemany) of the same rows of all tables.
 
 The work begins with bytes (bodies of 10,000 rows, a CSV file) and ends with the last commit: parsed, mapped, validated,
-fingerprinted, looked up, with policy, deadlines, events and hashes. The reference is given the finished rows, as tuples
-of ready values, and writes each table in one go and one transaction. On SQLite, and on PostgreSQL too where
+fingerprinted, looked up, with policy, deadlines, events and hashes. The reference is given the finished rows as tuples
+and writes each table in one statement and one transaction. On SQLite, and on PostgreSQL too if
 ``DUBAN_BENCH_POSTGRES_URL`` names an empty database.
 """
 
@@ -43,7 +43,7 @@ Tuples = list[tuple[str, list[str], list[Any], list[tuple[Any, ...]]]]
 
 
 def documents(n: int) -> list[dict[str, Any]]:
-    """``n`` tickets of a quarter, as pushed, with twelve fields and more."""
+    """Return ``n`` tickets of a quarter, as pushed, with twelve fields and more."""
     choose = random.Random(1)
     return [
         {
@@ -65,7 +65,7 @@ def documents(n: int) -> list[dict[str, Any]]:
 
 
 def write_csv(path: Path, tickets: Sequence[dict[str, Any]]) -> None:
-    """The same tickets as an office's spreadsheet of the past: completed, with their moments and the source's limit."""
+    """Write the same tickets as a spreadsheet of past cases: completed, with their moments and the source's limit."""
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(
@@ -83,7 +83,7 @@ def write_csv(path: Path, tickets: Sequence[dict[str, Any]]) -> None:
 
 
 def empty(runtime: Runtime) -> None:
-    """Take every ticket away."""
+    """Delete every ticket."""
     with runtime.database.writer.begin() as connection:
         if runtime.database.is_postgresql:
             connection.exec_driver_sql("TRUNCATE ticket, ticket_event, deadline, import_run, callback CASCADE")
@@ -92,8 +92,8 @@ def empty(runtime: Runtime) -> None:
             connection.exec_driver_sql(f"DELETE FROM {table}")
 
 
-def finished(runtime: Runtime) -> Tuples:
-    """The rows of all tables as they stand, as tuples that a driver takes without further ado."""
+def stored_rows(runtime: Runtime) -> Tuples:
+    """Return the stored rows of all tables as tuples ready for a driver."""
     found: Tuples = []
     with runtime.database.engine.connect() as connection:
         for model in TABLES:
@@ -113,7 +113,7 @@ def _ready(value: Any) -> Any:
 
 
 def write_bare(runtime: Runtime, tables: Tuples) -> None:
-    """The reference."""
+    """Write the rows by the reference method."""
     connection = runtime.database.writer.raw_connection()
     raw: Any = connection.driver_connection
     if isinstance(raw, psycopg.Connection):
@@ -155,8 +155,8 @@ def _prepared(url: str) -> Runtime:
 
 def _measured(runtime: Runtime, what: str, where: str, n: int, work: Callable[[], None]) -> Row:
     empty(runtime)
-    work()  # once, for the rows that the reference writes, and for whatever is warm from then on
-    rows = finished(runtime)
+    work()  # once, for the rows that the reference writes, and to warm up
+    rows = stored_rows(runtime)
     assert len(rows[0][3]) == n, f"{len(rows[0][3])} of {n} tickets were stored"
 
     mine, theirs = seconds_in_turn(work, lambda: write_bare(runtime, rows), between=lambda: empty(runtime))
@@ -171,7 +171,7 @@ def _measured(runtime: Runtime, what: str, where: str, n: int, work: Callable[[]
 
 
 def rows(scale: float) -> list[Row]:
-    """By batch and by import, on each database."""
+    """Measure batch and import on each database."""
     n = int(10_000 * scale)
     tickets = documents(n)
     bodies = [orjson.dumps(tickets[start : start + MAX_ROWS]) for start in range(0, n, MAX_ROWS)]

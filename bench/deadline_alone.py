@@ -1,4 +1,4 @@
-"""A deadline alone, with working hours and holidays, beside businesstimedelta doing the same sum."""
+"""A single deadline with working hours and holidays, beside businesstimedelta computing the same."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from app.schemas.calendar_document import read_calendar
 from bench.measure import Row, seconds_in_turn
 
 ZONE = ZoneInfo("Asia/Shanghai")
-PYTZ = pytz.timezone(ZONE.key)  # the reference knows no other kind of zone
+PYTZ = pytz.timezone(ZONE.key)  # the reference supports no other kind of zone
 HOLIDAYS = [
     date(2026, 1, 1),
     *(date(2026, 2, 16) + timedelta(days=n) for n in range(7)),
@@ -44,7 +44,7 @@ def _reference_rules() -> Any:
 
 
 def rows(scale: float) -> list[Row]:
-    """20 working hours from random moments of half a year; both must agree on every one."""
+    """Measure 20 working hours from random moments of half a year; both must agree on every one."""
     choose = random.Random(1)
     first = datetime(2026, 1, 5, tzinfo=ZONE)
     starts = [first + timedelta(minutes=choose.randrange(170 * 24 * 60)) for _ in range(int(300 * scale))]

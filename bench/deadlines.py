@@ -1,7 +1,7 @@
-"""A million deadlines at once, beside numpy counting whole days; ``python bench/deadlines.py`` runs the lone one too.
+"""A million deadlines at once, beside numpy counting whole days; ``python bench/deadlines.py`` runs the single one too.
 
-The reference knows days alone: no hours, no make-up Saturdays, no time zone, and is given dates ready-made. Before
-anything is timed, a sample of the million is held against the deadline asked alone.
+The reference counts days only: no hours, no make-up Saturdays, no time zone, and it is given dates. Before anything is
+timed, a sample of the million is compared with the deadline computed singly.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from bench.measure import Row, seconds_in_turn
 MANY = 1_000_000
 WORK = (
     ("working hours with holidays, from memory", Limit("working_hours", 40)),
-    ("working hours, asked for the first time", Limit("working_hours", 40)),
+    ("working hours, first request", Limit("working_hours", 40)),
     ("working days to the close", Limit("working_days", 5)),
     ("working days, same clock time", Limit("working_days", 5, "same_time")),
     ("odd working hours (8.53)", Limit("working_hours", 8.53)),
@@ -45,7 +45,7 @@ def _agree(calendar: WorkCalendar, starts: np.ndarray, limit: Limit, ends: np.nd
 
 
 def rows(scale: float) -> list[Row]:
-    """A million starts (at scale 1) at random seconds of two years."""
+    """Measure a million starts (at scale 1) at random seconds of two years."""
     spec = china_spec()
     calendar = read_calendar(spec, code="cn")
     first, last = (int(datetime(year, 1, 1, tzinfo=UTC).timestamp()) for year in (2025, 2026))
@@ -79,7 +79,7 @@ def rows(scale: float) -> list[Row]:
 
 
 def main() -> None:
-    """Print the ratios; ``--small`` takes a tenth."""
+    """Print the ratios; ``--small`` uses a tenth."""
     parser = argparse.ArgumentParser(description="deadlines, alone and by the million, beside their references")
     parser.add_argument("--small", action="store_true", help="a tenth of the work")
     scale = 0.1 if parser.parse_args().small else 1.0

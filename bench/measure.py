@@ -1,4 +1,4 @@
-"""How a measurement is taken: the work and its reference in turn, three times, and the medians."""
+"""Measurement: the work and its reference run alternately, three times; medians."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One line of the table; ``ratio`` is what the goals speak of."""
+    """One line of the table; the goals refer to ``ratio``."""
 
     work: str
     measured: str
@@ -26,9 +26,10 @@ def seconds_in_turn(
     times: int = 3,
     between: Callable[[], object] | None = None,
 ) -> tuple[float, float]:
-    """The median seconds of ``work`` and of ``reference``, run alternately so that a busy machine touches both.
+    """Return the median seconds of ``work`` and of ``reference``, run alternately so that a busy machine affects both.
 
-    ``between`` is done before each of them, and not measured: it clears away what the one before has left."""
+    ``between`` runs before each of them, unmeasured: it removes what the previous run has left.
+    """
     taken: tuple[list[float], list[float]] = ([], [])
     for _ in range(times):
         for run, times_taken in zip((work, reference), taken, strict=True):

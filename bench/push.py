@@ -1,9 +1,9 @@
-"""One ticket pushed, whole, beside the same endpoint and validation with nothing behind them.
+"""One ticket pushed, end to end, beside the same endpoint and validation with nothing behind them.
 
-64 connections, each with one request under way, from a process of its own; one worker, served as ``duban serve`` does.
-Whole is: key checked, validated, policy, three deadlines, two chained events, first look of the ladder, commit, and the
-full answer. On SQLite (``synchronous=FULL``), and on PostgreSQL where ``DUBAN_BENCH_POSTGRES_URL`` names a database of a
-server on which another may be made.
+64 connections, each with one request in flight, from a separate process; one worker, served as by ``duban serve``. The
+work: key check, validation, policy, three deadlines, two chained events, the ladder's first check, commit, and the full
+response. On SQLite (``synchronous=FULL``), and on PostgreSQL if ``DUBAN_BENCH_POSTGRES_URL`` names a database of a server
+on which another may be created.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ GOALS = {"PostgreSQL": ("≥ 0.6", "≥ 0.9"), "SQLite FULL": ("≥ 0.5", "≥ 0
 
 @dataclass
 class Server:
-    """A server under load: where it listens, and the key to push with."""
+    """A server under load: its address, and the key to push with."""
 
     port: int
     key: str
     rounds: int = 0
 
     def load(self, requests: int) -> dict[str, Any]:
-        """So many tickets pushed; what the client measured. Every one must be answered 201."""
+        """Push ``requests`` tickets; return the client's measurements. Every response must be 201."""
         self.rounds += 1
         done = subprocess.run(
             [sys.executable, "-m", "bench._push_client", "127.0.0.1", str(self.port), self.key, str(CONNECTIONS),
@@ -51,7 +51,7 @@ class Server:
         )  # fmt: skip
         found: dict[str, Any] = json.loads(done.stdout)
         if found["statuses"] != {"201": requests}:
-            raise AssertionError(f"not every push was taken: {found['statuses']}")
+            raise AssertionError(f"not every push was created: {found['statuses']}")
         return found
 
 
@@ -63,7 +63,7 @@ def _free_port() -> int:
 
 @contextmanager
 def serving(url: str, *more: str) -> Iterator[Server]:
-    """A server on the empty database ``url``, stopped at the end."""
+    """Run a server on the empty database ``url``; stop it at the end."""
     port = _free_port()
     process = subprocess.Popen(
         [sys.executable, "-m", "bench._push_server", url, str(port), *more], stdout=subprocess.PIPE, text=True
@@ -87,7 +87,7 @@ def serving(url: str, *more: str) -> Iterator[Server]:
 
 @contextmanager
 def postgres_database(url: str) -> Iterator[str]:
-    """An empty database on the server of ``url``, dropped at the end."""
+    """Create an empty database on the server of ``url``; drop it at the end."""
     admin = make_url(url).set(drivername="postgresql")
     name = f"duban_bench_{os.getpid()}"
     with psycopg.connect(admin.render_as_string(False), autocommit=True) as connection:
@@ -121,7 +121,7 @@ def _measure(name: str, url: str, hollow: Server, requests: int) -> Row:
 
 
 def rows(scale: float) -> list[Row]:
-    """Each database at hand; 4,000 tickets a run at scale 1, three runs, in turn with the reference."""
+    """Measure each available database; 4,000 tickets per run at scale 1, three runs, alternating with the reference."""
     requests = int(4_000 * scale)
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))

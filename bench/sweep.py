@@ -1,4 +1,4 @@
-"""The sweep: nothing due beside the bare index probe; many due beside the bare UPDATE and INSERT of the very same rows.
+"""The sweep: nothing due beside the bare index probe; many due beside the bare UPDATE and INSERT of the same rows.
 
 Each ticket that is due gets a red card, an order with its limit, three events, a message and a feed entry; the reference
 writes those rows of all tables again, in batches of the same size. On SQLite, and on PostgreSQL too where
@@ -33,7 +33,7 @@ WRITTEN: tuple[Any, ...] = (Alert, SupervisionOrder, TicketEvent, Deadline, Outb
 
 
 def fill(runtime: Runtime, n_open: int, n_due: int) -> None:
-    """``n_open`` tickets under way, of which ``n_due`` reach their complete-deadline at ``DUE``."""
+    """Create ``n_open`` open tickets, of which ``n_due`` reach their complete-deadline at ``DUE``."""
     with runtime.database.write() as session:
         source, unit = Source(code="bench", name="bench"), Unit(code="U", name="unit")
         session.add_all([source, unit])
@@ -61,19 +61,19 @@ def fill(runtime: Runtime, n_open: int, n_due: int) -> None:
 
 
 def probe(runtime: Runtime, now: datetime) -> None:
-    """The bare index probe."""
+    """Run the bare index probe."""
     with runtime.database.read() as session:
         supervision.oldest_due(session, now)
 
 
 def repeat(work: Callable[..., object], *given: object) -> None:
-    """``work`` a hundred times: once is too short to time."""
+    """Run ``work`` a hundred times: once is too short to time."""
     for _ in range(100):
         work(*given)
 
 
 def bare(runtime: Runtime, n_due: int) -> float:
-    """Seconds to write what the sweep has written, again, by bare statements of the same batch size."""
+    """Return the seconds to write the sweep's rows again by bare statements of the same batch size."""
     kept: list[tuple[Any, list[dict[str, Any]]]] = []
     with runtime.database.write() as session:
         for model in WRITTEN:
@@ -131,7 +131,7 @@ def _measure(url: str, n_open: int, n_due: int) -> list[Row]:
 
 
 def rows(scale: float) -> list[Row]:
-    """Nothing due, and many due, for each database at hand."""
+    """Measure nothing due, and many due, on each available database."""
     n_open, n_due = int(20_000 * scale), int(2_000 * scale)
     with tempfile.TemporaryDirectory() as folder:
         found = _measure(f"sqlite:///{(Path(folder) / 'bench.db').as_posix()}", n_open, n_due)

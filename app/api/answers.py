@@ -1,4 +1,4 @@
-"""How routes declare what they answer: models for successes, problem documents for refusals, media types for files."""
+"""Declarations of responses: models for successes, problem documents for refusals, media types for files."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ REFUSALS: Final[Mapping[int | str, str]] = {
 
 
 def refuses(*statuses: int | str, **words: str) -> Responses:
-    """Problem documents of these statuses; ``s409="…"`` gives a status words of its own."""
+    """Declare problem documents for these statuses; ``s409="…"`` gives a status its own description."""
     own = {int(name[1:]): text for name, text in words.items()}
     return {
         status: {
@@ -48,12 +48,12 @@ VERSIONED: Final[Responses] = refuses(409, 412, 413)
 
 
 def shows(model: Any, status: int = 200, description: str = "Done.") -> Responses:
-    """An answer of ``model`` that the route has serialised itself (``as_json``)."""
+    """Declare a response of ``model`` that the route serialises itself (``as_json``)."""
     return {status: {"model": model, "description": description}}
 
 
 def file_of(*media: str, description: str = "The file.") -> Responses:
-    """An answer of a file of one of these media types."""
+    """Declare a file response of one of these media types."""
     return {200: {"description": description, "content": {kind: {"schema": _file_schema(kind)} for kind in media}}}
 
 
@@ -64,6 +64,5 @@ def _file_schema(media: str) -> dict[str, Any]:
 
 
 def as_json(content: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
-    """``content``, of plain values, as JSON. For answers that need no second validation: tests prove that they are as
-    declared."""
+    """Return ``content``, of plain values, as JSON, without a second validation; tests compare it with its declaration."""
     return Response(orjson.dumps(content), status, headers, JSON)

@@ -13,9 +13,10 @@ from app.errors import TooLarge, UnsupportedMedia
 
 
 def check_content_type(request: Request, *allowed: str) -> str:
-    """The body's media type, in lower case and without parameters; raises UnsupportedMedia unless it is of ``allowed``.
+    """Return the body's media type, in lower case and without parameters; raises UnsupportedMedia unless it is ``allowed``.
 
-    A body without ``Content-Type`` counts as the first of them."""
+    A body without ``Content-Type`` counts as the first of them.
+    """
     packed = request.headers.get("content-encoding", "identity").strip().lower()
     if packed != "identity":
         raise UnsupportedMedia(
@@ -35,15 +36,15 @@ def check_content_type(request: Request, *allowed: str) -> str:
 
 
 async def read_body(request: Request, limit: int) -> bytes:
-    """The whole body, of ``limit`` bytes at most; raises TooLarge as soon as it is known to be longer, whatever it
-    says of its own length."""
+    """Return the whole body, of ``limit`` bytes at most; raises TooLarge as soon as it exceeds that, whatever its
+    ``Content-Length``.
+    """
     return b"".join([part async for part in _parts(request, limit)])
 
 
 @asynccontextmanager
 async def body_on_disk(request: Request, limit: int) -> AsyncIterator[bytes | mmap.mmap]:
-    """The same for a body that may be long: it comes into a file, and is given as what that holds, so that those who
-    send slowly, and those who wait, take no memory."""
+    """Like ``read_body``, for long bodies: the body is spooled to a file, so slow and waiting clients use no memory."""
     with tempfile.TemporaryFile() as file:
         async for part in _parts(request, limit):
             file.write(part)
@@ -68,6 +69,6 @@ async def _parts(request: Request, limit: int) -> AsyncIterator[bytes]:
 
 
 def too_large(limit: int) -> TooLarge:
-    """The refusal of a body of more than ``limit`` bytes."""
+    """Return the refusal of a body of more than ``limit`` bytes."""
     shown = f"{limit // 2**20} MiB" if limit >= 2**20 else f"{limit // 1024} KiB"
     return TooLarge(f"请求体最大 {shown}", f"the body may have at most {shown}")

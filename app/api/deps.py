@@ -1,4 +1,4 @@
-"""What endpoints ask for: the runtime, who is calling, the version in ``If-Match``, a place in a list."""
+"""Dependencies of endpoints: the runtime, the principal, the version in ``If-Match``, pagination cursors."""
 
 from __future__ import annotations
 
@@ -31,10 +31,11 @@ def runtime(request: Request) -> Runtime:
 
 
 def bearer_token(request: Request) -> str:
-    """The token of the request: ``Authorization: Bearer …``, or the console's session cookie for reading.
+    """Return the request's token: ``Authorization: Bearer …``, or for reads the console's session cookie.
 
-    A request that changes something must bring the header (or go through the console's forms): a cookie alone would
-    let another site act in the user's name."""
+    A request that changes something needs the header (or the console's forms): with a cookie alone, another site could
+    act in the user's name.
+    """
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() == "bearer" and token.strip():
         return token.strip()
@@ -48,7 +49,7 @@ def bearer_token(request: Request) -> str:
 
 
 def principal(request: Request) -> Principal:
-    """Who is calling; raises Unauthorized."""
+    """Return the caller; raises Unauthorized."""
     token = bearer_token(request)
     with runtime(request).database.read() as session:
         who = accounts.authenticate(session, token, clock.now())
@@ -61,14 +62,15 @@ Who = Annotated[Principal, Depends(principal)]
 
 
 def _query_names(dependant: Dependant) -> set[str]:
-    """The query parameters of an endpoint and of all it depends on."""
+    """Return the query parameters of an endpoint and its dependencies."""
     names = {field.alias for field in dependant.query_params}
     return names.union(*(_query_names(inner) for inner in dependant.dependencies))
 
 
 async def known_query(request: Request) -> None:
-    """Refuse what an address does not know: a misspelt filter would be answered with everything there is; one given twice,
-    with half of what was asked for; and a NUL no database keeps. Raises Invalid, NotFound."""
+    """Refuse unknown or repeated query parameters, which would otherwise be ignored, and NUL characters, which no database
+    stores. Raises Invalid, NotFound.
+    """
     if "\0" in request.url.path:
         raise NotFound("地址中不能有空字符（NUL）", "no address has a NUL character")
     known = {"lang", *_query_names(request.scope["route"].dependant)}
@@ -89,7 +91,7 @@ async def known_query(request: Request) -> None:
 def if_match(
     if_match: Annotated[str | None, Header(description='the version read, such as `"3"`')] = None,
 ) -> int | None:
-    """The version in ``If-Match``; none where there is no header, or ``*``."""
+    """Return the version in ``If-Match``; None without a header, or for ``*``."""
     if if_match is None or if_match.strip() == "*":
         return None
     text = if_match.strip().removeprefix("W/").strip('"')
@@ -116,12 +118,12 @@ Cursor = Annotated[str | None, Query(description="`next` of the page before")]
 
 
 def encode_cursor(key: int) -> str:
-    """A cursor that stands after the row with this key."""
+    """Return a cursor positioned after the row with this key."""
     return base64.urlsafe_b64encode(f"k{key}".encode()).decode().rstrip("=")
 
 
 def decode_cursor(text: str | None) -> int | None:
-    """The key in a cursor; raises BadRequest for one that this service did not make."""
+    """Return the key in a cursor; raises BadRequest for one not issued by this service."""
     if text is None or text == "":
         return None
     try:

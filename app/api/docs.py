@@ -1,4 +1,4 @@
-"""``/docs``: the OpenAPI document as pages, from an installed package and never from a CDN."""
+"""``/docs``: interactive API documentation from an installed package, never from a CDN."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MOUNT = "/docs-assets"
 
 @router.get("/docs", response_class=HTMLResponse)
 def docs() -> HTMLResponse:
-    """The API's documentation, to be tried out."""
+    """Serve the interactive API documentation."""
     return get_swagger_ui_html(
         openapi_url="/openapi.json",
         title="Duban 督办 API",
@@ -28,6 +28,6 @@ def docs() -> HTMLResponse:
 
 
 def install(app: FastAPI) -> None:
-    """Give ``app`` the page and its files."""
+    """Add the page and its files to ``app``."""
     app.include_router(router)
     app.mount(MOUNT, StaticFiles(directory=ASSETS), name="docs-assets")

@@ -1,5 +1,4 @@
-"""HEAD: answered as GET is, without the body. Load balancers ask so whether a service is there, and download managers how
-large a file is."""
+"""HEAD is answered as GET without the body. Load balancers use it to check availability, download managers for file sizes."""
 
 from __future__ import annotations
 
@@ -7,13 +6,13 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 
 class HeadAsGet:
-    """Whatever takes GET takes HEAD (RFC 9110, 9.3.2), and no route need say so."""
+    """Every route that accepts GET accepts HEAD (RFC 9110, 9.3.2), without declaring it."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on as a GET; the answer ends with its headers, so that a stream ends too."""
+        """Pass the request on as a GET and end the response after its headers, so that a stream ends too."""
         if scope["type"] != "http" or scope["method"] != "HEAD":
             await self.app(scope, receive, send)
             return

@@ -1,4 +1,4 @@
-"""Whether the service is alive and ready, and its metrics."""
+"""Liveness, readiness and metrics."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ SWEEP_TOO_OLD = timedelta(minutes=2)
 
 @router.get("/healthz")
 async def healthz() -> HealthOut:
-    """Alive."""
+    """The process is alive."""
     return HealthOut(status="ok")
 
 
 @router.get("/readyz", responses={**shows(ReadinessOut), **shows(ReadinessOut, 503, "Not ready.")})
 def readyz(request: Request) -> JSONResponse:
-    """Ready: the database answers, its migrations are at the head, and a sweeper has looked lately."""
+    """Ready: the database responds, its migrations are at the head, and a sweeper has run recently."""
     runtime: Runtime = request.app.state.duban
     checks: dict[str, Any] = {}
     try:
@@ -54,7 +54,8 @@ def readyz(request: Request) -> JSONResponse:
 
 @router.get("/metrics", response_class=PlainTextResponse)
 def metrics(request: Request) -> Response:
-    """The figures of this process and of its database, in the text format of Prometheus: requests by route, pushes by
-    outcome, group commits, sweeps, alerts, feeds, reports, connections."""
+    """Metrics of this process and of its database, in the Prometheus text format: requests by route, pushes by outcome,
+    group commits, sweeps, alerts, feeds, reports, connections.
+    """
     runtime: Runtime = request.app.state.duban
     return Response(generate_latest(runtime.metrics.registry), media_type=CONTENT_TYPE_PLAIN_0_0_4)

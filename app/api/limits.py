@@ -1,4 +1,4 @@
-"""How long a request's body may be, before anything reads it: nobody fills the memory of the service, signed in or not."""
+"""Limit of a request body's size, before anything reads it: no client, signed in or not, can exhaust the memory."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ OWN_LIMIT: Final = frozenset({"/api/v1/tickets/batch", "/api/v1/profiles/propose
 
 
 class BodyLimit:
-    """Refuses a longer body with 413: by what it says of its length, or as soon as it has come to more than that."""
+    """Refuses a longer body with 413: by its ``Content-Length``, or as soon as the limit is exceeded."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on, its body bounded."""
+        """Pass the request on with its body bounded."""
         if scope["type"] != "http" or not scope["path"].startswith("/api/") or scope["path"] in OWN_LIMIT:
             await self.app(scope, receive, send)
             return
@@ -46,7 +46,7 @@ def _bounded(receive: Receive) -> Receive:
         message = await receive()
         size += len(message.get("body", b""))
         if size > LONGEST:
-            raise HTTPException(413)  # what parses a body lets this alone through; the handler finds the words
+            raise HTTPException(413)  # body parsers pass this type through; the handler produces the message
         return message
 
     return read

@@ -1,5 +1,6 @@
-"""What ``/openapi.json`` holds beyond the declarations of the routes: how to sign in, and the schemas of bodies that routes
-read themselves."""
+"""Additions to ``/openapi.json`` beyond the routes' declarations: authentication, and schemas of bodies that routes read
+themselves.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +20,7 @@ BEARER: Final = {"type": "http", "scheme": "bearer", "description": "An API key 
 
 
 def install(app: FastAPI) -> None:
-    """Let ``app.openapi()``, which ``/openapi.json``, ``/docs`` and ``duban openapi`` show, be complete."""
+    """Complete ``app.openapi()``, which ``/openapi.json``, ``/docs`` and ``duban openapi`` show."""
     plain = app.openapi
 
     def document() -> dict[str, Any]:
@@ -49,21 +50,21 @@ def _complete(document: dict[str, Any]) -> None:
 
 
 def _without_null(body: dict[str, Any]) -> None:
-    """A body that may be left out is declared as not required; null in its place, which works too, confuses generators."""
+    """Declare an optional body as not required; the alternative null, which works too, confuses generators."""
     wanted = [one for one in body["schema"].get("anyOf", ()) if one != {"type": "null"}]
     if len(wanted) == 1:
         body["schema"] = wanted[0]
 
 
 def _models(base: type[Answer]) -> Iterator[type[Answer]]:
-    """All answers. Their examples are set once more: the framework drops every null from its document."""
+    """Return all response models. Their examples are set again: the framework drops every null from its document."""
     for model in base.__subclasses__():
         yield model
         yield from _models(model)
 
 
 def _patch_of(schema: dict[str, Any]) -> dict[str, Any]:
-    """The merge patch (RFC 7396) of a pushed ticket: every field may be left out, and null removes it."""
+    """Return the merge patch (RFC 7396) of a pushed ticket: every field is optional, and null removes it."""
     fields = {
         name: {"anyOf": [*field.get("anyOf", [{k: v for k, v in field.items() if k != "default"}]), {"type": "null"}]}
         for name, field in schema["properties"].items()

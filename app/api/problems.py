@@ -1,4 +1,4 @@
-"""Every error that leaves the API, as ``application/problem+json`` (RFC 9457). The one place where that is done."""
+"""The only place that turns errors of the API into ``application/problem+json`` (RFC 9457)."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ TYPE_BASE = "urn:duban:problem:"
 
 
 def language(request: Request) -> str:
-    """The language of messages to a client: ``Accept-Language``, Chinese unless it prefers English."""
+    """Return the language of messages to a client: ``Accept-Language``, Chinese unless it prefers English."""
     wanted = request.query_params.get("lang") or request.headers.get("accept-language", "")
     return "en" if wanted.strip().lower().startswith("en") else "zh"
 
@@ -38,7 +38,7 @@ def problem(
     headers: dict[str, str] | None = None,
     **more: Any,
 ) -> JSONResponse:
-    """One problem document, with the id of its request where it has one."""
+    """Return one problem document, with the id of its request if it has one."""
     body = {"type": TYPE_BASE + code, "title": title, "status": status, "detail": detail, "instance": request.url.path}
     ident = request.scope.get("state", {}).get("request_id")
     if ident is not None:
@@ -47,7 +47,7 @@ def problem(
 
 
 def of_error(request: Request, error: DubanError) -> JSONResponse:
-    """The problem document of a refusal."""
+    """Return the problem document of a refusal."""
     lang = language(request)
     more: dict[str, Any] = {}
     headers: dict[str, str] = {}
@@ -71,8 +71,9 @@ PageOf = Callable[[Request, HTTPException], Response | None]
 
 
 def install(app: FastAPI, page_of: PageOf | None = None) -> None:
-    """Give ``app`` its error handlers. ``page_of``: the page that a person is shown instead of the framework's own
-    refusal, none where a program asks."""
+    """Register the error handlers. ``page_of`` returns the page shown instead of the framework's own refusal, None for a
+    client that is not a browser.
+    """
 
     @app.exception_handler(DubanError)
     async def _on_refusal(request: Request, error: DubanError) -> JSONResponse:
@@ -98,12 +99,12 @@ def install(app: FastAPI, page_of: PageOf | None = None) -> None:
         return of_error(request, Invalid(problems_of({**e, "loc": e["loc"][1:]} for e in errors)))
 
     @app.exception_handler(ClientDisconnect)
-    async def _on_hang_up(request: Request, error: ClientDisconnect) -> JSONResponse:
+    async def _on_disconnect(request: Request, error: ClientDisconnect) -> JSONResponse:
         log.info("client disconnected before the body was complete")
-        return of_error(request, BadRequest("请求体中断，不完整", "the body broke off"))  # seldom does anybody hear it
+        return of_error(request, BadRequest("请求体中断，不完整", "the body broke off"))  # usually nobody receives it
 
     @app.exception_handler(HTTPException)
-    def _on_http(request: Request, error: HTTPException) -> Response:  # in a thread: a page asks who is looking
+    def _on_http(request: Request, error: HTTPException) -> Response:  # in a thread: a page reads the session
         return (page_of(request, error) if page_of else None) or _of_http(request, error)
 
 
@@ -117,7 +118,7 @@ _HTTP: Mapping[int, tuple[str, str, str, str]] = {
 
 
 def _of_http(request: Request, error: HTTPException) -> JSONResponse:
-    """The framework's own refusal."""
+    """Return the problem document of the framework's own refusal."""
     status, headers = error.status_code, dict(error.headers or {})
     if status == 405:
         headers = {"Allow": ", ".join(_taken(request))}
@@ -129,7 +130,7 @@ def _of_http(request: Request, error: HTTPException) -> JSONResponse:
 
 
 def _taken(request: Request) -> list[str]:
-    """The methods that this address takes: the framework names those of one of its endpoints alone."""
+    """Return the methods that this address allows: the framework names those of only one of its endpoints."""
     asked = ("GET", "POST", "PUT", "PATCH", "DELETE")
     routes = request.app.router.routes
     found = [m for m in asked if any(r.matches({**request.scope, "method": m})[0] is Match.FULL for r in routes)]
@@ -137,7 +138,7 @@ def _taken(request: Request) -> list[str]:
 
 
 def internal_error(request: Request, error: Exception) -> JSONResponse:
-    """Log an error that nobody expected, and answer 500 without its content."""
+    """Log an unexpected error, and respond 500 without its content."""
     log.error("unexpected error", exc_info=error, method=request.method)
     lang = language(request)
     title = "Internal error" if lang == "en" else "内部错误"

@@ -1,4 +1,4 @@
-"""What every request gets: an id, a place in the log context, one access event, and an answer where the code fails."""
+"""Per request: an id, the log context, one access event, and a response if the code fails."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ _ACCEPTED = re.compile(r"[A-Za-z0-9._:-]{1,64}")
 
 
 def request_id(proposed: str | None) -> str:
-    """``proposed`` where it is 1 to 64 letters, digits or ``._:-``; else a new one."""
+    """Return ``proposed`` if it is 1 to 64 letters, digits or ``._:-``; else a new id."""
     return proposed if proposed and _ACCEPTED.fullmatch(proposed) else secrets.token_urlsafe(12)
 
 
 def route_template(scope: Scope) -> str:
-    """The path of the matched route with its parameters unfilled, never the path of the request: that may hold anything."""
+    """Return the path template of the matched route, never the request's path, which may contain anything."""
     selected = scope.get("fastapi", {}).get("effective_route_context")  # of a router that is included with a prefix
     path: str | None = getattr(selected or scope.get("route"), "path", None)
     return path or scope.get("root_path") or UNMATCHED
@@ -39,8 +39,8 @@ def route_template(scope: Scope) -> str:
 class RequestContext:
     """The outermost layer of the service.
 
-    Accepts or makes the request id and gives it back in ``X-Request-ID``; logs ``request served`` with method, route
-    template, status, milliseconds, request id, actor and ticket; turns an unexpected error into a problem document.
+    Accepts or creates the request id and returns it in ``X-Request-ID``; logs ``request served`` with method, route template,
+    status, milliseconds, request id, actor and ticket; turns an unexpected error into a problem document.
     """
 
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
@@ -70,7 +70,7 @@ class RequestContext:
             except Exception as error:
                 answer = internal_error(Request(scope), error)
                 if status is not None:
-                    raise  # too late for another answer: the server breaks the connection off
+                    raise  # the response has begun: the server closes the connection
                 await answer(scope, receive, send_with_id)
             finally:
                 self._served(scope, status, time.perf_counter() - begun)

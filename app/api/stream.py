@@ -1,8 +1,8 @@
-"""The live stream of alerts (Server-Sent Events): one poller in a process, any number of viewers.
+"""The live stream of alerts (Server-Sent Events): one poller per process, any number of viewers.
 
-An event's id is the number of an entry in the alert feed, which has no gaps and grows in the order of commit. So a
-viewer who has seen n has seen everything up to n, and resumes behind it (``Last-Event-ID``) without a gap. Viewers read
-from a short memory of the latest entries; one who is further behind is served from the database.
+An event's id is the number of an entry in the alert feed, which has no gaps and grows in commit order. So a viewer that
+has seen n has seen everything up to n, and resumes after it (``Last-Event-ID``) without a gap. Viewers read from a short
+buffer of the latest entries; one that is further behind is served from the database.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ LONGEST_SECONDS = 15 * 60
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One entry of the feed as it is sent, and what decides who may see its alert."""
+    """One entry of the feed as it is sent, and the data that decides who may see its alert."""
 
     id: int
     alert: Kept
@@ -53,7 +53,7 @@ class Entry:
 
 
 class Broadcaster:
-    """Reads the feed once for all viewers of a process; polls while somebody is looking."""
+    """Reads the feed once for all viewers of a process; polls only while there are viewers."""
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
@@ -79,10 +79,10 @@ class Broadcaster:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._task
         if self._asked:
-            await asyncio.wait(self._asked)  # the database is closed next, and nobody may be reading then
+            await asyncio.wait(self._asked)  # the database is closed next; no read may be running then
 
     async def _ask(self, what: Callable[..., T], *given: Any) -> T:
-        """Ask the database in a thread, which goes on to its end whatever becomes of the one who asks."""
+        """Run a database call in a thread, which runs to its end even if the caller is cancelled."""
         asked = asyncio.ensure_future(run_in_threadpool(what, *given))
         self._asked.add(asked)
         asked.add_done_callback(self._asked.discard)
@@ -104,13 +104,12 @@ class Broadcaster:
     async def follow(
         self, who: Principal, after: int | None, still_valid: Callable[[], bool] = lambda: True
     ) -> AsyncIterator[ServerSentEvent]:
-        """What ``who`` may see of the feed behind ``after`` (none: from now on), for as long as the stream lasts and the
-        credential is ``still_valid``."""
+        """Yield the entries after ``after`` (None: from now on) that ``who`` may see, until the stream ends."""
         self._viewers += 1
         self._watched.set()
         try:
             head = await self._ask(self._read_head)
-            # an id from the future was never given by this database: begin at the head
+            # this database never issued an id beyond the head: begin at the head
             last = head if after is None else min(after, head)
             yield ServerSentEvent(comment="duban alerts", id=str(last), retry=RETRY_MILLISECONDS)
             checked = time.monotonic()
@@ -120,7 +119,7 @@ class Broadcaster:
                     if not await self._ask(still_valid):
                         return
                     checked = time.monotonic()
-                news = self._news  # taken before looking, so that nothing that comes meanwhile is slept through
+                news = self._news  # read before the check, so that an entry arriving meanwhile is not missed
                 entries = await self._behind(last)
                 for entry in entries:
                     last = entry.id
@@ -139,7 +138,7 @@ class Broadcaster:
                 self._watched.clear()
 
     async def _behind(self, last: int) -> list[Entry]:
-        """The next entries behind ``last``, from memory where it reaches so far back."""
+        """Return the next entries after ``last``, from the buffer if it reaches that far back."""
         if self._recent and last >= self._recent[0].id - 1:
             first = self._recent[0].id
             return [self._recent[n] for n in range(last + 1 - first, min(len(self._recent), last + 1 - first + PAGE))]
@@ -162,11 +161,11 @@ class Broadcaster:
         while True:
             if not self._watched.is_set():
                 await self._watched.wait()
-                self._recent.clear()  # what came while nobody looked is not in memory
+                self._recent.clear()  # entries that arrived without viewers are not in the buffer
                 self._head = 0
             try:
                 await self._look()
-            except Exception:  # the database may be away; viewers keep their place and get all of it later
+            except Exception:  # the database may be unavailable; viewers keep their position and catch up later
                 logger.exception("alert feed read failed; retrying")
                 await asyncio.sleep(1)
             await asyncio.sleep(POLL_SECONDS)
@@ -187,7 +186,7 @@ def place(
     header: Annotated[str | None, Header(alias="Last-Event-ID", description="id of the last event seen")] = None,
     last_event_id: Annotated[str | None, Query(description="the same, where a header cannot be sent")] = None,
 ) -> int | None:
-    """Where the viewer was; none: begin now. Raises BadRequest for what is not an id of this stream."""
+    """Return the viewer's position; None: begin now. Raises BadRequest for an id not of this stream."""
     text = header if header is not None else last_event_id
     if text is None or text == "":
         return None
@@ -197,7 +196,7 @@ def place(
 
 
 def viewer(who: Who) -> Principal:
-    """The caller, if alerts may be seen at all; checked before the stream begins."""
+    """Return the caller if they may see alerts at all; checked before the stream begins."""
     require(who, "alerts.see")
     return who
 
@@ -234,7 +233,7 @@ async def stream_alerts(
 ) -> AsyncIterator[Any]:
     """Alerts as they are raised, acknowledged and resolved (`kind`), each as in `GET /alerts`.
 
-    Event ids are numbers without gaps; `Last-Event-ID` resumes behind one. Without it the stream begins now.
+    Event ids are numbers without gaps; `Last-Event-ID` resumes after one. Without it the stream begins now.
     """
     broadcaster: Broadcaster = request.app.state.broadcaster
 

@@ -11,7 +11,7 @@ from app.commands.common import JsonFlag, opened, print_json, say
 from app.security.principal import RoleName
 from app.services.access import accounts
 
-Role = Annotated[RoleName, typer.Option("--role", help="what the account may do")]
+Role = Annotated[RoleName, typer.Option("--role", help="role of the account")]
 UnitCode = Annotated[str | None, typer.Option("--unit", help="code of its unit, for role `unit`")]
 
 user = typer.Typer(help="people who sign in", no_args_is_help=True)
@@ -32,7 +32,7 @@ def user_add(
     display_name: Annotated[str | None, typer.Option("--display-name")] = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Make an account; its one-time password is shown once."""
+    """Create an account; its one-time password is shown once."""
     with opened() as runtime, runtime.database.write() as session:
         made, password = accounts.create_user(
             session,
@@ -58,7 +58,7 @@ def key_create(
     name: Annotated[str | None, typer.Option("--name", help="what the key is for")] = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Make an API key; its secret is shown once."""
+    """Create an API key; its secret is shown once."""
     with opened() as runtime, runtime.database.write() as session:
         made, secret = accounts.create_key(
             session,
@@ -78,7 +78,7 @@ def key_create(
 
 @key.command("revoke")
 def key_revoke(key_id: int) -> None:
-    """End a key for good."""
+    """Revoke a key permanently."""
     with opened() as runtime, runtime.database.write() as session:
         accounts.revoke_key(session, key_id, clock.now())
     say(f"密钥 {key_id} 已吊销", f"key {key_id} revoked")

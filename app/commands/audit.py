@@ -7,7 +7,7 @@ import typer
 from app.commands.common import JsonFlag, opened, print_json, say
 from app.services.audit import seals
 
-audit = typer.Typer(help="the event log's chain of hashes", no_args_is_help=True)
+audit = typer.Typer(help="the event log's hash chain", no_args_is_help=True)
 
 
 def register(app: typer.Typer) -> None:
@@ -17,7 +17,7 @@ def register(app: typer.Typer) -> None:
 
 @audit.command("verify")
 def verify(as_json: JsonFlag = False) -> None:
-    """Walk the chains and the seals; exit code 1 and the first broken link where there is one."""
+    """Verify the hash chains and seals of the event log; exit code 1 and the first broken link if there is one."""
     with opened() as runtime:
         broken = seals.verify(runtime.database)
     if as_json:

@@ -1,4 +1,4 @@
-"""What commands share: the runtime, and printing as text or as one JSON document."""
+"""Shared by commands: the runtime, and output as text or as one JSON document."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ JsonFlag = Annotated[bool, typer.Option("--json", help="one JSON document on std
 
 @contextmanager
 def opened() -> Iterator[Runtime]:
-    """The runtime on the database of the settings, migrated; closed at the end."""
+    """Open the runtime on the configured database, migrated; close it at the end."""
     runtime = Runtime.open(get_settings(), clock.now())
     try:
         yield runtime
@@ -35,14 +35,15 @@ def print_json(value: Any) -> None:
 
 
 def say(zh: str, en: str) -> None:
-    """Print a line in the language of the settings."""
+    """Print a line in the configured language."""
     typer.echo(en if get_settings().lang == "en" else zh)
 
 
 def parse_time(text: str | None, option: str = "--at") -> datetime | None:
-    """A moment given on the command line: ISO 8601; without an offset it is in the zone of the settings.
+    """Parse a moment given on the command line: ISO 8601; without an offset, in the configured zone.
 
-    Raises Invalid naming the option."""
+    Raises Invalid naming the option.
+    """
     if text is None:
         return None
     try:
@@ -51,6 +52,6 @@ def parse_time(text: str | None, option: str = "--at") -> datetime | None:
         raise Invalid.at(
             option,
             f"无法识别的时间 {text!r}，应为 2024-03-15T09:00:00+08:00 之类",
-            f"{text!r} is not a time; something like 2024-03-15T09:00:00+08:00 is needed",
+            f"{text!r} is not a time; use e.g. 2024-03-15T09:00:00+08:00",
         ) from error
     return moment if moment.tzinfo is not None else moment.replace(tzinfo=get_settings().zone)

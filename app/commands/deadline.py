@@ -49,7 +49,7 @@ def _english() -> bool:
 def load_calendar(
     file: Path,
     code: CalendarCode = DEFAULT_CALENDAR,
-    note: Annotated[str | None, typer.Option("--note", help="why; default: the name of the file")] = None,
+    note: Annotated[str | None, typer.Option("--note", help="reason for the version; default: the file name")] = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Load the days off of a year: holiday-cn JSON, ICS or CSV. Loading a file twice changes nothing."""
@@ -83,7 +83,7 @@ def load_calendar(
             f"calendar {code} version {saved.row.version}: {len(edit.days)} days, years published: {years_en}",
         )
     if not edit.publishes:
-        say("文件没有任何日期，未公布任何年份", "the file has no days: no year is published by it")
+        say("文件没有任何日期，未公布任何年份", "the file has no days; no year was marked as published")
     say(f"变动的时限：{moves['moved_count']}，不再暂定：{moves['confirmed_count']}",
         f"deadlines moved: {moves['moved_count']}, confirmed: {moves['confirmed_count']}")  # fmt: skip
     for one in moves["moved"]:
@@ -96,7 +96,7 @@ def show_calendar(
     code: CalendarCode = DEFAULT_CALENDAR,
     as_json: JsonFlag = False,
 ) -> None:
-    """The days off, make-up workdays and other exceptions of a year."""
+    """Show the days off, make-up workdays and other exceptions of a year."""
     with opened() as runtime, runtime.reading() as (_, ref):
         if code not in ref.calendars:
             raise NotFound(f"没有日历 {code!r}", f"no calendar {code!r}")
@@ -145,19 +145,19 @@ def _year(found: WorkCalendar, year: int) -> dict[str, Any]:
 
 
 def show_deadline(
-    start: Annotated[str, typer.Option("--start", help="when it begins; without an offset, in the calendar's zone")],
+    start: Annotated[str, typer.Option("--start", help="start; without an offset, in the calendar's zone")],
     days: Annotated[int | None, typer.Option("--days", help="working days; negative counts back")] = None,
     hours: Annotated[float | None, typer.Option("--hours", help="working hours; negative counts back")] = None,
     natural: Annotated[bool, typer.Option("--natural", help="natural days or hours instead of working ones")] = False,
     ends: Annotated[str, typer.Option("--ends", help=", ".join(ENDS))] = "close",
     count_first_day: Annotated[bool, typer.Option("--count-first-day")] = False,
     code: CalendarCode = DEFAULT_CALENDAR,
-    explain: Annotated[bool, typer.Option("--explain", help="with its receipt, day by day")] = False,
+    explain: Annotated[bool, typer.Option("--explain", help="show the receipt, day by day")] = False,
     as_json: JsonFlag = False,
 ) -> None:
-    """When a limit is due; with --explain, why."""
+    """Calculate when a limit is due; with --explain, show why."""
     if (days is None) == (hours is None):
-        raise typer.BadParameter("one of --days and --hours is needed / 请给出 --days 或 --hours 之一")
+        raise typer.BadParameter("give one of --days and --hours / 请给出 --days 或 --hours 之一")
     if ends not in ENDS:
         raise typer.BadParameter(f"--ends: {', '.join(ENDS)}")
     with opened() as runtime, runtime.reading() as (_, ref):
@@ -195,9 +195,9 @@ def show_deadline(
 
 @policy.command("export")
 def export_policies(
-    file: Annotated[Path | None, typer.Argument(help="to write to; default: the screen")] = None,
+    file: Annotated[Path | None, typer.Argument(help="file to write; default: standard output")] = None,
 ) -> None:
-    """The latest version of each policy, as TOML; one that is not in force now is named at the top."""
+    """Print the latest version of each policy as TOML; policies not in force are listed at the top."""
     with opened() as runtime, runtime.reading() as (_, ref):
         text = policies.export_toml(ref, clock.now())
     if file is None:
@@ -210,11 +210,11 @@ def export_policies(
 def import_policies(
     file: Path,
     apply_open: Annotated[
-        bool, typer.Option("--apply-open", help="bring open tickets under the new versions too")
+        bool, typer.Option("--apply-open", help="apply the new versions to open tickets too")
     ] = False,
     as_json: JsonFlag = False,
 ) -> None:
-    """Policies from TOML: what is new or says something else becomes a new version, what is the same is left alone."""
+    """Import policies from TOML: new or changed ones become new versions, equal ones are unchanged."""
     now = clock.now()
     with opened() as runtime:
         with runtime.database.write() as session:

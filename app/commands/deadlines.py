@@ -29,7 +29,7 @@ _EVERY = 2.0
 _SHOWN = 1000
 """Differences that are printed for a person; ``--json`` prints all."""
 
-deadlines = typer.Typer(help="every deadline, held against the event log", no_args_is_help=True)
+deadlines = typer.Typer(help="verify deadlines against the event log", no_args_is_help=True)
 
 
 def register(app: typer.Typer) -> None:
@@ -39,13 +39,13 @@ def register(app: typer.Typer) -> None:
 
 @deadlines.command("verify")
 def verify_deadlines(
-    mend: Annotated[bool, typer.Option("--mend", help="write the right ones, each with an event")] = False,
-    live: Annotated[bool, typer.Option("--live", help="leave out tickets that are closed or void")] = False,
+    mend: Annotated[bool, typer.Option("--mend", help="repair them, with an event for each")] = False,
+    live: Annotated[bool, typer.Option("--live", help="skip closed and void tickets")] = False,
     as_json: JsonFlag = False,
 ) -> None:
-    """Compute every deadline again from the event log, and list those that differ from what is stored.
+    """Recompute every deadline from the event log, and list those that differ from what is stored.
 
-    Exit code 1 where any differ and were not mended, 0 else.
+    Exit code 1 if any differ and were not repaired, else 0.
     """
     checked = VerifyProgress()
     listed: list[dict[str, Any]] = []
@@ -77,13 +77,13 @@ def verify_deadlines(
 
 def replay_file(
     file: Annotated[Path, typer.Argument(help="policies as TOML, or JSON with policy, policies or calendar")],
-    since: Annotated[str, typer.Option("--from", help="tickets received from then on; a date or a time")],
-    until: Annotated[str, typer.Option("--to", help="until before then")],
-    unit: Annotated[str | None, typer.Option("--unit", help="of its subtree only")] = None,
-    calendar: Annotated[str, typer.Option("--calendar", help="code of the calendar replaced")] = DEFAULT_CALENDAR,
+    since: Annotated[str, typer.Option("--from", help="tickets received from this date or time on")],
+    until: Annotated[str, typer.Option("--to", help="tickets received before this date or time")],
+    unit: Annotated[str | None, typer.Option("--unit", help="only tickets of this unit's subtree")] = None,
+    calendar: Annotated[str, typer.Option("--calendar", help="code of the calendar to be replaced")] = DEFAULT_CALENDAR,
     as_json: JsonFlag = False,
 ) -> None:
-    """Judge past tickets under proposed policies or a proposed calendar: overdue by unit, before and after.
+    """Replay past tickets under proposed policies or a proposed calendar: overdue by unit, before and after.
 
     Nothing is written.
     """
@@ -105,7 +105,7 @@ def replay_file(
 
 
 def _needed(moment: datetime | None) -> datetime:
-    assert moment is not None, "the option is required"
+    assert moment is not None, "option required"
     return moment
 
 
@@ -134,7 +134,7 @@ def _conclude(checked: VerifyProgress, differing: int, mend: bool) -> None:
             else f"……另有 {differing - _SHOWN} 项，--json 可全部列出"
         )
     if english:
-        rest = f"; {checked.repaired} mended" if mend else "; --mend writes the right ones" if differing else ""
+        rest = f"; {checked.repaired} repaired" if mend else "; --mend repairs them" if differing else ""
         typer.echo(f"{checked.tickets} tickets, {checked.deadlines} deadlines: {differing} differ{rest}")
         return
     rest = f"，已修复 {checked.repaired} 项" if mend else "，可用 --mend 修复" if differing else ""
@@ -143,7 +143,7 @@ def _conclude(checked: VerifyProgress, differing: int, mend: bool) -> None:
 
 @contextmanager
 def _progress(quiet: bool) -> Iterator[Callable[[VerifyProgress], None]]:
-    """A progress bar on a terminal, and plain lines elsewhere; on stderr, since stdout is the answer."""
+    """Show a progress bar on a terminal, else plain lines; on stderr, since stdout carries the result."""
     console = Console(stderr=True)
     if not console.is_terminal:
         yield _plain_lines(quiet)

@@ -1,4 +1,4 @@
-"""What a pull came to, in a line."""
+"""The result of a pull as one line."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Any
 
 
 def counts(view: Mapping[str, Any], lang: str) -> str:
-    """How many records had which fate, of a feed or of a pull."""
-    said = [view[key] for key in ("created", "corrected", "unchanged", "rejected")]
+    """Format the counts of a feed or of a pull: created, corrected, unchanged, rejected."""
+    numbers = [view[key] for key in ("created", "corrected", "unchanged", "rejected")]
     if lang == "en":
-        return "{} created, {} corrected, {} unchanged, {} rejected".format(*said)
-    return "新建 {}，更正 {}，未变 {}，拒收 {}".format(*said)
+        return "{} created, {} corrected, {} unchanged, {} rejected".format(*numbers)
+    return "新建 {}，更正 {}，未变 {}，拒收 {}".format(*numbers)

@@ -38,12 +38,12 @@ def import_file(
     file: Annotated[Path, typer.Argument(help="CSV, XLSX, NDJSON or JSON, plain, gz or zip")],
     profile: Annotated[str, typer.Option("--profile", help="name of a mapping profile, or a TOML file")],
     source: Annotated[str | None, typer.Option("--source", help="code of the source; default: the profile's")] = None,
-    live: Annotated[bool, typer.Option("--live", help="supervise the tickets that are still open")] = False,
+    live: Annotated[bool, typer.Option("--live", help="supervise tickets that are still open")] = False,
     as_json: JsonFlag = False,
 ) -> None:
-    """Take a file in. Interrupted and started again, it goes on where it was; a file taken in before changes nothing.
+    """Import a file. An interrupted import is resumed when started again; importing a file twice changes nothing.
 
-    Rows that cannot be taken are kept with their reasons, and do not make the command fail.
+    Rows that fail validation are stored as rejects and do not fail the command.
     """
     lang = get_settings().lang
     with opened() as runtime:
@@ -63,17 +63,17 @@ Report = Callable[[importer.Progress], None]
 
 @contextmanager
 def _progress(quiet: bool) -> Iterator[Report]:
-    """A progress bar on a terminal, and plain lines elsewhere; on stderr, since stdout is the answer."""
+    """Show a progress bar on a terminal, else plain lines; on stderr, since stdout carries the result."""
     console = Console(stderr=True)
     if not console.is_terminal:
         yield _plain_lines(quiet)
         return
-    columns = (BarColumn(), TextColumn("{task.percentage:>3.0f} %"), TextColumn("{task.fields[said]}"))
+    columns = (BarColumn(), TextColumn("{task.percentage:>3.0f} %"), TextColumn("{task.fields[counts]}"))
     with Progress(*columns, TimeRemainingColumn(), console=console, transient=True) as bar:
-        task = bar.add_task("", total=None, said="")
+        task = bar.add_task("", total=None, counts="")
 
         def show(done: importer.Progress) -> None:
-            bar.update(task, total=done.total, completed=done.consumed, said=_line(done))
+            bar.update(task, total=done.total, completed=done.consumed, counts=_line(done))
 
         yield show
 
@@ -117,7 +117,7 @@ def _print(runtime: Runtime, done: importer.ImportResult, lang: str) -> None:
 
 
 def _print_json(runtime: Runtime, done: importer.ImportResult, lang: str) -> None:
-    """One document, its rejects written one by one: a million of them need no more memory than one page."""
+    """Print one document, its rejects streamed one by one, so that memory use is constant."""
     tally = done.tally
     write = sys.stdout.write
     write(f'{{"created": {tally.created}, "unchanged": {tally.unchanged}, "rejected": {tally.rejected}, "rejects": [')

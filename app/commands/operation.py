@@ -23,11 +23,11 @@ def register(app: typer.Typer) -> None:
 
 
 def fill_demo(as_json: JsonFlag = False) -> None:
-    """Fill an empty database with sample tickets and units; refuses one that is not empty."""
+    """Fill an empty database with sample tickets and units; refuse a database that is not empty."""
     with opened() as runtime:
         if not demo.is_empty(runtime):
             raise Conflict(
-                "数据库非空，示例数据只能写入空库", "the database is not empty; sample data goes into an empty one only"
+                "数据库非空，示例数据只能写入空库", "the database is not empty; sample data needs an empty one"
             )
         counts = fill_shown(runtime)
     if as_json:
@@ -38,7 +38,7 @@ def fill_demo(as_json: JsonFlag = False) -> None:
 
 
 def fill_shown(runtime: Runtime) -> dict[str, int]:
-    """Make the sample data, with a bar on a terminal (on stderr, since stdout is the answer); the counts."""
+    """Create the sample data with a progress bar on a terminal (on stderr, since stdout carries the result); return counts."""
     console = Console(stderr=True)
     columns = (BarColumn(), TextColumn("{task.percentage:>3.0f} %"), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
@@ -50,10 +50,10 @@ def fill_shown(runtime: Runtime) -> dict[str, int]:
 
 
 def run_sweep(
-    at: Annotated[str | None, typer.Option("--at", help="the moment to sweep as of; default: now")] = None,
+    at: Annotated[str | None, typer.Option("--at", help="the as-of moment; default: now")] = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """One sweep: raise what is due. For cron, and for tests."""
+    """Run one sweep: raise due alerts. For cron and for tests."""
     now = parse_time(at) or clock.now()
     with opened() as runtime:
         result = sweep(runtime.database, runtime.reference, now, batch=runtime.settings.sweep_batch)

@@ -1,4 +1,4 @@
-"""``duban report``: makes a report, keeps it, and writes it to files or prints it."""
+"""``duban report``: compute a report, store it, and write it to files or print it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def register(app: typer.Typer) -> None:
 
 
 def wanted_formats(text: str) -> list[str]:
-    """The formats of a comma-separated list, each once. Raises Invalid at ``--format`` saying which there are."""
+    """Parse a comma-separated list of formats, without duplicates. Raises Invalid at ``--format`` listing the known ones."""
     found = list(dict.fromkeys(part.strip().lower() for part in text.split(",") if part.strip()))
     known = ", ".join(FORMATS)
     for name in found:
@@ -47,12 +47,12 @@ def make_report(
         str | None, typer.Option("--format", help="xlsx, csv, json; several with commas  [default: xlsx]")
     ] = None,
     out: Annotated[Path, typer.Option("--out", help="folder for the files KIND-PERIOD[-UNIT].FORMAT")] = Path(),
-    unit: Annotated[str | None, typer.Option("--unit", help="code of a unit, with all below it")] = None,
-    as_of: Annotated[str | None, typer.Option("--as-of", help="what was known then; default: now")] = None,
+    unit: Annotated[str | None, typer.Option("--unit", help="code of a unit, with its subtree")] = None,
+    as_of: Annotated[str | None, typer.Option("--as-of", help="as-of moment; default: now")] = None,
     lang: Annotated[Literal["zh", "en"] | None, typer.Option("--lang", help="language of the files")] = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Make a report (or freeze a clear-out list), keep it as an edition, and write it to files."""
+    """Compute a report (or freeze a clear-out list), store it as an edition, and write it to files."""
     formats = wanted_formats(format_) if format_ is not None else [] if as_json else ["xlsx"]
     moment = parse_time(as_of, "--as-of")
     now = clock.now()

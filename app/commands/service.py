@@ -35,10 +35,11 @@ def register(app: typer.Typer) -> None:
 
 
 def first_administrator(runtime: Runtime) -> str | None:
-    """A one-time password for the account ``admin``, or None where somebody has signed in to it already.
+    """Return a one-time password for the account ``admin``, or None if somebody has already signed in to it.
 
-    The account is made where there is no account at all; one that was never used gets a new password at each start, so
-    that nobody is locked out by a line that scrolled away."""
+    The account is created if there is none; an unused one gets a new password at each start, so that nobody is locked out
+    by a lost line of output.
+    """
     with runtime.database.write() as session:
         first = session.execute(select(User).order_by(col(User.id)).limit(1)).scalar_one_or_none()
         if first is None:
@@ -57,7 +58,7 @@ def _check_free(host: str, port: int) -> None:
         except OSError as error:
             raise Conflict(
                 f"地址 {host}:{port} 无法监听（{error.strerror}）；可用 --port 换一个端口",
-                f"cannot listen on {host}:{port} ({error.strerror}); --port takes another",
+                f"cannot listen on {host}:{port} ({error.strerror}); choose another with --port",
             ) from error
 
 
@@ -66,12 +67,12 @@ def serve(
     port: Annotated[int, typer.Option(min=1, max=65535)] = 8000,
     with_demo: Annotated[bool, typer.Option("--demo", help="fill an empty database with sample tickets first")] = False,
 ) -> None:
-    """API, console, sweeper and scheduler in one process (DUBAN_ROLE: web or worker for one half)."""
+    """Run API, console, sweeper and scheduler in one process (DUBAN_ROLE: web or worker for one half)."""
     _check_free(host, port)
     with opened() as runtime:
         password = first_administrator(runtime)
         if with_demo and demo.is_empty(runtime):
-            say("正在生成示例数据……", "making sample data …")
+            say("正在生成示例数据……", "creating sample data …")
             fill_shown(runtime)
     application = create_app(get_settings())
     address = f"http://{'127.0.0.1' if host in ('0.0.0.0', '::') else host}:{port}/"
@@ -88,15 +89,15 @@ def serve(
         _StreamClosingServer(config).run()
     finally:
         if not getattr(application.state, "ended", True):
-            # A report, say, is still being worked out, and Python would wait for its end. Nothing of it is written yet.
+            # A report may still be running, and Python would wait for it. Nothing of it has been written yet.
             os._exit(0)
 
 
 class _StreamClosingServer(uvicorn.Server):
-    """Ends the live streams first when told to stop, so that nobody waits for them."""
+    """Ends the live streams first at shutdown, so that nothing waits for them."""
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """A signal came."""
+        """Handle a shutdown signal."""
         broadcaster = getattr(self.config.app.state, "broadcaster", None)  # type: ignore[union-attr]
         if broadcaster is not None:
             broadcaster.stop()
@@ -104,6 +105,6 @@ class _StreamClosingServer(uvicorn.Server):
 
 
 def show_openapi() -> None:
-    """The OpenAPI document."""
+    """Print the OpenAPI document."""
     with opened() as runtime:
         print_json(create_app(runtime.settings).openapi())

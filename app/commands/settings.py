@@ -16,7 +16,7 @@ def register(app: typer.Typer) -> None:
 
 
 def show_config(as_json: JsonFlag = False) -> None:
-    """The settings in force, secrets masked."""
+    """Print the settings in force, secrets masked."""
     settings = get_settings()
     shown: dict[str, Any] = {}
     for name in Settings.model_fields:
@@ -32,7 +32,7 @@ def show_config(as_json: JsonFlag = False) -> None:
 
 
 def masked_url(settings: Settings) -> str:
-    """The database URL in force, its password masked."""
+    """Return the database URL in force, its password masked."""
     from_url = settings.url
     head, at, tail = from_url.rpartition("@")
     if not at:

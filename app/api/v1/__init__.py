@@ -48,5 +48,5 @@ for part in (
     clear_out,
     tickets,
 ):
-    checked = [] if part in (intake, batch) else [Depends(known_query)]  # those two read their requests themselves
+    checked = [] if part in (intake, batch) else [Depends(known_query)]  # these two parse their requests themselves
     router.include_router(part.router, dependencies=checked, responses=ALWAYS)

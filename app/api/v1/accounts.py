@@ -39,7 +39,7 @@ def list_keys(run: Run, who: Who, limit: Limit = 100, cursor: Cursor = None) -> 
 
 @router.post("/keys", status_code=201, responses=CHANGES)
 def create_key(run: Run, who: Who, body: KeyIn) -> NewKeyOut:
-    """Create a key. Its secret is in this answer and nowhere else."""
+    """Create a key. Its secret is returned once, in this response."""
     require(who, "accounts.manage")
     with run.database.write() as session:
         key, secret = accounts.create_key(
@@ -70,7 +70,7 @@ def list_users(run: Run, who: Who, limit: Limit = 100, cursor: Cursor = None) ->
 
 @router.post("/users", status_code=201, responses=CHANGES)
 def create_user(run: Run, who: Who, body: UserIn) -> NewUserOut:
-    """Create an account. Its one-time password is in this answer and nowhere else."""
+    """Create an account. Its one-time password is returned once, in this response."""
     require(who, "accounts.manage")
     with run.database.write() as session:
         user, password = accounts.create_user(
@@ -81,7 +81,7 @@ def create_user(run: Run, who: Who, body: UserIn) -> NewUserOut:
 
 @router.patch("/users/{user_id}", responses=CHANGES)
 def change_user(run: Run, who: Who, user_id: Id, body: UserChange) -> ChangedUserOut:
-    """Stop or allow an account, or give it a new one-time password."""
+    """Disable or enable an account, or issue a new one-time password."""
     require(who, "accounts.manage")
     with run.database.write() as session:
         password = accounts.change_user(

@@ -39,9 +39,10 @@ router = APIRouter(tags=["intake"])
     responses={**shows(BatchOut, description="What became of each row."), **refuses(413, 415)},
 )
 async def push_batch(request: Request) -> Response:
-    """Take many tickets in: a JSON array or NDJSON, up to 10,000 rows and 32 MiB. Each row is answered by itself:
-    `created`, `unchanged` (there already, the same) or `rejected` with its `errors`, also where it is there already
-    with other content. A bad row never sinks its neighbours, and is kept as a reject."""
+    """Push many tickets: a JSON array or NDJSON, up to 10,000 rows and 32 MiB. Each row has its own result: `created`,
+    `unchanged` (already stored with the same content) or `rejected` with its `errors`, also if it is already stored with
+    other content. An invalid row does not affect the others; it is stored as a reject.
+    """
     kind = check_content_type(request, JSON, NDJSON)
     who = await run_in_threadpool(principal, request)
     asked = request.query_params.get("source")

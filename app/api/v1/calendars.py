@@ -1,5 +1,6 @@
-"""Calendars: read by everybody signed in, edited by administrators and dispatchers; each edit is a version, and answers
-with the deadlines that it moved."""
+"""Calendars: readable by every signed-in role, edited by administrators and dispatchers; each edit is a new version and
+returns the deadlines it moved.
+"""
 
 from __future__ import annotations
 
@@ -52,14 +53,14 @@ def get_calendar(
     code: CalendarCode,
     version: Annotated[int | None, Query(ge=1, description="a version; default: the one in force")] = None,
 ) -> Response:
-    """A calendar as an object, with its version, who made it and when, and a warning where next year is not published."""
+    """A calendar with its version, its author and time, and a warning if next year is not published."""
     with run.reading() as (session, _):
         return as_json(calendars.view(calendars.version_row(session, code, version), clock.now(), run.settings.zone))
 
 
 @router.get("/calendars/{code}/versions", responses=shows(Page[CalendarVersionOut]))
 def list_calendar_versions(run: Run, who: Who, code: CalendarCode) -> Response:
-    """Every version of a calendar, newest first: who, when, and why."""
+    """Every version of a calendar, newest first: author, time and reason."""
     with run.reading() as (session, _):
         calendars.version_row(session, code)
         items = [calendars.head(row, run.settings.zone) for row in calendars.versions(session, code)]
@@ -73,8 +74,9 @@ def list_calendar_versions(run: Run, who: Who, code: CalendarCode) -> Response:
 def put_calendar(
     run: Run, who: Who, code: CalendarCode, body: Annotated[Document, Body(examples=[WEEK_EXAMPLE])]
 ) -> Response:
-    """Create a calendar, or replace its time zone and week; ``days``, ``published`` and ``names`` stay where they are left
-    out. Answers with the deadlines moved."""
+    """Create a calendar, or replace its time zone and week; ``days``, ``published`` and ``names`` are unchanged if omitted.
+    Returns the deadlines moved.
+    """
     require(who, "deadlines.edit")
     name, note = _text(body, "name", 200), _text(body, "note", 400) or ""
     spec = {key: body[key] for key in body if key not in ("name", "note")}
@@ -99,9 +101,10 @@ def put_calendar_year(
     year: Annotated[int, Path(ge=FIRST_YEAR, le=LAST_YEAR, description="calendar year")],
     body: Annotated[Document, Body(examples=YEAR_EXAMPLES)],
 ) -> Response:
-    """Publish the days off and make-up workdays of a year: ``days`` as a map of the contract, or as a list of the
-    holiday-cn shape (``holiday_cn`` takes that shape beside a map, which is laid over it). What the year had before is
-    replaced. Answers with the deadlines moved: ticket, target, old and new time."""
+    """Publish the days off and make-up workdays of a year: ``days`` as the contract's map, or as a list in the holiday-cn
+    format (``holiday_cn`` takes that format beside a map, which overrides it). The year's previous days are replaced.
+    Returns the deadlines moved: ticket, target, old and new time.
+    """
     require(who, "deadlines.edit")
     note = _text(body, "note", 400) or ""
     edit, days = _read_year(body, year)
@@ -123,7 +126,7 @@ def put_calendar_year(
 
 
 def _read_year(body: dict[str, Any], year: int) -> tuple[CalendarEdit | None, dict[str, Any] | None]:
-    """The holiday-cn part of a body and its map of days, either of which may be missing."""
+    """Return the holiday-cn part of a body and its map of days; either may be missing."""
     days = body.get("days")
     if "days" not in body and "holiday_cn" not in body:
         raise Invalid.at(

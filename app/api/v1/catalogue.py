@@ -1,4 +1,4 @@
-"""Sources, units, grids and categories: read by all who may sign in, changed by administrators and dispatchers."""
+"""Sources, units, grids and categories: readable by every signed-in role, changed by administrators and dispatchers."""
 
 from __future__ import annotations
 
@@ -88,8 +88,9 @@ def create_unit(run: Run, who: Who, body: UnitIn) -> UnitOut:
 
 @router.patch("/units/{code:path}", responses=CHANGES, response_model_exclude_unset=True)
 def change_unit(run: Run, who: Who, code: CodePath, body: UnitChange) -> ChangedUnitOut:
-    """Change a unit; a new parent moves its whole subtree. Open deadlines that come under another calendar move, and are
-    listed as ``moved``."""
+    """Change a unit; a new parent moves its whole subtree. Open deadlines whose calendar changes are recomputed and listed as
+    ``moved``.
+    """
     path = ""
 
     def view(ref: Any, key: int) -> UnitOut:

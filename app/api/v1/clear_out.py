@@ -1,4 +1,4 @@
-"""The clear-out list (清零清单) of a month: read, and its rows amended by a leader."""
+"""The clear-out list (清零清单) of a month: read it, and amend its rows."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ def get_clear_out(
     month: Month,
     unit: Annotated[str | None, Query(max_length=64, description="code of a unit, with all below it")] = None,
 ) -> Response:
-    """The list of a month as it was frozen, with leader, measures, condition and state as they are now."""
+    """The frozen list of a month, with the current leader, measures, condition and state."""
     with run.reading() as (session, ref):
         return as_json(service.clear_out(session, ref, who, month, unit=unit, now=clock.now(), zone=run.settings.zone))
 
 
 @router.patch("/clear-out/{month}/{ticket_id}", responses={**shows(ClearOutRowOut), **VERSIONED})
 def amend_clear_out(run: Run, who: Who, version: IfMatch, month: Month, ticket_id: Id, body: ClearOutRowIn) -> Response:
-    """Set leader, measures or condition of a row. `If-Match` with the row's version: 412 if it has moved on."""
+    """Set leader, measures or condition of a row. `If-Match` with the row's version: 412 if it has changed since."""
     now = clock.now()
     with run.writing() as uow:
         fields = body.model_dump(exclude_unset=True)

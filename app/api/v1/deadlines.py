@@ -1,5 +1,4 @@
-"""Deadlines computed: a preview with its receipt, the working time between two moments, and the receipt of a ticket's
-deadline."""
+"""Deadline calculation: a preview with its receipt, the working time between two moments, and a ticket's receipt."""
 
 from __future__ import annotations
 
@@ -26,7 +25,7 @@ router = APIRouter(tags=["deadlines"])
 
 
 def named_calendar(ref: Reference, given: Any) -> WorkCalendar:
-    """The calendar that a request names or contains; raises Invalid with pointers under ``/calendar``."""
+    """Return the calendar that a request names or contains; raises Invalid with pointers under ``/calendar``."""
     if isinstance(given, str):
         if given not in ref.calendars:
             known = ", ".join(sorted(ref.calendars))
@@ -46,7 +45,7 @@ def named_calendar(ref: Reference, given: Any) -> WorkCalendar:
 
 @router.post("/deadlines/preview", responses=shows(PreviewOut))
 def preview_deadline(run: Run, who: Who, body: PreviewIn) -> Response:
-    """When a limit is due, and why, a line for each day. Nothing is stored."""
+    """When a limit is due, and why, with one line per day. Nothing is stored."""
     with run.reading() as (_, ref):
         calendar = named_calendar(ref, body.calendar)
     found = receipt(
@@ -59,7 +58,7 @@ def preview_deadline(run: Run, who: Who, body: PreviewIn) -> Response:
 
 @router.post("/deadlines/elapsed")
 def measure_elapsed(run: Run, who: Who, body: ElapsedIn) -> ElapsedOut:
-    """The working time between two moments; negative where ``end`` is before ``start``."""
+    """The working time between two moments; negative if ``end`` is before ``start``."""
     with run.reading() as (_, ref):
         calendar = named_calendar(ref, body.calendar)
     found = elapsed(calendar, body.start, body.end)
@@ -85,9 +84,10 @@ def get_receipt(
     lang: Annotated[Lang, Query(description="language of the text")] = "zh",
     of_round: Annotated[int | None, Query(alias="round", ge=1, description="else the one in force")] = None,
 ) -> Response:
-    """Why the deadline in force is due when it is due, by the versions of policy and calendar that it was computed by.
+    """The calculation of the deadline in force, by the versions of policy and calendar that it was computed with.
 
-    ``differs`` is true where they do not give the stored time."""
+    ``differs`` is true if they do not give the stored time.
+    """
     with run.reading() as (session, ref):
         ticket = tickets.get(session, ref, who, ticket_id)
         found = explained.explain(session, ref, ticket, target, now=clock.now(), round_=of_round)

@@ -27,8 +27,9 @@ def list_disclosed(
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> Page[DisclosureOut]:
-    """Who viewed a reporter in full, and when, newest first: of a ticket, or in the raw row of a reject. `fields` are the
-    parts that were shown; `raw` is a row whose parts are not known. For administrators and auditors."""
+    """Views of a reporter's full data, newest first: of a ticket, or in the raw row of a reject. `fields` are the parts
+    shown; `raw` is a row whose parts are not known. For administrators and auditors.
+    """
     require(who, "disclosures.see")
     asked = DisclosureFilter(actor, ticket, reject, at_from, at_to)
     with run.reading() as (session, _):

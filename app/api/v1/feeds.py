@@ -1,6 +1,6 @@
-"""Feeds: pulled sources, looked at, added, switched, and asked to be pulled or compared with their upstream.
+"""Feeds: list, add, switch and change pulled sources, and request a pull or a reconciliation.
 
-Pulling is a worker's work, which may stand on another machine: what is asked for here is done by it within seconds.
+Pulls are run by a worker, possibly on another machine, within seconds of the request.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ FeedName = Annotated[str, Path(max_length=64, description="name of the feed")]
 
 
 def _definition(body: FeedIn, run: Runtime) -> FeedSpec:
-    """The definition of a new feed, checked. Raises NotFound and Invalid."""
+    """Validate the definition of a new feed. Raises NotFound and Invalid."""
     changes = SpecOverrides(body.name, body.source, body.base_url)
     if body.definition is not None:
         given = {"name": body.name, "base_url": body.base_url}
@@ -54,7 +54,7 @@ def list_feeds(request: Request, run: Run, who: Who) -> Response:
 
 @router.get("/feed-templates")
 def list_feed_templates(run: Run, who: Who) -> Page[FeedTemplateOut]:
-    """The templates that a feed can be made from, each as TOML."""
+    """The templates for new feeds, each as TOML."""
     require(who, "feeds.edit")
     folders = feed_book.own_templates(run)
     items = [FeedTemplateOut(name=name, toml=template_text(name, folders)) for name in template_names(folders)]
@@ -63,9 +63,10 @@ def list_feed_templates(run: Run, who: Who) -> Page[FeedTemplateOut]:
 
 @router.post("/feeds", status_code=201, responses={**shows(FeedDetailOut, 201, "Added."), **CHANGES})
 def add_feed(request: Request, run: Run, who: Who, body: FeedIn) -> Response:
-    """Add a feed, with its source where that is missing. Its secret is never in the definition, which names an
-    environment variable `DUBAN_FEED_…` of the worker. One that watches a folder is added on the command line. 409 where
-    the name is taken."""
+    """Add a feed, and its source if it does not exist. The definition never contains the secret; it names an environment
+    variable `DUBAN_FEED_…` of the worker. A feed that watches a folder is added on the command line. 409 if the name is
+    taken.
+    """
     require(who, "feeds.edit")
     spec = _definition(body, run)
     with run.database.write() as session:
@@ -82,7 +83,7 @@ def get_feed(request: Request, run: Run, who: Who, name: FeedName) -> Response:
 
 @router.patch("/feeds/{name}", responses={**shows(FeedDetailOut), **CHANGES})
 def change_feed(request: Request, run: Run, who: Who, name: FeedName, body: FeedChange) -> Response:
-    """Switch a feed on or off, move it to another address, give it a new definition, or have it begin again."""
+    """Switch a feed on or off, change its address, replace its definition, or reset its cursor."""
     require(who, "feeds.edit")
     now = clock.now()
     with run.database.write() as session:
@@ -114,7 +115,7 @@ def _changed(body: FeedChange, held: dict[str, Any]) -> FeedSpec:
 def list_pulls(
     request: Request, run: Run, who: Who, name: FeedName, limit: Limit = 50, cursor: Cursor = None
 ) -> Response:
-    """The log of pulls and reconciliations, newest first. Pulls without any change are kept for two days."""
+    """The log of pulls and reconciliations, newest first. Pulls without changes are kept for two days."""
     require(who, "feeds.see")
     lang, zone = language(request), run.settings.zone
     with run.database.read() as session:
@@ -128,8 +129,9 @@ def list_pulls(
     responses={**shows(FeedDetailOut, 202, "A worker will pull it."), **CHANGES},
 )
 def pull_feed(request: Request, run: Run, who: Who, name: FeedName) -> Response:
-    """Have the feed pulled at once, also while its breaker is open; `pull_asked` says that it has not begun yet. 409 for
-    one that is switched off."""
+    """Request an immediate pull, even if the circuit breaker is open; `pull_asked` is true until it begins. 409 for a feed
+    that is switched off.
+    """
     require(who, "feeds.run")
     with run.database.write() as session:
         feeds.ask_pull(session, name, who.actor)
@@ -142,8 +144,9 @@ def pull_feed(request: Request, run: Run, who: Who, name: FeedName) -> Response:
     responses={**shows(FeedDetailOut, 202, "A worker will compare the day."), **CHANGES},
 )
 def reconcile_feed(request: Request, run: Run, who: Who, name: FeedName, body: ReconcileIn | None = None) -> Response:
-    """Compare a day with the upstream's own list: what is missing here is pulled, what is extra is shown in the
-    log. The day before is compared by itself, every day."""
+    """Compare a day with the upstream's own list: missing records are pulled, extra ones are listed in the log. The previous
+    day is reconciled automatically every day.
+    """
     require(who, "feeds.run")
     with run.database.write() as session:
         feed = feeds.need(session, name)
@@ -162,7 +165,7 @@ def _shown(
     status: int = 200,
     headers: dict[str, str] | None = None,
 ) -> Response:
-    """The feed; its definition only for callers who may change it, since a header in it may be a credential."""
+    """Return the feed; its definition only to callers who may change it, since a header in it may be a credential."""
     with run.database.read() as session:
         found = feeds.shown(session, who, name, clock.now(), run.settings.zone, language(request))
     if not may(who, "feeds.edit"):

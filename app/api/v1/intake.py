@@ -68,7 +68,7 @@ PARAMETERS = [
 
 
 def idempotency_key(request: Request) -> str | None:
-    """The ``Idempotency-Key``, bare or as the quoted string of the draft; raises BadRequest for one that is neither."""
+    """Return the ``Idempotency-Key``, bare or as the draft's quoted string; raises BadRequest otherwise."""
     given = request.headers.get("idempotency-key")
     if given is None:
         return None
@@ -82,8 +82,9 @@ def idempotency_key(request: Request) -> str | None:
 
 
 def source_of(run: Runtime, who: Principal, asked: str | None) -> str:
-    """The source that a caller's tickets come from: its key's; for the office's own people the one they name, or
-    ``manual``, which is made when it is first needed. Blocks. Raises Forbidden, Invalid."""
+    """Return the source of a caller's tickets: its key's; for the office's own people the one they name, or ``manual``,
+    which is created on first use. Blocks. Raises Forbidden, Invalid.
+    """
     with run.reading() as (_, ref):
         own = ref.sources.get(who.source_id or 0)
         known = ref.source_by_code(asked or MANUAL)
@@ -110,9 +111,10 @@ def source_of(run: Runtime, who: Principal, asked: str | None) -> str:
     },
 )
 async def push_ticket(request: Request) -> Response:
-    """Take one ticket in. 201 with the ticket; the same `external_id` from the same source again with the same content:
-    200 and the stored ticket; with other content: 409 naming the fields that differ. The answer comes after the commit;
-    without an answer, or after 503, pushing again is safe. A key that is revoked is refused within two seconds."""
+    """Push one ticket. 201 with the ticket; the same `external_id` from the same source again with the same content: 200 and
+    the stored ticket; with other content: 409 naming the fields that differ. The response follows the commit; without a
+    response, or after 503, the push can safely be repeated. A revoked key is refused within two seconds.
+    """
     run = runtime(request)
     queue: PushQueue = request.app.state.intake
     who = await queue.keys.get(bearer_token(request))
@@ -162,9 +164,10 @@ async def correct_ticket(
     source: Annotated[str, Path(max_length=64, description="code of the source")],
     external_id: Annotated[str, Path(max_length=64, description="id of the ticket at its source")],
 ) -> Response:
-    """An upstream's correction: the fields that change, merged as RFC 7396 has it (null takes a value away). What hangs
-    on them, above all the deadlines, follows; the event `corrected` tells what changed. The corrected content counts as
-    the pushed one from then on. 409 once the ticket is closed."""
+    """An upstream's correction: the changed fields, merged as in RFC 7396 (null removes a value). Dependent data, above all
+    deadlines, is recomputed; the event `corrected` records the change. The corrected content then counts as the pushed
+    one. 409 once the ticket is closed.
+    """
     check_content_type(request, MERGE, JSON)
     patch = parse_json(await read_body(request, TICKET_BYTES))
     if not isinstance(patch, dict):

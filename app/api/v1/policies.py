@@ -1,4 +1,4 @@
-"""Deadline policies and supervision ladders: read by everybody signed in, edited by administrators and dispatchers."""
+"""Deadline policies and supervision ladders: readable by every signed-in role, edited by administrators and dispatchers."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ Apply = Annotated[
 def list_policies(
     run: Run, who: Who, history: Annotated[bool, Query(description="every version that there was")] = False
 ) -> Response:
-    """The policies that are not retired; ``history=true``: every version that there was."""
+    """The policies that are not retired; ``history=true``: every version."""
     with run.reading() as (session, _):
         items = policies.listed(session, run.settings.zone, clock.now(), history=history)
     return as_json({"items": items, "next": None})
@@ -58,7 +58,7 @@ def export_policies(run: Run, who: Who) -> Response:
 
 
 async def read_toml(request: Request) -> str:
-    """The body as text."""
+    """Return the body as text."""
     check_content_type(request, "application/toml", "text/plain", "application/octet-stream")
     content = await read_body(request, policies.LONGEST_FILE)
     try:
@@ -69,7 +69,7 @@ async def read_toml(request: Request) -> str:
 
 @router.post("/policies/preview", responses=shows(PolicyPreviewOut))
 def preview_policy(run: Run, who: Who, body: DescribedIn) -> Response:
-    """Which policy applies to a ticket like this, why, and why the others do not."""
+    """The policy that applies to a described ticket, why, and why the others do not."""
     with run.reading() as (_, ref):
         choice = policies.preview(ref, body.model_dump(exclude={"at"}), body.at or clock.now())
     words = {target: limit_words(limit) for target, limit in choice.policy.limits.items()}
@@ -96,7 +96,7 @@ def change_policy(
     body: Annotated[Document, Body(examples=[POLICY_CHANGE_EXAMPLE])],
     apply: Apply = "new",
 ) -> Response:
-    """The next version of a policy: what is given replaces what it had; ``{"retired": true}`` ends it."""
+    """Create the next version of a policy: given fields replace the previous ones; ``{"retired": true}`` retires it."""
     now = clock.now()
     with run.database.write() as session:
         row, changed = policies.change(session, who, code, body, now)
@@ -135,7 +135,7 @@ def create_ladder(run: Run, who: Who, body: Annotated[Document, Body(examples=[L
 def change_ladder(
     run: Run, who: Who, code: Code, body: Annotated[Document, Body(examples=[{"rungs": LADDER_EXAMPLE["rungs"]}])]
 ) -> Response:
-    """The next version of a ladder. It applies to tickets from their next check on."""
+    """Create the next version of a ladder. It applies to tickets from their next check on."""
     require(who, "deadlines.edit")
     with run.database.write() as session:
         row = ladders.write(session, who, {**body, "code": code}, now=clock.now(), new=False)
@@ -153,7 +153,7 @@ def change_ladder(
     },
 )
 def import_policies(run: Run, who: Who, text: Annotated[str, Depends(read_toml)], apply: Apply = "new") -> Response:
-    """Policies from TOML: all of the file, or none of it. What is the same is left alone."""
+    """Import policies from TOML, all or nothing. Equal policies are unchanged."""
     now, zone = clock.now(), run.settings.zone
     with run.database.write() as session:
         done = policies.import_toml(session, who, text, now)

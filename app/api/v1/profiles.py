@@ -1,4 +1,4 @@
-"""Mapping profiles by REST: listed and read; one proposed for a file, tried on a file, saved."""
+"""Mapping profiles: list and read; propose one for a file, try one on a file, save one."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def list_profiles(run: Run, who: Importer) -> Page[ListedProfileOut]:
     },
 )
 def get_profile(request: Request, run: Run, who: Importer, name: Name) -> Response:
-    """One profile; as TOML where `Accept` is `application/toml`."""
+    """One profile; as TOML if `Accept` is `application/toml`."""
     profile = named_profile(name, run.settings.data_dir / "profiles")
     if TOML in request.headers.get("accept", ""):
         return Response(toml_of(profile), media_type=f"{TOML}; charset=utf-8")
@@ -123,15 +123,16 @@ async def save_profile(
     profile: Annotated[Profile, Depends(_profile_sent)],
     replace: Annotated[bool, Query(description="replace the saved profile of this name")] = False,
 ) -> Response:
-    """Save a profile, so that `duban import --profile NAME` and the page find it. 409 where the name is taken, and
-    always for that of a bundled one; 422 with a pointer for each mistake."""
+    """Save a profile for `duban import --profile NAME` and the imports page. 409 if the name is taken, and always for the
+    name of a bundled one; 422 with a pointer for each mistake.
+    """
     folder = run.settings.data_dir / "profiles"
     await run_in_threadpool(lambda: saved.save_profile(folder, profile, replace=replace))
     return as_json(document_of(profile), 201)
 
 
 async def _with_file(request: Request, run: Runtime, work: Callable[[MultipartForm], dict[str, Any]]) -> Response:
-    """What ``work`` makes of a form with a file, which is gone afterwards."""
+    """Run ``work`` on a form with a file, which is removed afterwards."""
     uploads = uploads_of(run)
     form = await receive(request.headers.get("content-type", ""), request.stream(), lambda: uploads.begin(clock.now()))
     if form.file is None:
@@ -147,8 +148,9 @@ async def _with_file(request: Request, run: Runtime, work: Callable[[MultipartFo
     sheet=_SHEET, time_zone={"type": "string", "example": "Asia/Shanghai", "description": "of times without an offset"}
 ))  # fmt: skip
 async def propose_profile(request: Request, run: Run, who: Importer) -> Response:
-    """Propose a mapping for an unknown file: `multipart/form-data` with `file`. Each guess has its reasons and its
-    confidence; the profile proposed may lack fields that could not be found. Nothing is stored."""
+    """Propose a mapping for an unknown file: `multipart/form-data` with `file`. Each guess has its reasons and its confidence;
+    the proposed profile may lack fields that were not found. Nothing is stored.
+    """
     lang = language(request)
 
     def work(form: MultipartForm) -> dict[str, Any]:
@@ -173,8 +175,9 @@ async def preview_import(
     who: Importer,
     rows: Annotated[int, Query(ge=1, le=100_000, description="rows that are read at most")] = ROWS,
 ) -> Response:
-    """The tickets and rejects that an import of a file would bring: `multipart/form-data` with `file` and `profile`.
-    Nothing is stored."""
+    """The tickets and rejects that an import of a file would produce: `multipart/form-data` with `file` and `profile`. Nothing
+    is stored.
+    """
     lang = language(request)
 
     def work(form: MultipartForm) -> dict[str, Any]:

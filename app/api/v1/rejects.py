@@ -1,4 +1,4 @@
-"""Rejects: what could not be taken in, with the reasons and the raw content; corrected, tried again, deleted."""
+"""Rejects: incoming rows that failed validation, with their errors and raw content; corrected, retried, deleted."""
 
 from __future__ import annotations
 
@@ -56,9 +56,9 @@ def list_rejects(
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> Page[RejectOut] | Page[RejectGroupOut]:
-    """Rejects, newest first; with `group=reason` how many there are of each reason. An integrator sees those of its own
-    source, with the reporter masked. For others, viewing a row that holds a reporter is recorded
-    (`GET /disclosures`)."""
+    """Rejects, newest first; with `group=reason` the number of each reason. An integrator sees those of its own source, with
+    the reporter masked. For others, viewing a row that contains a reporter is audited (`GET /disclosures`).
+    """
     _allowed(who)
     chosen = _chosen(run, state, door, source, reason, run_id)
     lang = language(request)
@@ -76,7 +76,7 @@ def list_rejects(
 
 @router.get("/rejects/{reject_id}")
 def get_reject(request: Request, run: Run, who: Who, reject_id: Id) -> RejectOut:
-    """One reject. Viewing it is recorded where its row holds a reporter."""
+    """One reject. Viewing it is audited if its row contains a reporter."""
     _allowed(who)
     with run.reading() as (session, ref):
         found = rejects.get(session, who, reject_id)
@@ -87,8 +87,9 @@ def get_reject(request: Request, run: Run, who: Who, reject_id: Id) -> RejectOut
 
 @router.post("/rejects/retry", responses=CHANGES)
 def retry_rejects(run: Run, who: Who, which: RetryManyIn) -> RetriedManyOut:
-    """Try every open reject of a reason again as it came: after a code was made, or a profile mended. Those that are
-    still refused stay as they are."""
+    """Retry every open reject of a reason with its original row, for instance after a code was created or a profile
+    corrected. Those that fail again are unchanged.
+    """
     _allowed(who)
     chosen = _chosen(run, "open", which.door, which.source, which.reason, which.run)
     done = retry.retry_all(run, who, chosen, clock.now())
@@ -97,8 +98,9 @@ def retry_rejects(run: Run, who: Who, which: RetryManyIn) -> RetriedManyOut:
 
 @router.post("/rejects/{reject_id}/retry", responses=CHANGES)
 def retry_reject(run: Run, who: Who, reject_id: Id, correction: CorrectionIn | None = None) -> RetriedOut:
-    """Try a reject again, as it came or corrected. 200 with the id of its ticket; 422 with the reasons where it is still
-    refused: it then stays. A row of a file is read by its profile, any other as a ticket as pushed."""
+    """Retry a reject, with its original or a corrected row. 200 with the id of its ticket; 422 with the errors if it fails
+    again: it then stays open. A row of a file is read by its profile, any other as a pushed ticket.
+    """
     _allowed(who)
     given = None if correction is None else correction.raw if correction.raw is not None else correction.row
     ticket_id = retry.retry(run, who, reject_id, given, clock.now())
@@ -107,7 +109,7 @@ def retry_reject(run: Run, who: Who, reject_id: Id, correction: CorrectionIn | N
 
 @router.delete("/rejects/{reject_id}")
 def delete_reject(request: Request, run: Run, who: Who, reject_id: Id) -> RejectOut:
-    """Take a reject off the list. It is marked as deleted, by whom and when, and kept; again: the same answer."""
+    """Mark a reject as deleted, with actor and time. It is kept; repeating the request gives the same response."""
     _allowed(who)
     now = clock.now()
     with run.writing(now) as uow:

@@ -1,4 +1,4 @@
-"""The two clocks of a ticket with the hold time of each unit, and past tickets judged by a proposed policy."""
+"""The two clocks of a ticket with the time in each unit, and replay of past tickets under a proposed policy."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ router = APIRouter(tags=["deadlines"])
 
 @router.post("/policies/replay", responses=shows(ReplayOut))
 def replay_policies(run: Run, who: Who, body: ReplayIn) -> Response:
-    """How many would have been overdue, by unit, before and after, and which tickets change. Nothing is written."""
+    """Replay past tickets: the number overdue by unit, before and after, and the tickets that change. Nothing is written."""
     require(who, "deadlines.replay")
     now = clock.now()
     given = [*([body.policy] if body.policy is not None else []), *body.policies]
@@ -37,7 +37,7 @@ def replay_policies(run: Run, who: Who, body: ReplayIn) -> Response:
 
 @router.get("/tickets/{ticket_id}/clocks", responses=shows(ClocksOut))
 def get_clocks(run: Run, who: Who, ticket_id: Id) -> Response:
-    """The unit clock (working seconds), the citizen clock (natural seconds), and how long each unit had the ticket."""
+    """The unit clock (working seconds), the citizen clock (natural seconds), and the time in each unit."""
     now = clock.now()
     with run.reading() as (session, ref):
         tickets.get(session, ref, who, ticket_id)

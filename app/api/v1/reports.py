@@ -1,4 +1,4 @@
-"""Reports: made, listed, read, opened to the tickets behind a figure, downloaded; and what each figure means.
+"""Reports: produce, list, read, open the tickets behind a figure, download; and the definitions of figures.
 
 Every endpoint runs in a worker thread: a month of many tickets takes seconds to count and to write as a workbook.
 """
@@ -38,7 +38,7 @@ Format = Annotated[str, Query(alias="format", max_length=16, description="`json`
 
 @router.get("/metrics/definitions", responses=shows(DefinitionsOut))
 def get_definitions(who: Who) -> Response:
-    """The registry of figures: what each is called, counts and means, and the version that reports carry."""
+    """The registry of figures: name, definition and meaning of each, and the version that reports carry."""
     return as_json(metrics.definitions())
 
 
@@ -73,10 +73,10 @@ def list_reports(
     },
 )
 def make_report(run: Run, who: Who, body: ReportIn) -> Response:
-    """Make a report and keep it: 201, or 200 and the edition that is there where facts and figures are the same.
+    """Produce and store a report: 201, or 200 and the existing edition if facts and figures are equal.
 
-    Later data makes a numbered correction (更正) with its `difference`. A period that has not ended gives a running
-    report, number 0, that the next one replaces. A report whose balance does not close is not made.
+    Later data makes a numbered correction (更正) with its `difference`. A period that has not ended gives a running report,
+    number 0, which the next one replaces. A report whose balance does not close is refused.
     """
     now = clock.now()
     made = service.produce(run, who, body.kind, body.period, now=now, unit=body.unit(), as_of=body.as_of)
@@ -101,7 +101,7 @@ def get_figures(
     report_id: Id,
     group: Annotated[str | None, Query(max_length=100, description="`unit:CODE`, `category:CODE`, …")] = None,
 ) -> Response:
-    """The figures of the whole, or of one group, with those of earlier periods beside them."""
+    """The figures of the whole, or of one group, with those of earlier periods."""
     with run.reading() as (session, ref):
         return as_json(service.figures(service.get(session, ref, who, report_id), group))
 
@@ -117,7 +117,7 @@ def list_figure_tickets(
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> Response:
-    """The tickets that a figure counts: as many, over all pages, as the figure says (`total`)."""
+    """The tickets that a figure counts; over all pages, as many as the figure (`total`)."""
     with run.reading() as (session, ref):
         report = service.get(session, ref, who, report_id)
         page = service.tickets(
@@ -145,7 +145,7 @@ def download_report(
 
 
 def report_file(run: Run, who: Who, report_id: int, format_: str, lang: str) -> FileResponse:
-    """The report as a download, written to a file of its own that goes once it has been sent. Pages call this too."""
+    """Return the report as a download, from a temporary file removed after sending. Pages call this too."""
     folder = tempfile.TemporaryDirectory(prefix="duban-report-")
     try:
         path = FilePath(folder.name) / "report"

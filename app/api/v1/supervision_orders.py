@@ -1,4 +1,4 @@
-"""Supervision orders (督办单): the list, orders issued by a person, the unit's reply and the ruling on it."""
+"""Supervision orders (督办单): list, issue, reply, and rule on the reply."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def _change(run: Runtime, work: Callable[[UnitOfWork], SupervisionOrder]) -> Ord
 
 @router.post("/tickets/{ticket_id}/supervision-orders", status_code=201, responses=CHANGES)
 def issue_order(run: Run, who: Who, ticket_id: Id, body: OrderIn | None = None) -> OrderOut:
-    """An order of a leader or a supervisor. A ticket that has a live order keeps it: the order is advanced."""
+    """Issue an order of a leader or a supervisor. A ticket with a live order keeps it: the order is escalated."""
     asked = body or OrderIn()
     return _change(
         run,
@@ -71,7 +71,7 @@ def issue_order(run: Run, who: Who, ticket_id: Id, body: OrderIn | None = None) 
 
 @router.post("/supervision-orders/{order_id}/reply", responses=CHANGES)
 def reply_order(run: Run, who: Who, order_id: Id, body: ReplyIn) -> OrderOut:
-    """The unit's reply: it meets the order's limit."""
+    """Submit the unit's reply: it meets the order's limit."""
     return _change(run, lambda uow: orders.reply(uow, who, order_id, body.reply))
 
 

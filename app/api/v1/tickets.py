@@ -1,4 +1,4 @@
-"""Tickets: lists, one ticket with its log and deadlines, the actions, callbacks, rulings on extensions."""
+"""Tickets: lists, one ticket with its log and deadlines, actions, callbacks, rulings on extensions."""
 
 from __future__ import annotations
 
@@ -47,18 +47,18 @@ router = APIRouter(tags=["tickets"])
 
 
 def present(run: Runtime, session: Session, ref: Reference, ticket: Ticket, *, full: bool = False) -> dict[str, Any]:
-    """The ticket as read; with the reporter in full where ``full``."""
+    """Return the ticket view, with the reporter unmasked if ``full``."""
     rows = store.deadlines_of(session, [ticket.id])[ticket.id]
     return ticket_view(ticket, rows, ref, clock.now(), run.settings.zone, full=full)
 
 
 def ticket_answer(view: dict[str, Any], status: int = 200) -> Response:
-    """A ticket as the answer, with its version for a later ``If-Match``."""
+    """Return a ticket response, with its version for a later ``If-Match``."""
     return as_json(view, status, {"ETag": f'"{view["version"]}"'})
 
 
 def code_list(codes: TypeAliasType, what: str) -> Any:
-    """A query parameter that takes code words of ``codes``, separated by commas."""
+    """Declare a query parameter that takes codes of ``codes``, separated by commas."""
     words = get_args(codes.__value__)
     pattern = f"^({'|'.join(words)})(,({'|'.join(words)}))*$"
     about = f"{what}: one or more of {', '.join(f'`{word}`' for word in words)}, separated by commas"
@@ -131,7 +131,7 @@ def list_events(run: Run, who: Who, ticket_id: Id) -> Page[TicketEventOut]:
 
 @router.get("/tickets/{ticket_id}/deadlines", responses=shows(Page[DeadlineOut]))
 def list_deadlines(run: Run, who: Who, ticket_id: Id) -> Response:
-    """Every deadline the ticket has had, the superseded ones too."""
+    """Every deadline the ticket has had, superseded ones included."""
     now = clock.now()
     with run.reading() as (session, ref):
         ticket = tickets.get(session, ref, who, ticket_id)
@@ -170,7 +170,7 @@ def post_callback(run: Run, who: Who, version: IfMatch, ticket_id: Id, body: Cal
 
 
 def _action_route(action: str, request: type[ActionIn]) -> None:
-    """The route of one action; its body may be left out where no field of it is required."""
+    """Add the route of one action; its body is optional if none of its fields is required."""
     needs_body = any(field.is_required() for field in request.model_fields.values())
 
     def post_action(run: Run, who: Who, version: IfMatch, ticket_id: Id, body: Any = None) -> Response:
@@ -223,7 +223,7 @@ def rule_extension(
     ruling: Annotated[Ruling, Path(description="the ruling")],
     body: RulingIn | None = None,
 ) -> RuledExtensionOut:
-    """Approve or refuse a request; another person than the one who asked."""
+    """Approve or refuse a request; only by another person than the requester."""
     params = (body or RulingIn()).model_dump()
     with run.writing() as uow:
         row, ticket = extensions.rule(uow, who, extension_id, approve=ruling == "approve", params=params)

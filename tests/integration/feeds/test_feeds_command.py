@@ -147,7 +147,7 @@ def test_the_trial_ends_in_good_order_when_it_is_told_to(shell: Shell) -> None:
     process.send_signal(signal.SIGINT)
     out, error = process.communicate(timeout=60)
     assert (process.returncode, error) == (0, "")
-    assert "sim-sulaiban: 6 offered by the upstream, 6 tickets, 0 rejects waiting, 0 lost" in out
+    assert "sim-sulaiban: 6 offered by the upstream, 6 tickets, 0 open rejects, 0 lost" in out
 
 
 def test_the_trial_keeps_away_from_real_tickets(shell: Shell, tmp_path: Path) -> None:
