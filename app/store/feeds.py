@@ -1,4 +1,4 @@
-"""Rows of feeds: the lease of whoever pulls, the cursor that moves with the data, what each record last said."""
+"""Rows of feeds: the lease of the pulling worker, the cursor committed with the data, the last version of each record."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from app.models.types import EPOCH
 
 LOOKUP = 500
 QUARTER = 900
-"""Seconds of a quarter of an hour: no time zone is off by less."""
+"""Seconds of a quarter of an hour: every time zone offset is a multiple of it."""
 
 
 def by_name(session: Session, name: str) -> Feed | None:
-    """The feed called ``name``."""
+    """The feed with the name ``name``, or None."""
     found: Feed | None = session.execute(select(Feed).where(col(Feed.name) == name)).scalar_one_or_none()
     return found
 
 
 def by_id(session: Session, feed_id: int) -> Feed | None:
-    """The feed with this id."""
+    """The feed with this id, or None."""
     return session.get(Feed, feed_id)
 
 
@@ -37,7 +37,7 @@ def all_feeds(session: Session) -> list[Feed]:
 def last_pulls(
     session: Session, feed_id: int, limit: int, *, kind: str | None = None, before: int | None = None
 ) -> list[FeedPull]:
-    """The latest pulls and reconciliations of a feed (of one ``kind``; below the id ``before``), the newest first."""
+    """The latest pulls and reconciliations of a feed (of one ``kind``; below the id ``before``), newest first."""
     query = select(FeedPull).where(col(FeedPull.feed_id) == feed_id)
     if kind is not None:
         query = query.where(col(FeedPull.kind) == kind)
@@ -47,13 +47,13 @@ def last_pulls(
 
 
 def running_pulls(session: Session, feed_id: int) -> list[FeedPull]:
-    """What is under way of a feed, by its log."""
+    """The running pulls of a feed, by its log."""
     query = select(FeedPull).where(col(FeedPull.feed_id) == feed_id, col(FeedPull.state) == "running")
     return list(session.execute(query).scalars())
 
 
 def prune_pulls(session: Session, *, quiet_before: datetime, before: datetime) -> int:
-    """Delete pulls from the log: those begun before ``before``, and such as brought nothing before ``quiet_before``."""
+    """Delete pulls begun before ``before``, and those without rows begun before ``quiet_before``; returns their number."""
     quiet = (
         (col(FeedPull.started_at) < quiet_before)
         & (col(FeedPull.kind) == "pull") & (col(FeedPull.state) == "done") & col(FeedPull.detail).is_(None)
@@ -64,7 +64,7 @@ def prune_pulls(session: Session, *, quiet_before: datetime, before: datetime) -
 
 
 def open_rejects(session: Session, source_id: int) -> int:
-    """How many rejects of this source wait for somebody."""
+    """The number of open rejects of this source."""
     query = select(func.count()).select_from(Reject).where(
         col(Reject.source_id) == source_id, col(Reject.door) == "feed", col(Reject.state) == "open"
     )  # fmt: skip
@@ -72,8 +72,8 @@ def open_rejects(session: Session, source_id: int) -> int:
 
 
 def take_lease(session: Session, feed: Feed, holder: str, now: datetime, term: timedelta, *, started: bool) -> bool:
-    """Take the feed's lease from the holder that ``feed`` was read with; False where another was quicker. What was
-    asked for is taken on with it: a pull (``started``: it counts as one for the interval), or else a reconciliation."""
+    """Acquire the feed's lease, if the holder is still the one in ``feed``; returns whether it was acquired. Clears the
+    request it serves: a pull (``started``: it counts for the interval), or else a reconciliation."""
     before = col(Feed.lease_holder)
     unmoved = before.is_(None) if feed.lease_holder is None else before == feed.lease_holder
     values: dict[str, Any] = {"lease_holder": holder, "lease_until": now + term}
@@ -86,7 +86,7 @@ def take_lease(session: Session, feed: Feed, holder: str, now: datetime, term: t
 
 
 def held(session: Session, feed_id: int, holder: str, values: Mapping[str, Any]) -> bool:
-    """Set ``values`` on the feed if ``holder`` still has its lease; whether it has. The row stays locked."""
+    """Set ``values`` on the feed if ``holder`` still has its lease; returns whether it has. The row stays locked."""
     done = session.execute(
         update(Feed).where(col(Feed.id) == feed_id, col(Feed.lease_holder) == holder).values(**values)
     )
@@ -94,7 +94,7 @@ def held(session: Session, feed_id: int, holder: str, values: Mapping[str, Any])
 
 
 def records(session: Session, feed_id: int, external_ids: Iterable[str]) -> dict[str, FeedRecord]:
-    """What the feed last said of these records, of those that are tickets."""
+    """The last version of these records, for those that are tickets, by external id."""
     wanted = list(dict.fromkeys(external_ids))
     found: dict[str, FeedRecord] = {}
     for start in range(0, len(wanted), LOOKUP):
@@ -106,7 +106,7 @@ def records(session: Session, feed_id: int, external_ids: Iterable[str]) -> dict
 
 
 def remember(session: Session, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Keep what was said of each record; what was kept of it before is replaced. No record may come twice."""
+    """Store the version of each record, replacing the earlier one. External ids must be unique."""
     if not rows:
         return
     postgres = session.get_bind().dialect.name == "postgresql"
@@ -117,8 +117,8 @@ def remember(session: Session, rows: Sequence[Mapping[str, Any]]) -> None:
         session.execute(insert.on_conflict_do_update(index_elements=["feed_id", "external_id"], set_=new))
 
 
-def kept_reasons(session: Session, source_id: int, digests: Sequence[str]) -> dict[str, str]:
-    """The reasons of the rejects, settled or not, that records with these digests are, by digest."""
+def reject_reasons(session: Session, source_id: int, digests: Sequence[str]) -> dict[str, str]:
+    """The reasons of the rejects, open or settled, with these digests, by digest."""
     found: dict[str, str] = {}
     for start in range(0, len(digests), LOOKUP):
         query = select(col(Reject.digest), col(Reject.reason)).where(
@@ -130,7 +130,7 @@ def kept_reasons(session: Session, source_id: int, digests: Sequence[str]) -> di
 
 
 def open_rejects_of(session: Session, source_id: int, external_ids: Iterable[str]) -> list[Reject]:
-    """The open rejects of a feed's records with these ids at their source, in the order in which they came."""
+    """The open rejects of a feed's records with these ids at their source, in order of arrival."""
     wanted = list(dict.fromkeys(external_ids))
     found: list[Reject] = []
     for start in range(0, len(wanted), LOOKUP):
@@ -142,8 +142,8 @@ def open_rejects_of(session: Session, source_id: int, external_ids: Iterable[str
     return found
 
 
-def brought(session: Session, feed_id: int, since: datetime) -> list[tuple[datetime, int, int, int]]:
-    """What pulls begun since then brought, by quarters of an hour: its beginning, created, corrected, rejected."""
+def intake_by_quarter(session: Session, feed_id: int, since: datetime) -> list[tuple[datetime, int, int, int]]:
+    """The row counts of pulls begun since ``since``, by quarter of an hour: its start, created, corrected, rejected."""
     started: Any = col(FeedPull.started_at)
     if session.get_bind().dialect.name == "postgresql":
         quarter: Any = cast(func.floor(func.extract("epoch", started) / QUARTER), BigInteger)
@@ -158,7 +158,7 @@ def brought(session: Session, feed_id: int, since: datetime) -> list[tuple[datet
 
 
 def ids_received(session: Session, source_id: int, since: datetime, until: datetime) -> set[str]:
-    """The external ids of the tickets of a source that were received in a span, its end left out."""
+    """The external ids of the tickets of a source received from ``since`` until before ``until``."""
     query = select(col(Ticket.external_id)).where(
         col(Ticket.source_id) == source_id, col(Ticket.received_at) >= since, col(Ticket.received_at) < until
     )
@@ -166,7 +166,7 @@ def ids_received(session: Session, source_id: int, since: datetime, until: datet
 
 
 def ids_known(session: Session, source_id: int, external_ids: Sequence[str]) -> set[str]:
-    """Which of these external ids of a source are tickets, of whatever day."""
+    """Which of these external ids of a source are tickets, received on any day."""
     found: set[str] = set()
     for start in range(0, len(external_ids), LOOKUP):
         query = select(col(Ticket.external_id)).where(

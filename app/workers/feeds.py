@@ -67,7 +67,7 @@ class Puller:
     def waiting(self, now: datetime) -> list[tuple[str, date | None]]:
         """The feeds to be worked on: to be pulled, or, with a day, to be compared."""
         with self._runtime.database.read() as session:
-            asked = [(name, date.fromisoformat(day)) for name, day in feeds.asked_days(session)]
+            asked = [(name, date.fromisoformat(day)) for name, day in feeds.requested_reconciliations(session)]
             return [*asked, *((name, None) for name in feeds.due(session, now))]
 
     def one(self, name: str, day: date | None) -> bool:

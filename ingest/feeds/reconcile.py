@@ -113,7 +113,7 @@ def compare(work: PullSession, day: date, ids: Iterable[str], one: Callable[[str
     with work.runtime.database.read() as session:
         after = store.ids_known(session, work.source_id, missing)
         still = [each for each in missing if each not in after]
-        kept = store.kept_reasons(session, work.source_id, [given[each] for each in still if each in given])
+        kept = store.reject_reasons(session, work.source_id, [given[each] for each in still if each in given])
     rejected = [each for each in still if given.get(each) in kept]
     extra = sorted(of_day - set(listed))
     work.detail = {

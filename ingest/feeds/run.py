@@ -229,7 +229,7 @@ class PullSession:
         """What is known of these records: what their tickets last heard, and the reasons of the rejects they are."""
         with self.runtime.database.read() as session:
             heard = store.records(session, self.feed_id, [one.external_id for one in said if one.external_id])
-            return heard, store.kept_reasons(session, self.source_id, [one.digest for one in said])
+            return heard, store.reject_reasons(session, self.source_id, [one.digest for one in said])
 
     def advance(self, session: Session, position: Position | None, fates: Iterable[RowOutcome]) -> None:
         """Count ``fates`` and move the cursor, in the transaction of ``session``. Raises ``LeaseLost``."""

@@ -105,11 +105,11 @@ def _transaction(runtime: Runtime, chunk: PreparedChunk, record: RecordProgress 
     with runtime.writing(chunk.now) as uow:
         outcomes = chunk.write(uow)
         rejected = [
-            rejects.RefusedRow(row.number, outcome.errors, row.raw(), row.external_id)
+            rejects.RejectedRow(row.number, outcome.errors, row.raw(), row.external_id)
             for row, outcome in zip(chunk.rows, outcomes, strict=True)
             if outcome.status == "rejected"
         ]
-        rejects.keep(uow.session, rejected, chunk.context.origin, chunk.now)
+        rejects.store_rejects(uow.session, rejected, chunk.context.origin, chunk.now)
         if record is not None:
             record(uow, chunk.rows, outcomes)
     return outcomes

@@ -105,7 +105,7 @@ def test_an_upstream_that_is_down_is_seen_at_a_glance(upstream: Upstream, signed
         feed = feeds.need(session, upstream.name)
         limits = {**feed.spec["limits"], "attempts": 1, "breaker_failures": 1}
         feed.spec = {**feed.spec, "limits": limits}
-        feeds.ask_pull(session, upstream.name, "user:li")
+        feeds.request_pull(session, upstream.name, "user:li")
     upstream.work()
     page = signed_in("chen", lang="zh")
     page.goto("/feeds")

@@ -134,7 +134,7 @@ def pull_feed(request: Request, run: Run, who: Who, name: FeedName) -> Response:
     """
     require(who, "feeds.run")
     with run.database.write() as session:
-        feeds.ask_pull(session, name, who.actor)
+        feeds.request_pull(session, name, who.actor)
     return _shown(request, run, who, name, 202)
 
 
@@ -153,7 +153,7 @@ def reconcile_feed(request: Request, run: Run, who: Who, name: FeedName, body: R
         zone = ZoneInfo(feed.spec.get("mapping", {}).get("time_zone") or run.settings.time_zone)
         day = body.day if body is not None and body.day is not None else None
         day = day or clock.now().astimezone(zone).date() - timedelta(days=1)
-        feeds.ask_reconcile(session, name, day, who.actor)
+        feeds.request_reconcile(session, name, day, who.actor)
     return _shown(request, run, who, name, 202)
 
 

@@ -44,8 +44,8 @@ def show_feed(
     with run.database.read() as session:
         view = feeds.shown(session, looking.who, name, now, zone, lang)
         rows, more = feeds.pulls_page(session, looking.who, name, zone, lang, before=before, limit=PULLS)
-        days = feeds.brought_by_day(session, view["id"], now, zone, days=DAYS)
-        worker = feeds.is_worked_on(session, now)
+        days = feeds.intake_by_day(session, view["id"], now, zone, days=DAYS)
+        worker = feeds.has_live_worker(session, now)
         names = accounts.display_names(session, {row["actor"] for row in [*rows, *view["reconciliations"]]})
     t = texts(lang)
     bars, most = feed_view.bars(days, t)
@@ -75,7 +75,7 @@ def pull_now(run: Run, looking: Looking, fields: Checked, name: FeedName) -> Res
     """Request an immediate pull by a worker."""
     require(looking.who, "feeds.run")
     with run.database.write() as session:
-        feeds.ask_pull(session, name, looking.who.actor)
+        feeds.request_pull(session, name, looking.who.actor)
     return go(f"/feeds/{name}")
 
 
@@ -88,7 +88,7 @@ def reconcile_now(run: Run, looking: Looking, fields: Checked, name: FeedName) -
     except ValueError as error:
         raise Invalid.at("/day", "请选择日期", "choose a day") from error
     with run.database.write() as session:
-        feeds.ask_reconcile(session, name, day, looking.who.actor)
+        feeds.request_reconcile(session, name, day, looking.who.actor)
     return go(f"/feeds/{name}#compare")
 
 

@@ -1,4 +1,4 @@
-"""Feeds as they are kept and looked at: added, switched, and shown with their last pulls, lag, counts and errors."""
+"""Administer feeds: add, switch, rewind, and show them with their last pulls, lag, counts and errors."""
 
 from __future__ import annotations
 
@@ -21,25 +21,25 @@ from app.store.scope import visible
 
 PULLS_SHOWN, RECONCILIATIONS_SHOWN = 20, 14
 WORKER_SILENT = timedelta(minutes=2)
-"""A worker that has not swept for so long is not running."""
+"""A worker without a sweep for this long is not running."""
 LATE_AFTER, LATE_AT_LEAST = 3, timedelta(minutes=2)
-"""A feed that has not been whole for so many of its intervals, and for so long, is late."""
+"""A feed without a complete pull for this many intervals, and at least this long, is late."""
 SILENT_AFTER = timedelta(hours=1)
-"""One that is late, and has not been whole for so long, is pointed out to whoever watches alerts."""
+"""A late feed without a complete pull for this long is reported on the alert board."""
 NOTED = 3
-"""Spans that a sentence names."""
+"""The number of spans listed in a note."""
 LISTING_KINDS: set[str] = set()
 """Kinds of feed whose every upstream lists the ids of a day; ``ingest.connectors.registry`` adds them."""
 EVERY_SECONDS = 300
-"""Between two pulls of a feed whose definition does not say."""
+"""The default interval between two pulls of a feed."""
 
 
 def add(
     session: Session, name: str, kind: str, spec: Mapping[str, Any], source: Mapping[str, str], *, actor: str,
     now: datetime, replace: bool = False,
 ) -> Feed:  # fmt: skip
-    """Keep a feed, making its source where it is missing. ``replace``: put a new definition on one that is there; its
-    cursor stays. Raises Conflict where the name is taken."""
+    """Store a feed, creating its source if missing. ``replace``: replace the definition of an existing feed and keep its
+    cursor. Raises Conflict if the name is taken."""
     row = reference_store.by_code(session, Source, source["code"])
     if row is None:
         row = Source(code=source["code"], name=source["zh"], name_en=source["en"])
@@ -51,7 +51,7 @@ def add(
     if feed is not None and not replace:
         raise Conflict(
             f"已有名为 {name} 的接入源；更换配置请加 --replace",
-            f"there is a feed {name!r} already; --replace puts a new definition on it",
+            f"a feed {name!r} already exists; use --replace to replace its definition",
         )
     if feed is None:
         feed = Feed(name=name, source_id=row.id, kind=kind, spec={}, position={}, added_at=now, added_by=actor)
@@ -65,7 +65,7 @@ def add(
 
 
 def need(session: Session, name: str) -> Feed:
-    """The feed called ``name``; raises NotFound."""
+    """The feed with the name ``name``; raises NotFound."""
     feed = store.by_name(session, name)
     if feed is None:
         raise _unknown(name)
@@ -77,15 +77,14 @@ def _unknown(name: str) -> NotFound:
 
 
 def due(session: Session, now: datetime) -> list[str]:
-    """The names of the feeds to be pulled now, those that were waiting longest first."""
+    """The names of the feeds to pull now, longest waiting first."""
     waiting = [feed for feed in store.all_feeds(session) if is_due(feed, now)]
     return [feed.name for feed in sorted(waiting, key=lambda feed: (feed.last_started_at is not None,
                                                                     feed.last_started_at, feed.name))]  # fmt: skip
 
 
 def is_due(feed: Feed, now: datetime) -> bool:
-    """Whether the feed is switched on, and either somebody wants it pulled, or its interval has passed and its breaker
-    is not open."""
+    """Whether the feed is on, and either a pull is requested, or its interval has passed and its breaker is closed."""
     if not feed.active:
         return False
     if feed.pull_asked_by is not None:
@@ -100,18 +99,18 @@ def _interval(feed: Feed) -> timedelta:
 
 
 def _whole_at(feed: Feed) -> datetime:
-    """When everything that the upstream had was here; before the first whole pull, when the feed was added."""
+    """The moment of the last complete pull; before the first one, when the feed was added."""
     return feed.last_done_at or feed.added_at
 
 
 def is_late(feed: Feed, now: datetime) -> bool:
-    """Whether a feed that is on has not been whole for longer than it should."""
+    """Whether an active feed has had no complete pull for too long (``LATE_AFTER``, ``LATE_AT_LEAST``)."""
     return feed.active and now - _whole_at(feed) > max(LATE_AT_LEAST, LATE_AFTER * _interval(feed))
 
 
 @dataclass(frozen=True, slots=True)
 class SilentFeed:
-    """A feed that brings nothing whole any more: what it is called, and since when."""
+    """A feed without complete pulls: its name and title, and since when."""
 
     name: str
     title: str
@@ -119,7 +118,7 @@ class SilentFeed:
 
 
 def silent(session: Session, who: Principal, now: datetime, lang: str) -> list[SilentFeed]:
-    """The feeds in the sight of ``who`` that have been late for long, the longest first."""
+    """The feeds visible to ``who`` that have been late for ``SILENT_AFTER``, longest first."""
     found = [
         SilentFeed(feed.name, _title(feed, lang), _whole_at(feed))
         for feed in _seen(session, who)
@@ -132,24 +131,24 @@ def _title(feed: Feed, lang: str) -> str:
     return str(feed.spec.get("title", {}).get("en" if lang == "en" else "zh", feed.name))
 
 
-def asked_days(session: Session) -> list[tuple[str, str]]:
-    """The feeds that somebody wants compared with their upstream, each with the day."""
+def requested_reconciliations(session: Session) -> list[tuple[str, str]]:
+    """The feeds with a requested reconciliation, each with the day."""
     return [(feed.name, feed.reconcile_asked) for feed in store.all_feeds(session)
             if feed.active and feed.reconcile_asked is not None]  # fmt: skip
 
 
-def ask_pull(session: Session, name: str, actor: str) -> Feed:
-    """Have the feed pulled at once by a worker, also while its breaker is open. Raises NotFound, and Conflict for one
-    that is switched off."""
+def request_pull(session: Session, name: str, actor: str) -> Feed:
+    """Request an immediate pull of the feed by a worker, even while its breaker is open. Raises NotFound, and Conflict if
+    the feed is off."""
     feed = _on(session, name)
     feed.pull_asked_by = actor
     session.add(feed)
     return feed
 
 
-def ask_reconcile(session: Session, name: str, day: date, actor: str) -> Feed:
-    """Have a day of the feed compared with its upstream by a worker. Raises as ``ask_pull``, and Invalid for a feed
-    without a list to compare with."""
+def request_reconcile(session: Session, name: str, day: date, actor: str) -> Feed:
+    """Request that a worker compares a day of the feed with its upstream. Raises as ``request_pull``, and Invalid for a
+    feed without a reconciliation list."""
     feed = _on(session, name)
     if not can_reconcile(feed):
         raise Invalid.at("/name", "该接入源没有配置对账清单", "this feed has no list to compare with ([reconcile])")
@@ -159,17 +158,17 @@ def ask_reconcile(session: Session, name: str, day: date, actor: str) -> Feed:
 
 
 def can_reconcile(feed: Feed) -> bool:
-    """Whether the upstream lists its ids of a day: by its protocol, or where [reconcile] says how."""
+    """Whether the upstream lists its ids of a day: by its protocol, or if [reconcile] is configured."""
     return feed.kind in LISTING_KINDS or feed.spec.get("reconcile") is not None
 
 
 def switch(session: Session, name: str, *, active: bool, now: datetime) -> Feed:
-    """Switch a feed on, which closes its breaker, or off, which ends a pull under way. Raises NotFound."""
+    """Switch a feed on, which closes its breaker, or off, which ends a running pull. Raises NotFound."""
     feed = need(session, name)
     if active and not feed.active:
         feed.failures, feed.open_until = 0, None
     if not active:
-        feed.lease_holder = feed.lease_until = None  # whoever pulls finds that out before its next request or commit
+        feed.lease_holder = feed.lease_until = None  # the pulling worker detects this before its next request or commit
         feed.pull_asked_by = feed.reconcile_asked = feed.reconcile_asked_by = None
         assert feed.id is not None, "it is stored"
         for row in store.running_pulls(session, feed.id):
@@ -181,15 +180,15 @@ def switch(session: Session, name: str, *, active: bool, now: datetime) -> Feed:
     return feed
 
 
-def is_worked_on(session: Session, now: datetime) -> bool:
-    """Whether a worker has looked lately: one that pulls feeds sweeps too, several times a minute."""
+def has_live_worker(session: Session, now: datetime) -> bool:
+    """Whether a worker is running: one that pulls feeds also sweeps, several times a minute."""
     last: datetime | None = session.execute(select(func.max(col(SweepRun.at)))).scalar()
     return last is not None and now - last <= WORKER_SILENT
 
 
 def rewind(session: Session, name: str) -> Feed:
-    """Forget the cursor: the next pull begins as the first did. What is known already stays as it is. Raises NotFound,
-    and Conflict while it is being pulled."""
+    """Clear the cursor, so that the next pull starts from the beginning; stored records are unchanged. Raises NotFound,
+    and Conflict during a pull."""
     feed = need(session, name)
     if feed.lease_holder is not None:
         raise Conflict(f"接入源 {name} 正在拉取，请稍后再试", f"the feed {name} is being pulled; try again later")
@@ -219,7 +218,7 @@ def state_of(feed: Feed, now: datetime) -> str:
 
 
 def feed_view(session: Session, feed: Feed, now: datetime, zone: tzinfo, lang: str) -> dict[str, Any]:
-    """A feed as read. ``lag_seconds``: since everything the upstream had was here; none before the first whole pull."""
+    """A feed for a response. ``lag_seconds``: since the last complete pull; none before the first."""
     source = session.get(Source, feed.source_id)
     lag = None if feed.last_done_at is None else max(0, int((now - feed.last_done_at).total_seconds()))
     return {
@@ -256,7 +255,7 @@ def feed_view(session: Session, feed: Feed, now: datetime, zone: tzinfo, lang: s
 
 
 def pull_view(row: FeedPull, zone: tzinfo, lang: str) -> dict[str, Any]:
-    """One pull as read."""
+    """One pull for a response."""
     return {
         "id": row.id,
         "kind": row.kind,
@@ -277,26 +276,26 @@ def pull_view(row: FeedPull, zone: tzinfo, lang: str) -> dict[str, Any]:
 
 
 def error_text(error: Mapping[str, Any] | None, lang: str) -> str | None:
-    """A kept error in ``lang``."""
+    """A stored error in ``lang``."""
     return None if error is None else str(error["en" if lang == "en" else "zh"])
 
 
 def note_text(detail: Mapping[str, Any] | None, zone: tzinfo, lang: str) -> str | None:
-    """What a pull's log has to say that is no error, in ``lang``: the spans that the upstream never held still for."""
+    """The note of a pull in ``lang``: the spans in which the upstream changed during every read."""
     spans = (detail or {}).get("unsettled", [])
     if not spans:
         return None
-    said = [
+    texts = [
         " – ".join(f"{datetime.fromisoformat(end).astimezone(zone):%Y-%m-%d %H:%M}" for end in span) for span in spans
     ]
-    more = "" if len(said) <= NOTED else f" (+{len(said) - NOTED})"
+    more = "" if len(texts) <= NOTED else f" (+{len(texts) - NOTED})"
     if lang == "en":
         return (
-            "the upstream changed each time it was read, so something may have been passed over that was changed "
-            f"{', '.join(said[:NOTED])}{more}: compare those days, or begin anew (duban feed rewind)"
+            "the upstream changed during every read, so records updated in "
+            f"{', '.join(texts[:NOTED])}{more} may be missing: reconcile those days, or restart (duban feed rewind)"
         )
     return (
-        f"上游在读取时一再变动，更新时间在 {'、'.join(said[:NOTED])}{more} 的记录可能有漏："
+        f"上游在读取时一再变动，更新时间在 {'、'.join(texts[:NOTED])}{more} 的记录可能有漏："
         "请对这些天对账，或用 duban feed rewind 从头再拉"
     )
 
@@ -313,7 +312,7 @@ def _seen_one(session: Session, who: Principal, name: str) -> Feed:
 
 
 def listed(session: Session, who: Principal, now: datetime, zone: tzinfo, lang: str) -> list[dict[str, Any]]:
-    """Every feed that ``who`` may see, by name."""
+    """Every feed that ``who`` may see, ordered by name."""
     return [feed_view(session, feed, now, zone, lang) for feed in _seen(session, who)]
 
 
@@ -335,7 +334,7 @@ def shown(session: Session, who: Principal, name: str, now: datetime, zone: tzin
 def pulls_page(
     session: Session, who: Principal, name: str, zone: tzinfo, lang: str, *, before: int | None, limit: int
 ) -> tuple[list[dict[str, Any]], int | None]:
-    """A page of the log of a feed, the newest first, and where the next begins. Raises NotFound."""
+    """A page of the pull log of a feed, newest first, and the start of the next page. Raises NotFound."""
     feed = _seen_one(session, who, name)
     assert feed.id is not None, "it is stored"
     rows = store.last_pulls(session, feed.id, limit + 1, before=before)
@@ -345,7 +344,7 @@ def pulls_page(
 
 @dataclass(frozen=True, slots=True)
 class DayIntake:
-    """What the pulls of a local day brought."""
+    """The rows accepted and rejected by the pulls of a local day."""
 
     day: date
     created: int = 0
@@ -353,12 +352,12 @@ class DayIntake:
     rejected: int = 0
 
 
-def brought_by_day(session: Session, feed_id: int, now: datetime, zone: tzinfo, *, days: int) -> list[DayIntake]:
-    """What a feed brought on each of the last ``days`` days in ``zone``, today's the last."""
+def intake_by_day(session: Session, feed_id: int, now: datetime, zone: tzinfo, *, days: int) -> list[DayIntake]:
+    """The rows of a feed on each of the last ``days`` days in ``zone``, today last."""
     today = now.astimezone(zone).date()
     found = {day: DayIntake(day) for day in (today - timedelta(days=back) for back in range(days - 1, -1, -1))}
     since = datetime.combine(min(found), time.min, zone)
-    for quarter, *counts in store.brought(session, feed_id, since):
+    for quarter, *counts in store.intake_by_quarter(session, feed_id, since):
         day = quarter.astimezone(zone).date()
         before = found.get(day, DayIntake(day))
         created, corrected, rejected = counts

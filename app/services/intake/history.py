@@ -1,15 +1,15 @@
-"""Tickets of the past: what an import of history makes of them, and the units, categories and grids that it names.
+"""Import of historical tickets, and of the units, categories and grids that they name.
 
-History is taken as its source tells it. Status and moments stand as given; nothing is judged by a limit that nobody had
-set at the time:
+History is imported as its source reports it. Status and moments are stored as given; no limit is applied that was not set
+at the time:
 
-* a complete-deadline where the source gives one (basis ``source``), also one that lies before the receipt, and only
-  where it can be judged by: on an open ticket, or on a completed one whose completion has its moment;
-* else the source's own verdict, where it gives one; else nothing: such a ticket counts as "cannot be judged".
+* a complete-deadline if the source gives one (basis ``source``), even before the receipt, but only if it can be judged:
+  on an open ticket, or on a completed one with a known moment of completion;
+* else the source's verdict, if given; else none: such a ticket counts as "cannot be judged".
 
-A step that the status tells of and no moment is an event all the same, at the latest moment that is known before it,
-marked ``"moment": "unknown"``; the ticket's column stays empty. History does not wake the ladder. With ``live`` (`duban
-import --live`) a ticket that is still open is supervised from now on: deadlines of its policy, and a next look.
+A step implied by the status but without a moment is an event at the latest known moment before it, marked
+``"moment": "unknown"``; the ticket's column stays empty. History does not trigger the ladder. With ``live`` (`duban
+import --live`) a ticket that is still open is supervised from now on: deadlines of its policy, and a ladder check.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _DONE = ("completed", "closed")
 
 
 class NamedNode(Protocol):
-    """A node of a tree as a file names it. Where no name is known, it is the code."""
+    """A node of a tree as named in a file. An unknown name equals the code."""
 
     @property
     def code(self) -> str: ...
@@ -42,7 +42,7 @@ class NamedNode(Protocol):
 
 
 class PastTicket(IncomingTicket, Protocol):
-    """A ticket with all that its source knows of its life: ``ingest.rows.ticket_in.HistoricalTicket`` is one."""
+    """A ticket with the history known to its source: ``ingest.rows.ticket_in.HistoricalTicket`` is one."""
 
     @property
     def status(self) -> str: ...
@@ -76,22 +76,21 @@ class PastTicket(IncomingTicket, Protocol):
 
 
 class ReferenceFinder:
-    """Finds the unit, category and grid that a file names: by code, and where no code has it, by a name that is one
-    node's alone."""
+    """Finds the unit, category and grid named in a file: by code, else by a unique name."""
 
     def __init__(self, ref: Reference) -> None:
         self.ref = ref
         self._by_name = {field.name: _names(ref.tree(field.name)) for field in NODES}
 
     def find(self, tree: str, code: str, name: str) -> Node | None:
-        """The node, or None where it is to be made. ``name`` counts only where it is all that is known."""
+        """The node, or None if it must be created. ``name`` counts only if it equals ``code``."""
         found = self.ref.node(tree, code)
         if found is None and name == code:
             found = self._by_name[tree].get(name)
         return found
 
     def of(self, ticket: PastTicket) -> Nodes:
-        """Unit, category and grid of a ticket, all of which ``make_places`` has made."""
+        """Unit, category and grid of a ticket, all of which ``make_places`` has created."""
         unit, category, grid = (
             None if code is None else self.find(tree, code, path[-1].name if path else code)
             for tree, code, path in (
@@ -112,7 +111,7 @@ def _names(nodes: Mapping[int, Node]) -> dict[str, Node | None]:
 
 
 def missing_places(places: ReferenceFinder, tickets: Iterable[PastTicket]) -> dict[str, dict[str, Sequence[NamedNode]]]:
-    """What these tickets name and Duban does not have, or has without a name: by tree and code, each with its path."""
+    """The nodes of these tickets that do not exist or have no name: by tree and code, each with its path."""
     wanted: dict[str, dict[str, Sequence[NamedNode]]] = {tree: {} for tree, _ in _TREES}
     seen: set[tuple[str, Sequence[NamedNode] | str]] = set()
     for ticket in tickets:
@@ -136,7 +135,7 @@ def _lacks(places: ReferenceFinder, tree: str, step: NamedNode) -> bool:
 
 
 class _OnlyCode:
-    """A node of which nothing but a code is known."""
+    """A node with a known code only."""
 
     __slots__ = ("code",)
 
@@ -151,10 +150,10 @@ class _OnlyCode:
 def make_places(
     session: Session, places: ReferenceFinder, missing: Mapping[str, Mapping[str, Sequence[NamedNode]]]
 ) -> None:
-    """Make what is missing, root first, and name what had no name yet; a name that Duban has is never overwritten.
+    """Create missing nodes, root first, and name unnamed ones; an existing name is never overwritten.
 
-    Codes go before names: the first path that brings a code decides where it hangs. The reference data must be read
-    again afterwards, in the same transaction.
+    Codes take precedence over names: the first path with a code determines its parent. The reference data must be
+    reloaded afterwards, in the same transaction.
     """
     tables: dict[str, type[Any]] = dict(_TREES)
     for tree, paths in missing.items():
@@ -176,7 +175,7 @@ def _place(session: Session, places: ReferenceFinder, tree: str, table: type[Any
     known = places.find(tree, step.code, step.name)
     if known is not None:
         return session.get(table, known.id, populate_existing=True)
-    # Another process may have made it since the reference data was read.
+    # Another process may have created it since the reference data was read.
     return store.by_code(session, table, step.code) or store.add_node(session, table, step.code, step.name, parent)
 
 
@@ -195,9 +194,9 @@ def prepare(
     zone: tzinfo,
     live: bool = False,
 ) -> PreparedTicket:
-    """The rows of a ticket of the past; ``actor`` is ``import:PROFILE``. See the module's docstring for the rules.
+    """Prepare the rows of a historical ticket; ``actor`` is ``import:PROFILE``. The module docstring has the rules.
 
-    A ticket without ``received_at`` was received at the earliest moment that is known of it, ``now`` failing all.
+    A ticket without ``received_at`` was received at its earliest known moment, else at ``now``.
     """
     known = [m for m in (ticket.dispatched_at, ticket.accepted_at, ticket.completed_at, ticket.closed_at) if m]
     received = ticket.received_at or min(known, default=now)
@@ -222,19 +221,19 @@ def prepare(
         opened = _supervise(places.ref, prepared, source, nodes, ticket)
     elif ticket.source_due_at is not None:
         opened = _keep_source_deadline(places.ref, prepared, ticket, open_now)
-    told = received_data(row, source, nodes) | {"source_flag": ticket.source_flag, "verdict": ticket.source_verdict}
-    prepared.log("received", received, now, actor, {**told, "deadlines": opened})
-    _tell_life(prepared, ticket, nodes[0], received, now, actor)
+    data = received_data(row, source, nodes) | {"source_flag": ticket.source_flag, "verdict": ticket.source_verdict}
+    prepared.log("received", received, now, actor, {**data, "deadlines": opened})
+    _log_life(prepared, ticket, nodes[0], received, now, actor)
     return prepared
 
 
 def _supervise(
     ref: Reference, prepared: PreparedTicket, source: SourceInfo, nodes: Nodes, ticket: PastTicket
 ) -> dict[str, Any]:
-    """The deadlines of a ticket that is open and live: those of its policy, met as far as its moments tell."""
+    """Open the policy deadlines of a live ticket, met according to its moments."""
     row = prepared.ticket
     if row["unit_id"] is not None and row["dispatched_at"] is None:
-        row["dispatched_at"] = row["received_at"]  # as for a push that comes with its unit
+        row["dispatched_at"] = row["received_at"]  # as for a push that names its unit
         if row["status"] == "received":
             row["status"] = "dispatched"
     opened = open_deadlines(ref, prepared, source, nodes, row["dispatched_at"] or row["received_at"])
@@ -254,7 +253,7 @@ def _keep_source_deadline(
     completed = ticket.status in _DONE and ticket.completed_at is not None
     void_since = ticket.voided_at if ticket.status == "void" else None
     if not (open_now or completed or void_since):
-        return None  # completed, and nobody knows when: the deadline stays in source_due_at, and judges nothing
+        return None  # completed at an unknown moment: the deadline remains in source_due_at and is not judged
     due_at = ticket.source_due_at
     calendar_id, _ = ref.calendar_for(row["unit_id"])
     row["due_at"] = due_at
@@ -280,10 +279,10 @@ def _keep_source_deadline(
     return {"complete": {"to": stamp(due_at)}}
 
 
-def _tell_life(
+def _log_life(
     prepared: PreparedTicket, ticket: PastTicket, unit: Node | None, received: datetime, now: datetime, actor: str
 ) -> None:
-    """One event for each step that is known, in the order of a ticket's life, whatever the order of its moments."""
+    """Log one event for each known step, in the order of a ticket's life, whatever the order of its moments."""
     row = prepared.ticket
     status = row["status"]
     latest = received
@@ -297,18 +296,18 @@ def _tell_life(
         data: dict[str, Any] = {"unit": unit.code if unit and step == "dispatched" else None}
         if step == "completed":
             data["result"] = ticket.result
-        latest = _tell(prepared, step, moment, latest, data, now, actor)
+        latest = _log_step(prepared, step, moment, latest, data, now, actor)
     if ticket.satisfaction is not None:
         latest = _call_back(prepared, ticket, row["closed_at"] or latest, now, actor)
     if row["closed_at"] is not None or status == "closed":
-        latest = _tell(prepared, "closed", row["closed_at"], latest, {"because": "source"}, now, actor)
+        latest = _log_step(prepared, "closed", row["closed_at"], latest, {"because": "source"}, now, actor)
     if status == "void":
-        # Without its moment a void ticket would count as open for ever; so it gets the latest that is known of it.
+        # A void ticket without a moment would count as open for ever, so it gets its latest known moment.
         row["voided_at"] = ticket.voided_at or latest
-        _tell(prepared, "voided", ticket.voided_at, latest, {"reason": ticket.result}, now, actor)
+        _log_step(prepared, "voided", ticket.voided_at, latest, {"reason": ticket.result}, now, actor)
 
 
-def _tell(
+def _log_step(
     prepared: PreparedTicket, step: str, moment: datetime | None, latest: datetime, data: dict[str, Any], now: datetime,
     actor: str,
 ) -> datetime:  # fmt: skip
@@ -318,7 +317,7 @@ def _tell(
 
 
 def _call_back(prepared: PreparedTicket, ticket: PastTicket, at: datetime, now: datetime, actor: str) -> datetime:
-    """The citizen's answer, as the callback that it must have been; when, is known at best to the closing."""
+    """Record the citizen's satisfaction as a callback, at the closing or the latest known moment."""
     prepared.callbacks.append(
         {
             "ticket_id": prepared.ticket["id"],

@@ -1,8 +1,8 @@
-"""What could not be taken in: kept whole with its reasons, listed, grouped by reason, settled.
+"""Rejects: rows that could not be imported, stored whole with their reasons, listed, grouped by reason, and settled.
 
-Batches, imports and feeds keep their rejects here; a single push does not, since its caller has the answer and the
-ticket in hand. A row that comes again and is refused again is the same reject, not another one. How a reject is tried
-again stands in ``ingest.rejects.retry``, since it needs the profile that its row is read by.
+Batches, imports and feeds store their rejects here; a single push does not, since its caller has the response and the
+ticket. A row that is sent and rejected again is the same reject. ``ingest.rejects.retry`` retries a reject, since that
+needs the row's profile.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ REASON_LENGTH = 64
 
 
 @dataclass(frozen=True, slots=True)
-class RefusedRow:
-    """One row that was refused: its number in its file or batch (from 1), why, the whole of it as text, and the id that
-    a feed's record has at its source, where that can be read."""
+class RejectedRow:
+    """One rejected row: its number in its file or batch (from 1), its errors, its raw text, and, for a feed's record, the
+    id at its source if readable."""
 
     row: int | None
     errors: Sequence[FieldProblem]
@@ -42,8 +42,8 @@ class RefusedRow:
 
 @dataclass(frozen=True, slots=True)
 class RejectOrigin:
-    """Where rows came in. ``door``: batch, import or feed. ``rerun_of``: earlier imports of the same file, whose
-    rejects these are."""
+    """The origin of rows. ``door`` (the column of that name): batch, import or feed. ``rerun_of``: earlier imports of the
+    same file, whose rejects are reused."""
 
     door: str
     source_id: int | None
@@ -54,7 +54,7 @@ class RejectOrigin:
 
 @dataclass(frozen=True, slots=True)
 class RejectFilter:
-    """What a list of rejects is narrowed to."""
+    """The filter of a list of rejects; None: any."""
 
     state: str | None = "open"
     door: str | None = None
@@ -64,29 +64,29 @@ class RejectFilter:
 
 
 def digest_of(raw: str) -> str:
-    """What tells that the same row came again."""
+    """The SHA-256 of a raw row, which identifies a repeated row."""
     return hashlib.sha256(raw.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def reason_of(errors: Sequence[FieldProblem]) -> str:
-    """What a reject is grouped by: the code of the first error."""
+    """The group of a reject: the code of its first error."""
     return errors[0].code[:REASON_LENGTH]
 
 
 def errors_json(errors: Sequence[FieldProblem]) -> list[dict[str, Any]]:
-    """Reasons as they are kept."""
+    """Errors in their stored form."""
     return [{"pointer": p.pointer, "code": p.code, "zh": p.zh, "en": p.en} for p in errors]
 
 
 def errors_view(errors: Sequence[Mapping[str, Any]], lang: str) -> list[dict[str, str]]:
-    """Kept reasons as they are read: ``{"pointer", "detail"}`` in ``lang``."""
+    """Stored errors for a response: ``{"pointer", "detail"}`` in ``lang``."""
     return [{"pointer": e["pointer"], "detail": e["en" if lang == "en" else "zh"]} for e in errors]
 
 
-def keep(session: Session, refused: Sequence[RefusedRow], place: RejectOrigin, now: datetime) -> None:
-    """Keep rows that were refused, in the transaction that settles their neighbours.
+def store_rejects(session: Session, refused: Sequence[RejectedRow], place: RejectOrigin, now: datetime) -> None:
+    """Store rejected rows in the transaction that commits the other rows of the group.
 
-    A row that is kept already, since the file, batch or feed came before, is not kept twice: it moves to this run.
+    A row already stored from an earlier run of the same file, batch or feed is not duplicated: it moves to this run.
     """
     if not refused:
         return
@@ -105,7 +105,7 @@ def keep(session: Session, refused: Sequence[RefusedRow], place: RejectOrigin, n
     bulk.insert_rejects(session, fresh)
 
 
-def _row(one: RefusedRow, digest: str, place: RejectOrigin, now: datetime) -> dict[str, Any]:
+def _row(one: RejectedRow, digest: str, place: RejectOrigin, now: datetime) -> dict[str, Any]:
     return {
         "source_id": place.source_id,
         "door": place.door,
@@ -126,8 +126,8 @@ def _row(one: RefusedRow, digest: str, place: RejectOrigin, now: datetime) -> di
 
 
 def _known(session: Session, place: RejectOrigin, digests: Sequence[str]) -> dict[tuple[str, int | None], Reject]:
-    """The rejects that these rows are already. Of a batch or feed those still open; of a file those of its earlier
-    runs, settled or not, since row 17 of the same file is the same row."""
+    """The existing rejects of these rows: for a batch, open ones; for a feed, all; for a file, all of its earlier runs,
+    since row 17 of the same file is the same row."""
     if place.door == "import" and not place.rerun_of:
         return {}
     found: dict[tuple[str, int | None], Reject] = {}
@@ -139,7 +139,7 @@ def _known(session: Session, place: RejectOrigin, digests: Sequence[str]) -> dic
         )
         if place.door == "import":
             query = query.where(col(Reject.run_id).in_(place.rerun_of))
-        elif place.door != "feed":  # a feed's pulls overlap: what somebody has settled comes again, and is settled
+        elif place.door != "feed":  # a feed's pulls overlap: a settled record returns and remains settled
             query = query.where(col(Reject.state) == "open")
         for reject in session.execute(query).scalars():
             found[(reject.digest, reject.row if place.door == "import" else None)] = reject
@@ -166,7 +166,7 @@ def _conditions(chosen: RejectFilter) -> list[Any]:
 def list_rejects(
     session: Session, who: Principal, chosen: RejectFilter, *, before: int | None, limit: int
 ) -> list[Reject]:
-    """Rejects, the newest first, below the id ``before``; an integrator sees those of its own source."""
+    """Rejects, newest first, below the id ``before``; an integrator sees those of its own source."""
     query = visible(select(Reject).where(*_conditions(chosen)), who, Reject)
     if before is not None:
         query = query.where(col(Reject.id) < before)
@@ -174,13 +174,13 @@ def list_rejects(
 
 
 def oldest_ids(session: Session, who: Principal, chosen: RejectFilter, *, after: int, limit: int) -> list[int]:
-    """Ids of rejects, the oldest first, beyond the id ``after``: for trying many again, a page at a time."""
+    """Ids of rejects, oldest first, above the id ``after``: for retrying many, a page at a time."""
     query = visible(select(col(Reject.id)).where(*_conditions(chosen), col(Reject.id) > after), who, Reject)
     return [key for (key,) in session.execute(query.order_by(col(Reject.id)).limit(limit)) if key is not None]
 
 
 def groups(session: Session, who: Principal, chosen: RejectFilter, lang: str) -> list[dict[str, Any]]:
-    """How many rejects there are of each reason, the commonest first, each with one of them for an example."""
+    """The number of rejects by reason, most frequent first, each with one example."""
     count, newest = func.count().label("count"), func.max(col(Reject.id)).label("newest")
     query = (
         select(col(Reject.reason), count, newest)
@@ -204,7 +204,7 @@ def groups(session: Session, who: Principal, chosen: RejectFilter, lang: str) ->
 
 
 def get(session: Session, who: Principal, reject_id: int, *, lock: bool = False) -> Reject:
-    """One reject; raises NotFound, also where it is of a source that the caller may not see."""
+    """One reject; raises NotFound, also for a source that the caller may not see."""
     found = find(session, who, Reject, reject_id, lock=lock)
     if found is None:
         raise NotFound(f"没有编号为 {reject_id} 的拒收记录", f"no reject has the id {reject_id}")
@@ -212,7 +212,7 @@ def get(session: Session, who: Principal, reject_id: int, *, lock: bool = False)
 
 
 def reject_view(reject: Reject, raw: str | None, ref: Reference, lang: str, zone: tzinfo) -> RejectOut:
-    """A reject as read, with its raw row as the reader may see it (``ingest.rejects.raw_rows``)."""
+    """A reject for a response, with its raw row as the reader may see it (``ingest.rejects.raw_rows``)."""
     source = ref.sources.get(reject.source_id) if reject.source_id is not None else None
     return RejectOut.from_row(
         reject, zone, source=source.code if source else None, run=reject.run_id,
@@ -226,7 +226,7 @@ def reject_view(reject: Reject, raw: str | None, ref: Reference, lang: str, zone
 def settle(
     session: Session, reject: Reject, state: str, who: Principal, now: datetime, ticket_id: int | None = None
 ) -> None:
-    """Mark a reject ``retried`` (with its ticket) or ``deleted``. It is never removed: it shows what came in."""
+    """Mark a reject ``retried`` (with its ticket) or ``deleted``. The row is never removed: it documents the input."""
     reject.state = state
     reject.ticket_id = ticket_id
     reject.settled_at = now
@@ -236,7 +236,7 @@ def settle(
 
 
 def raws_by_profile(session: Session, who: Principal, chosen: RejectFilter, *, limit: int) -> dict[str, list[str]]:
-    """Raw rows of files, by the profile that they were read by; the newest first."""
+    """Raw rows of files by import profile, newest first."""
     found: dict[str, list[str]] = {}
     for reject in list_rejects(session, who, replace(chosen, door="import"), before=None, limit=limit):
         if reject.profile is not None:
@@ -245,7 +245,7 @@ def raws_by_profile(session: Session, who: Principal, chosen: RejectFilter, *, l
 
 
 def discard(session: Session, who: Principal, chosen: RejectFilter, now: datetime, *, most: int) -> int:
-    """Mark up to ``most`` open rejects of a filter as deleted; how many were."""
+    """Mark up to ``most`` open rejects of a filter as deleted; returns their number."""
     ids = oldest_ids(
         session,
         who,
@@ -263,12 +263,12 @@ def discard(session: Session, who: Principal, chosen: RejectFilter, now: datetim
 
 
 def next_open(session: Session, who: Principal, chosen: RejectFilter, *, before: int) -> int | None:
-    """The id of the next open reject of a filter below ``before``, the newest first; none at the end."""
+    """The id of the next open reject of a filter below ``before``, newest first; none at the end."""
     found = list_rejects(session, who, chosen, before=before, limit=1)
     return found[0].id if found else None
 
 
 def count_open(session: Session, who: Principal, *, most: int) -> int:
-    """How many rejects wait that ``who`` may see, counted no further than ``most``."""
+    """The number of open rejects that ``who`` may see, counted up to ``most``."""
     some = visible(select(col(Reject.id)).where(col(Reject.state) == "open"), who, Reject).limit(most).subquery()
     return int(session.execute(select(func.count()).select_from(some)).scalar_one())

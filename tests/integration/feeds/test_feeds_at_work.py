@@ -44,7 +44,7 @@ def test_a_feed_is_due_after_its_interval_or_on_request(feed_runtime: Runtime, m
             feeds.need(session, "sulaiban").open_until = moving.now() + 2 * MINUTE
         assert due(feed_runtime, moving.now() + MINUTE) == [], "its breaker is open"
         with feed_runtime.database.write() as session:
-            feeds.ask_pull(session, "sulaiban", "user:li")
+            feeds.request_pull(session, "sulaiban", "user:li")
         assert due(feed_runtime, moving.now()) == ["sulaiban"], "somebody wants it now, breaker or not"
         assert pull(feed_runtime, "sulaiban", pace=moving.pace(), if_due=True).state == "failed"
     assert pulls(feed_runtime)[-1].actor == "user:li"
@@ -181,7 +181,7 @@ def test_a_comparison_that_was_asked_for_is_made_by_a_worker(feed_runtime: Runti
         world.advance(4)
         day = moving.now().astimezone(BEIJING).date()
         with feed_runtime.database.write() as session:
-            feeds.ask_reconcile(session, "sulaiban", day, "user:li")
+            feeds.request_reconcile(session, "sulaiban", day, "user:li")
         puller = Puller(feed_runtime)
         assert puller.waiting(moving.now()) == [("sulaiban", day), ("sulaiban", None)]
         assert puller.one("sulaiban", day)
@@ -215,7 +215,7 @@ def test_what_a_feed_brought_is_counted_by_its_local_days(feed_runtime: Runtime,
                 FeedPull(feed_id=feed_id, started_at=midnight + minutes * MINUTE, created=created, actor="test")
             )
     with feed_runtime.database.read() as session:
-        found = feeds.brought_by_day(session, feed_id, midnight + timedelta(days=1, minutes=1), ZoneInfo(zone), days=3)
+        found = feeds.intake_by_day(session, feed_id, midnight + timedelta(days=1, minutes=1), ZoneInfo(zone), days=3)
     assert [(each.day, each.created) for each in found] == [
         (date(2026, 3, 14), 1), (date(2026, 3, 15), 110), (date(2026, 3, 16), 1000)
     ]  # fmt: skip
