@@ -1,1 +1,1 @@
-"""People, sessions, keys, and the record of who looked at personal data."""
+"""People, sessions, keys, and the audit record of disclosed personal data."""

@@ -1,4 +1,4 @@
-"""People, their sessions, and the keys of programs: made, checked, withdrawn. Nothing secret is kept in the clear."""
+"""People, their sessions, and API keys: create, check, revoke. Secrets are stored only as hashes."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class NewSession(NamedTuple):
 
 
 class SessionInfo(NamedTuple):
-    """A session as it stands: the person, as whom it acts, and the secret of its forms."""
+    """A valid session: the person, the principal it acts as, and the secret of its forms."""
 
     user: User
     principal: Principal

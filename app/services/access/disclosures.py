@@ -1,6 +1,6 @@
-"""Who looked at a citizen's name, phone or id number in full: read by whoever audits.
+"""Read the audit record of disclosures: who viewed a citizen's name, phone or id number in full.
 
-A look is kept by ``app.security.permissions.record_disclosure`` and ``record_raw_looks``, before it is answered.
+``app.security.permissions`` writes the record (``record_disclosure``, ``record_raw_looks``) before the response.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from app.store.scope import visible
 
 @dataclass(frozen=True, slots=True)
 class DisclosureFilter:
-    """What a list of looks is narrowed to. ``actor``: ``user:NAME`` or ``key:ID``; ``since`` counts, ``until`` not."""
+    """The filter of a list of disclosures. ``actor``: ``user:NAME`` or ``key:ID``; ``since`` inclusive, ``until`` not."""
 
     actor: str | None = None
     ticket_id: int | None = None
@@ -33,7 +33,7 @@ class DisclosureFilter:
 def list_disclosures(
     session: Session, who: Principal, asked: DisclosureFilter, *, before: int | None, limit: int
 ) -> list[Disclosure]:
-    """Disclosures that ``who`` may see, the newest first, below the id ``before``."""
+    """Disclosures that ``who`` may see, newest first, below the id ``before``."""
     query = visible(select(Disclosure), who, Disclosure)
     for column, wanted in (
         (col(Disclosure.actor), asked.actor),

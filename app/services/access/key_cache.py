@@ -1,6 +1,6 @@
-"""Who the bearer of an API key is, remembered for two seconds, so that a push does not ask the database first.
+"""Cache the principal of an API key for two seconds, so that a push needs no query for it.
 
-What that costs: a key that is revoked in another process, or in this one, is honoured for up to ``STALE`` more.
+The cost: a revoked key is accepted for up to ``STALE`` seconds more.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from app.security import tokens
 from app.security.principal import Principal
 
 FRESH = 1.0
-"""Seconds for which an answer is given without a second thought; after them it is looked up again beside the work."""
+"""Seconds for which an entry is fresh; after them it is refreshed in the background."""
 STALE = 2.0
-"""Seconds after which an answer is not given any more: a revoked key is refused by then."""
+"""Seconds after which an entry is not used any more: a revoked key is rejected by then."""
 MOST = 4096
-"""Keys remembered; beyond them all are forgotten, and asked for again."""
+"""The maximum number of cached keys; a full cache is cleared."""
 
 
 @dataclass(slots=True)
@@ -28,10 +28,10 @@ class _Held:
 
 
 class KeyCache:
-    """The keys that one process has seen lately. To be used from one event loop.
+    """The recently used keys of one process. For use from one event loop.
 
-    ``look_up`` reads the database, and may block: it is called in a thread. What it refuses is not remembered, so a key
-    works from the moment it is made; when it raises Busy, what is held is given until it is stale.
+    ``look_up`` reads the database and may block: it is called in a thread. Failures are not cached, so a key works as soon
+    as it is created; when it raises Busy, a cached entry is used until it is stale.
     """
 
     def __init__(self, look_up: Callable[[str], Principal]) -> None:

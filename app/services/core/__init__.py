@@ -1,1 +1,1 @@
-"""What every use case needs: the event log, the reference data, and how things look from outside."""
+"""Shared by all use cases: the event log, the reference data, the unit of work, and response views."""

@@ -33,7 +33,7 @@ def chained(
     actor: str,
     data: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """The next event of ``ticket`` as plain values, for writing many at once; what is said of ``append`` holds here.
+    """The next event of ``ticket`` as plain values, for bulk insertion; the rules of ``append`` apply.
 
     The head of the ticket's chain is moved: the values must be written in the same transaction.
     """

@@ -1,4 +1,4 @@
-"""One immutable picture of the reference data, shared by every thread until it changes."""
+"""One immutable snapshot of the reference data, shared by every thread until it changes."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class PolicyEntry:
 
 @dataclass(frozen=True)
 class Reference:
-    """Everything that changes seldom and is asked for with every ticket. Never mutated: a change makes a new one."""
+    """The rarely changing data needed for every ticket. Immutable: a change creates a new snapshot."""
 
     version: int
     sources: Mapping[int, SourceInfo]
@@ -144,9 +144,9 @@ class Reference:
         return None if entry is None else entry.policy
 
     def policies_of(self, ticket: Ticket) -> tuple[tuple[int, Policy], ...]:
-        """The versions that ``ticket`` may be judged by: those that were there when it was taken in, or when the version
-        that it pins was made, whichever is the later. So a new version is for new tickets, and a ticket that was brought
-        under a new version stays under it."""
+        """The policy versions that may apply to ``ticket``: those that existed when it was accepted, or when its pinned
+        version was created, whichever is later. So a new version applies to new tickets only, and a ticket moved to a new
+        version keeps it."""
         pinned = self._policy_by_id.get(ticket.policy_id) if ticket.policy_id is not None else None
         moment = ticket.recorded_at if pinned is None else max(ticket.recorded_at, pinned.created_at)
         if not self.history or self._settled <= moment:
@@ -164,7 +164,7 @@ class Reference:
         return max(max(entry.created_at, entry.retired_at or entry.created_at) for entry in self.history)
 
     def subject(self, ticket: Ticket) -> Subject:
-        """What policies are matched by, of a ticket."""
+        """The facts of a ticket that policies match."""
         category = self.categories.get(ticket.category_id) if ticket.category_id is not None else None
         unit = self.units.get(ticket.unit_id) if ticket.unit_id is not None else None
         return Subject(
@@ -210,7 +210,7 @@ def _nodes(rows: Iterable[Unit | Grid | Category]) -> dict[int, Node]:
 
 
 def read_reference(session: Session) -> Reference:
-    """Read the whole picture; a few small queries."""
+    """Load the snapshot, with a few small queries."""
     version = store.version_of(session)
     sources = {
         row.id: SourceInfo(row.id, row.code, row.name, row.name_en, row.binds_due, row.active)
@@ -260,7 +260,7 @@ def read_reference(session: Session) -> Reference:
 
 
 class ReferenceCache:
-    """The picture of one process: read again when its version has grown."""
+    """The snapshot of one process, reloaded when its version has changed."""
 
     def __init__(self) -> None:
         self._lock = Lock()
@@ -268,11 +268,11 @@ class ReferenceCache:
 
     @property
     def held(self) -> Reference | None:
-        """The picture last read, perhaps overtaken by now: for what never changes, such as the code of a source."""
+        """The snapshot last loaded, possibly stale: for what never changes, such as the code of a source."""
         return self._held
 
     def get(self, session: Session) -> Reference:
-        """The picture in force for ``session``; one tiny query when nothing changed."""
+        """The current snapshot for ``session``; one small query if nothing changed."""
         version = store.version_of(session)
         held = self._held
         if held is not None and held.version == version:
@@ -285,5 +285,5 @@ class ReferenceCache:
 
 
 def touch(session: Session) -> None:
-    """Say that reference data changed; to be called in the transaction that changes it."""
+    """Record that reference data changed; must be called in the transaction that changes it."""
     take(session, "reference")

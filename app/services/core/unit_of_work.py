@@ -1,7 +1,6 @@
 """The unit of work: one transaction of one use case, with what is written at its very end.
 
-``complete`` is the only place where a use case commits. Locks are taken in one order everywhere, so that no two
-transactions wait for each other:
+``complete`` is the only place where a use case commits. Locks are acquired in one order everywhere, to avoid deadlocks:
 
 0. trees and the parents of tickets (``store.reference.lock_tree``, ``store.tickets.lock_parents``);
 1. the rows of tickets (``store.lock_ticket``, ``claim_due``), before anything is decided;

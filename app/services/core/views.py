@@ -1,6 +1,6 @@
-"""How things look from outside: the ticket as read, its events, deadlines and extensions, as JSON-ready objects.
+"""Response views: tickets, events, deadlines and extensions as JSON-ready objects.
 
-Citizens' names, phones and id numbers come masked to whoever may not see them (``app.security.permissions``)."""
+Citizens' names, phones and id numbers are masked for readers without permission (``app.security.permissions``)."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def moment(value: datetime | None, zone: tzinfo) -> str | None:
 
 @lru_cache(maxsize=8192)
 def _written(value: datetime, zone: tzinfo) -> str:
-    """Kept, since one ticket tells the same few moments many times, and a day's tickets share their deadlines."""
+    """Cached, since a ticket repeats the same few moments, and a day's tickets share their deadlines."""
     return value.astimezone(zone).isoformat()
 
 
@@ -121,5 +121,5 @@ _COUNTED = frozenset(field.member for field in FIELDS if field.privacy == "open"
 
 
 def counted_view(view: Mapping[str, Any]) -> dict[str, Any]:
-    """A ticket as read, for somebody who may see that a figure counts it and no more: the other fields are null."""
+    """A ticket for a reader who may only see that a figure counts it: the other fields are null."""
     return {name: value if name in _COUNTED else None for name, value in view.items()} | {"attributes": {}}

@@ -1,8 +1,8 @@
-"""Deadlines by the million: what ``app.domain.time.due.due`` computes, for a whole array of starts at once.
+"""Vectorized ``app.domain.time.due.due``: the due times for an array of starts, in millions.
 
-Two ways lead to the same second. ``_exact`` does the scalar's searches with numpy. Where there are many starts,
-``_tabled`` notes that between two neighbouring edges of working time a deadline either stands still or moves along with
-its start: it asks ``_exact`` at the edges of a grid on which all working hours lie, and reads off the rest.
+Two methods give results equal to the second. ``_exact`` runs the scalar searches with numpy. For many starts, ``_tabled``
+uses that between two adjacent edges of working time a deadline is either constant or moves with its start: it calls
+``_exact`` at the edges of a grid that contains all working hours, and looks up the rest.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ Flags = npt.NDArray[np.bool_]
 Answer = tuple[Moments, Flags]
 
 _CHUNK = 1 << 15
-"""Starts handled at a time: small enough that the steps between them stay in the processor's cache."""
+"""Starts per chunk: small enough for the intermediate arrays to stay in the processor's cache."""
 _MANY = 5_000
 _FINEST = 60 * SECOND
 _COARSEST = 3600 * SECOND
 
 
 def due_many(calendar: WorkCalendar, starts: npt.ArrayLike, limit: Limit, *, unit: Literal["s", "us"] = "s") -> Answer:
-    """When ``limit`` is due for each of ``starts``: (due, provisional), as ``limits.due`` would say to the second.
+    """When ``limit`` is due for each of ``starts``: (due, provisional), equal to ``due`` to the second.
 
     ``starts`` and the answer are int64 seconds (``unit`` "us": microseconds) since 1970 UTC. Seconds are rounded down
     where a limit ends within one. Raises ``Invalid`` where one of the starts or ends cannot be taken.
@@ -150,7 +150,7 @@ def _arrays(line: Timeline) -> _Arrays:
 
 
 def _within(index: Moments, size: int) -> Moments:
-    """``index``, unless one of it lies outside: then the calendar has to be unrolled further."""
+    """Return ``index``; raises ``OffTimeline`` if an element lies outside the unrolled years."""
     if index.size and (int(index.min()) < 0 or int(index.max()) >= size):
         raise OffTimeline
     return index
@@ -270,7 +270,7 @@ class _Table:
     origin: int
     step: int
     keep: Moments
-    """-1 where the deadline moves with its start, 0 where it stands still."""
+    """-1 where the deadline moves with its start, 0 where it is constant."""
     add: Moments
     provisional: Flags
     left_open: bool
@@ -280,13 +280,13 @@ _TABLES: WeakKeyDictionary[Timeline, dict[tuple[Limit, int, int], _Table | None]
 
 
 def _table(line: Timeline, limit: Limit, low: int, high: int, size: int) -> _Table | None:
-    """The table for starts from ``low`` to ``high``; None where it would cost more than it saves."""
+    """The table for starts from ``low`` to ``high``; None if it would cost more than it saves."""
     a = _arrays(line)
     step = int(np.gcd(a.grid, limit.micros)) if limit.micros else a.grid
     step = int(np.gcd(step, _COARSEST))
     if step < _FINEST:
         return None
-    # Whole years, so that the next array of starts finds the table made for this one.
+    # Whole years, so that the next array of starts reuses this table.
     begin, end = (_year_start(line, line.date_of(us), add) for us, add in ((low - SECOND, 0), (high, 1)))
     first, cells = (begin - line.day_start[0]) // step, (end - begin) // step + 1
     known = _TABLES.setdefault(line, {})

@@ -1,7 +1,7 @@
-"""Taking tickets in: what a pushed ticket becomes (ticket, events, deadlines, next look), and writing many at once.
+"""Create tickets: the rows of a pushed ticket (ticket, events, deadlines, next check), and bulk insertion.
 
-``prepare`` is pure but for the reference data it is given, so that a group or a file is prepared before its
-transaction begins; ``write`` stores a group of prepared tickets, each once, and says of every one what became of it.
+``prepare`` depends on the reference data only, so that a group or a file is prepared before its transaction begins;
+``write`` stores a group of prepared tickets, each once, and returns the outcome of every one.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class IncomingTicket(Protocol):
 
 @dataclass
 class PreparedTicket:
-    """The rows one ticket will become."""
+    """The rows to insert for one ticket."""
 
     ticket: dict[str, Any]
     events: list[dict[str, Any]]
@@ -79,8 +79,8 @@ class PreparedTicket:
 
 
 class InsertResult(NamedTuple):
-    """What became of one prepared ticket: its id, whether it is new, and, where it is not, whether the stored one has
-    the same content."""
+    """The outcome of one prepared ticket: its id, whether it is new, and, if not, whether the stored one has the same
+    content."""
 
     status: Literal["created", "unchanged", "differs"]
     ticket_id: int
@@ -133,10 +133,10 @@ def prepare(
     now: datetime,
     zone: tzinfo,
 ) -> PreparedTicket:
-    """The rows of a live ticket. One that comes with its unit was dispatched by its source when it was received; one
-    without has a complete-deadline from its receipt, so that it cannot be forgotten.
+    """Prepare the rows of a live ticket. One pushed with its unit counts as dispatched at its receipt; one without gets a
+    complete-deadline from its receipt, so that it cannot be forgotten.
 
-    Raises Invalid where a code is not known.
+    Raises Invalid for an unknown code.
     """
     codes = resolve_codes(ref, incoming)
     unit = codes["unit"]
@@ -149,11 +149,11 @@ def prepare(
     row["dispatched_at"] = received if unit else None
     prepared = PreparedTicket(row, [])
     opened = open_deadlines(ref, prepared, source, nodes, received)
-    said = received_data(row, source, nodes)
+    data = received_data(row, source, nodes)
     if unit is None:
-        prepared.log("received", received, now, actor, {**said, "deadlines": opened})
+        prepared.log("received", received, now, actor, {**data, "deadlines": opened})
     else:
-        prepared.log("received", received, now, actor, said)
+        prepared.log("received", received, now, actor, data)
         prepared.log("dispatched", received, now, actor, {"unit": unit.code, "by": "source", "deadlines": opened})
     return prepared
 
@@ -169,8 +169,7 @@ def content_row(
     now: datetime,
     zone: tzinfo,
 ) -> dict[str, Any]:
-    """The row of ``ticket`` with what was said of its content; its status and the moments of its life are still to be
-    set."""
+    """The row of ``ticket`` with its content; the caller sets its status and the moments of its life."""
     unit, category, grid = nodes
     row = dict(_BLANK)
     row.update(zip(_COPIED_COLUMNS, _copied_values(incoming), strict=True))
@@ -193,7 +192,7 @@ def content_row(
 
 
 def received_data(row: Mapping[str, Any], source: SourceInfo, nodes: Nodes) -> dict[str, Any]:
-    """What the event ``received`` says: everything that deadlines depend on, and nothing of the citizen."""
+    """The data of the event ``received``: everything that deadlines depend on, and no personal data."""
     unit, category, grid = nodes
     return {
         "source": source.code,
@@ -212,7 +211,7 @@ def received_data(row: Mapping[str, Any], source: SourceInfo, nodes: Nodes) -> d
 def open_deadlines(
     ref: Reference, prepared: PreparedTicket, source: SourceInfo, nodes: Nodes, start: datetime
 ) -> dict[str, Any]:
-    """Give the ticket the deadlines of its policy, from ``start``, and its first look; what the event says of them."""
+    """Add the deadlines of the ticket's policy, from ``start``, and its first check; returns their event data."""
     row = prepared.ticket
     unit, category, _ = nodes
     known = openings(ref)
@@ -262,7 +261,7 @@ _BLANK: dict[str, Any] = {
 
 
 def stored(session: Session, keys: Iterable[tuple[int, str]]) -> dict[tuple[int, str], tuple[int, str]]:
-    """The tickets that are there already, by (source id, external id): their ids and fingerprints."""
+    """The existing tickets by (source id, external id): their ids and fingerprints."""
     by_source: dict[int, dict[str, None]] = {}
     for source_id, external_id in keys:
         by_source.setdefault(source_id, {})[external_id] = None
@@ -274,14 +273,14 @@ def stored(session: Session, keys: Iterable[tuple[int, str]]) -> dict[tuple[int,
 
 
 def write(session: Session, prepared: Sequence[PreparedTicket], *, mostly_new: bool = False) -> list[InsertResult]:
-    """Store the tickets that are not there yet, in one transaction, and say of each what became of it.
+    """Store the tickets that do not exist yet, in one transaction, and return the outcome of each.
 
-    A key that comes twice in ``prepared`` is stored once: the first wins. Another process that stores the same key at
-    the same moment wins or loses whole: its ticket or ours is there, once. ``mostly_new``: do not ask first which are
-    there, where the insert itself can tell.
+    A key that occurs twice in ``prepared`` is stored once: the first wins. If another process stores the same key
+    concurrently, exactly one of the two tickets is stored. ``mostly_new``: skip the query for existing tickets where the
+    insert itself reports them.
     """
     keys = [(p.ticket["source_id"], p.ticket["external_id"]) for p in prepared]
-    # A ticket that names a parent is counted there before it is written, and must be known to be new before that.
+    # A ticket with a parent is counted there before it is written, so it must be known to be new by then.
     blindly = mostly_new and _insert_can_tell(session) and not any(p.ticket["parent_external_id"] for p in prepared)
     known = {} if blindly else stored(session, keys)
     fresh: dict[tuple[int, str], PreparedTicket] = {}
@@ -307,7 +306,7 @@ def write(session: Session, prepared: Sequence[PreparedTicket], *, mostly_new: b
 
 
 def _insert_can_tell(session: Session) -> bool:
-    """Whether a row whose key is there is left out by the insert, and named; on SQLite it is an error."""
+    """Whether the insert skips and reports a row with an existing key; on SQLite it is an error."""
     return session.get_bind().dialect.name == "postgresql"
 
 
@@ -325,7 +324,7 @@ def _insert(session: Session, fresh: Sequence[PreparedTicket]) -> set[int]:
 
 
 def _link_parents(session: Session, fresh: Sequence[PreparedTicket]) -> None:
-    """Point tickets that name an earlier one at their source (催办、重复诉求) to it, and count the repeat there."""
+    """Link tickets that name an earlier one at their source (催办、重复诉求) to it, and count the repeat there."""
     named = [p for p in fresh if p.ticket["parent_external_id"]]
     if not named:
         return

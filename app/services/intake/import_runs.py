@@ -1,4 +1,4 @@
-"""Files taken in: the runs of ``duban import`` and of the page, read."""
+"""Read import runs: files imported by ``duban import`` or on the import page."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ from app.store.scope import find, visible
 
 @dataclass(frozen=True, slots=True)
 class ImportRunSummary:
-    """A file taken in, with how many of its rows still wait for somebody."""
+    """An imported file, with the number of its open rejects."""
 
     run: ImportRun
     open_rejects: int
 
 
 def recent(session: Session, who: Principal, limit: int) -> list[ImportRunSummary]:
-    """The last runs that ``who`` may see, the newest first."""
+    """The last runs that ``who`` may see, newest first."""
     query = visible(select(ImportRun), who, ImportRun).order_by(col(ImportRun.id).desc())
     return _with_rejects(session, session.execute(query.limit(limit)).scalars())
 
 
 def by_ids(session: Session, who: Principal, ids: Sequence[int]) -> dict[int, ImportRun]:
-    """The runs of these ids that ``who`` may see."""
+    """The runs with these ids that ``who`` may see."""
     rows = session.execute(visible(select(ImportRun).where(col(ImportRun.id).in_(ids)), who, ImportRun)).scalars()
     return {run.id: run for run in rows if run.id is not None}
 
 
 def one(session: Session, who: Principal, run_id: int) -> ImportRunSummary | None:
-    """One run, None where there is none that ``who`` may see."""
+    """One run; None if there is none that ``who`` may see."""
     found = find(session, who, ImportRun, run_id)
     return _with_rejects(session, [found])[0] if found else None
 

@@ -1,9 +1,9 @@
-"""Which deadlines a new ticket opens, worked out once for many: policy, due times, first look of the ladder.
+"""The deadlines that a new ticket opens, computed once for many: policy, due times, first ladder check.
 
-A ticket's deadlines depend on what policies are matched by, on its calendar, and on the moment it starts. The first two
-are few; and a limit in days ends at the same moment whenever in the day it began. So the answer is kept for a *cell* of
-time where it is the same at both ends of the cell: deadlines are monotone in their start
-(``tests/unit/domain/time/test_due.py``), so it is then the same everywhere between. This assumes nothing about hours or
+A ticket's deadlines depend on the facts that policies match, on its calendar, and on its start. The first two have few
+values, and a limit in days ends at the same moment wherever in the day it began. So the result is cached for a *cell* of
+time if it is equal at both ends of the cell: deadlines are monotone in their start
+(``tests/unit/domain/time/test_due.py``), so it is then equal everywhere between. This makes no assumption about hours or
 zones.
 """
 
@@ -25,18 +25,18 @@ from app.services.core.events import stamp
 from app.services.core.reference import Node, Reference, SourceInfo
 
 UNIT_TARGETS: Final = ("accept", "contact", "complete")
-"""What begins when a unit has the ticket."""
+"""Targets that begin when a unit gets the ticket."""
 OFFICE_TARGETS: Final = ("complete",)
-"""What begins with the receipt of a ticket that no unit has yet, so that it cannot be forgotten."""
+"""Targets that begin with the receipt of an undispatched ticket, so that it cannot be forgotten."""
 _CELLS: Final = (4 * 3_600_000_000, 900_000_000)
 """Lengths of a cell in microseconds, tried in turn: four hours, a quarter of an hour."""
 _MOST = 50_000
-"""Entries of one cache; beyond it, it begins anew, so that memory stays bounded whatever comes in."""
+"""The maximum number of entries of one cache; a full cache is cleared, so that memory is bounded."""
 
 
 @dataclass(frozen=True, slots=True)
 class OpenedDeadline:
-    """One deadline as it is opened. ``entry`` is how the event says it."""
+    """One deadline to open. ``entry`` is its event data."""
 
     target: str
     due_at: datetime
@@ -47,7 +47,7 @@ class OpenedDeadline:
 
 @dataclass(frozen=True, slots=True)
 class OpenedDeadlines:
-    """The deadlines of one ticket, and when the ladder first looks at it. Shared between tickets: not to be changed."""
+    """The deadlines of one ticket, and its first ladder check. Shared between tickets: must not be changed."""
 
     deadlines: tuple[OpenedDeadline, ...]
     first_check: datetime | None
@@ -55,7 +55,7 @@ class OpenedDeadlines:
 
 @dataclass
 class DeadlinePlan:
-    """What a group of like tickets is judged by, with what was worked out for it."""
+    """The policy and calendar of a group of similar tickets, with the cached results."""
 
     policy_id: int
     policy: Policy
@@ -68,7 +68,7 @@ class DeadlinePlan:
 
 
 class DeadlinePlanner:
-    """The answers for one picture of the reference data. Threads may share it: an entry lost is worked out again."""
+    """The cached results for one snapshot of the reference data. Threads may share it: a lost entry is recomputed."""
 
     def __init__(self, ref: Reference) -> None:
         self._ref = ref
@@ -150,7 +150,7 @@ class DeadlinePlanner:
         return held
 
     def work_out(self, plan: DeadlinePlan, start: datetime, binding: datetime | None = None) -> OpenedDeadlines:
-        """The same, without looking for a like one. ``binding``: the source's own limit, in place of the policy's."""
+        """The same without the cache. ``binding``: the limit set by the source, replacing the policy's."""
         opened: list[OpenedDeadline] = []
         facts: list[DeadlineFacts] = []
         for target, limit, spec in plan.targets:
@@ -167,7 +167,7 @@ class DeadlinePlanner:
         return OpenedDeadlines(tuple(opened), first_check(self._ref, plan.calendar, facts))
 
     def first_check(self, unit_id: int | None, deadlines: Iterable[Mapping[str, Any]]) -> datetime | None:
-        """The first look at a ticket of which these rows of ``deadline`` are still open."""
+        """The first check of a ticket with these open rows of ``deadline``."""
         _, calendar = self._ref.calendar_for(unit_id)
         facts = [
             DeadlineFacts(row["target"], 1, 1, row["started_at"], row["due_at"], False, frozenset())

@@ -1,6 +1,6 @@
-"""Supervision orders (督办单): what people do with them, and what a ticket's own steps do to its order.
+"""Actions of people on supervision orders (督办单).
 
-The rules of the book itself (numbers, terms, limits, stages) stand in ``app.services.orders.book``.
+``app.services.orders.book`` has the rules of numbers, terms, limits and stages.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def reply(uow: UnitOfWork, principal: Principal, order_id: int, text: str) -> Su
 
 
 def accept_reply(uow: UnitOfWork, principal: Principal, order_id: int, ruling: str | None) -> SupervisionOrder:
-    """The office is content with the answer: the order is closed. Raises Forbidden, NotFound, Conflict."""
+    """Accept the answer and close the order. Raises Forbidden, NotFound, Conflict."""
     require(principal, "orders.rule")
     order, ticket = _locked(uow.session, principal, order_id)
     _must_be(order, "replied", "审核通过", "accepted")
@@ -72,7 +72,7 @@ def accept_reply(uow: UnitOfWork, principal: Principal, order_id: int, ruling: s
 
 
 def refuse_reply(uow: UnitOfWork, principal: Principal, order_id: int, ruling: str) -> SupervisionOrder:
-    """The answer will not do: the order enters its next term with a new limit. Raises Forbidden, NotFound, Conflict."""
+    """Refuse the answer: the order enters its next term with a new limit. Raises Forbidden, NotFound, Conflict."""
     require(principal, "orders.rule")
     order, ticket = _locked(uow.session, principal, order_id)
     _must_be(order, "replied", "退回", "refused")
@@ -89,7 +89,7 @@ def refuse_reply(uow: UnitOfWork, principal: Principal, order_id: int, ruling: s
 
 
 def visible_order(session: Session, principal: Principal, order_id: int) -> SupervisionOrder:
-    """The order, if the caller may see it; raises NotFound else."""
+    """The order, if the caller may see it; raises NotFound otherwise."""
     order = find(session, principal, SupervisionOrder, order_id)
     if order is None:
         raise NotFound(f"没有编号为 {order_id} 的督办单", f"no supervision order {order_id}")
@@ -99,7 +99,7 @@ def visible_order(session: Session, principal: Principal, order_id: int) -> Supe
 def _locked(session: Session, principal: Principal, order_id: int) -> tuple[SupervisionOrder, Ticket]:
     order = visible_order(session, principal, order_id)
     ticket = store.lock_ticket(session, order.ticket_id)
-    session.refresh(order)  # as it stands under the lock
+    session.refresh(order)  # its current state under the lock
     return order, ticket
 
 
@@ -146,7 +146,7 @@ def list_orders(
 
 
 def order_view(order: SupervisionOrder, ticket: Ticket, ref: Reference, zone: tzinfo) -> OrderOut:
-    """An order as read."""
+    """An order for a response."""
     unit = ref.units.get(order.unit_id) if order.unit_id is not None else None
     return OrderOut.from_row(
         order, zone, number=number_of(order), ticket_number=ticket.number, title=ticket.title,

@@ -1,7 +1,7 @@
-"""Calendars as they are kept: versions with who, when and why; a year published; the warning that next year is not.
+"""Stored calendars: versions with author, time and note; publishing a year; the warning that next year is unpublished.
 
-A version never changes: an edit writes the next one, and an edit that says what the calendar says already writes none.
-``save`` is one transaction; the deadlines that it touches are then recomputed by ``app.services.recompute.run``.
+A version is immutable: an edit writes the next one, and an edit without a change writes none. ``save`` is one
+transaction; the affected deadlines are then recomputed by ``app.services.recompute.run``.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ from app.store import reference as store
 from app.validation import CODE, problem, validated
 
 NOTICE_MONTH: Final = 12
-"""From this month on, a next year that is not published is warned of."""
+"""The month from which an unpublished next year causes a warning."""
 MOST_LISTED: Final = 10_000
-"""Moved deadlines listed in an answer; the count is of all."""
+"""The maximum number of moved deadlines listed in a response; the count covers all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +87,7 @@ def versions(session: Session, code: str) -> list[CalendarVersion]:
 
 
 def view(row: CalendarVersion, now: datetime, zone: tzinfo) -> dict[str, Any]:
-    """A calendar as read: the contract's object, with its code, version, who, when, note, and the warning."""
+    """A calendar for a response: the contract's object with its code, version, author, time, note, and the warning."""
     calendar = read_calendar(row.spec, code=row.code, version=row.version)
     next_year = calendar.local(now).year + 1
     missing = _missing_year(calendar, now)
@@ -128,10 +128,10 @@ def save(
     name: str | None = None,
     note: str = "",
 ) -> SavedCalendar:
-    """Write the next version of ``code``: what ``change`` makes of the one in force (None: there is none yet).
+    """Write the next version of ``code``: the result of ``change`` for the version in force (None: there is none yet).
 
-    Nothing is written where that says the same. Edits wait for each other: ``change`` sees what the one before made.
-    Raises Forbidden, Invalid, and what ``change`` raises.
+    Nothing is written without a change. Edits are serialized: ``change`` sees the result of the previous one. Raises
+    Forbidden, Invalid, and the errors of ``change``.
     """
     require(who, "deadlines.edit")
     if not re.fullmatch(CODE, code):
@@ -170,7 +170,7 @@ def save(
 
 
 def existing(calendar: WorkCalendar | None, code: str) -> WorkCalendar:
-    """The calendar to be edited; raises NotFound where there is none yet."""
+    """The calendar to edit; raises NotFound if there is none."""
     if calendar is None:
         raise NotFound(f"没有日历 {code!r}", f"no calendar {code!r}")
     return calendar
@@ -189,7 +189,7 @@ def with_year(calendar: WorkCalendar, year: int, days: Mapping[str, Any], names:
 
 
 def moves_view(tally: RecomputeResult, zone: tzinfo) -> dict[str, Any]:
-    """What an edit moved, as answered: each deadline with its old and new time."""
+    """The deadlines moved by an edit, for a response: each with its old and new time."""
 
     def one(item: Any) -> dict[str, Any]:
         return {

@@ -1,8 +1,8 @@
-"""Deadline policies as they are kept: versions, import and export as TOML, and which one would match.
+"""Stored deadline policies: versions, import and export as TOML, and the match for a described ticket.
 
-A version never changes: an edit writes the next one. New tickets are judged by it; those that are open keep the version
-they pin, unless they are moved to it on demand (``recompute.after_policy``). There must always be one policy without
-conditions and without an end, so that no ticket is left without a limit.
+A version is immutable: an edit writes the next one. It applies to new tickets; open ones keep the version they pin, unless
+they are moved to it on demand (``recompute.after_policy``). There must always be one policy without conditions and
+without an end, so that every ticket has a limit.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ LONGEST_FILE: Final = 1024 * 1024
 
 
 def view(row: PolicyVersion, zone: tzinfo, *, in_force: bool) -> dict[str, Any]:
-    """A version of a policy as read."""
+    """A policy version for a response."""
     return {
         **row.spec,
         "code": row.code,
@@ -83,12 +83,12 @@ def in_force_now(session: Session, now: datetime) -> set[int | None]:
 
 
 def as_policy(row: PolicyVersion) -> Policy:
-    """The policy that a version says."""
+    """The policy of a stored version."""
     return read_policy({**row.spec, "code": row.code, "version": row.version})
 
 
 def create(session: Session, who: Principal, spec: Mapping[str, Any], now: datetime) -> PolicyVersion:
-    """A new policy. Raises Conflict where its code is in use, Invalid with pointers."""
+    """Create a policy. Raises Conflict if its code is in use, Invalid with pointers."""
     require(who, "deadlines.edit")
     touch(session)  # also the lock: edits wait for each other
     ref = read_reference(session)
@@ -102,8 +102,8 @@ def create(session: Session, who: Principal, spec: Mapping[str, Any], now: datet
 def change(
     session: Session, who: Principal, code: str, fields: Mapping[str, Any], now: datetime
 ) -> tuple[PolicyVersion, bool]:
-    """The next version of ``code``, with ``fields`` in place of what it said (None takes a calendar or a moment away);
-    ``retired`` true ends the policy. The version in force afterwards, and whether anything changed."""
+    """Write the next version of ``code`` with ``fields`` replaced (None removes a calendar or a moment); ``retired`` true
+    ends the policy. Returns the version in force afterwards, and whether anything changed."""
     require(who, "deadlines.edit")
     touch(session)
     ref = read_reference(session)
@@ -165,8 +165,8 @@ def _keep_a_fallback(session: Session, now: datetime) -> None:
 
 
 def _checked(ref: Reference, spec: Mapping[str, Any]) -> Policy:
-    """The policy that ``spec`` says; every code it names must exist, for one that does not would silently never match; and
-    every limit must end, for one that does not would have each ticket refused."""
+    """The policy of ``spec``. Every code must exist, since an unknown one would silently never match, and every limit must
+    be certain to end, since otherwise each ticket would be rejected."""
     if isinstance(spec, dict):
         spec = {key: value for key, value in spec.items() if key != "version"}
     policy = read_policy(spec)
@@ -200,7 +200,7 @@ def _checked(ref: Reference, spec: Mapping[str, Any]) -> Policy:
 
 
 def subject_of(ref: Reference, asked: Mapping[str, Any], at: datetime) -> Subject:
-    """What policies are matched by, from the codes of a described ticket. Raises Invalid naming each unknown one."""
+    """The matching facts of a ticket described by codes. Raises Invalid naming each unknown code."""
     problems: list[FieldProblem] = []
 
     def path(key: str, finder: Any) -> tuple[str, ...]:
@@ -227,12 +227,12 @@ def subject_of(ref: Reference, asked: Mapping[str, Any], at: datetime) -> Subjec
 
 
 def preview(ref: Reference, asked: Mapping[str, Any], at: datetime) -> PolicyChoice:
-    """Which policy a ticket described by codes would be judged by, why, and what is in the way of the others."""
+    """The policy for a ticket described by codes, the reason, and the failed condition of each other policy."""
     return explain_choice([policy for _, policy in ref.policies], subject_of(ref, asked, at))
 
 
 def choice_view(choice: PolicyChoice) -> dict[str, Any]:
-    """A choice as answered."""
+    """A policy choice for a response."""
     return {
         "policy": choice.policy.to_spec(),
         "why": choice.why_zh,
@@ -257,7 +257,7 @@ def choice_view(choice: PolicyChoice) -> dict[str, Any]:
 
 @dataclass
 class PolicyImport:
-    """What became of each policy of a file, by code."""
+    """The outcome of each policy of a file, by code."""
 
     created: list[str] = field(default_factory=list)
     changed: list[str] = field(default_factory=list)
@@ -285,9 +285,9 @@ def export_toml(ref: Reference, now: datetime) -> str:
 
 
 def import_toml(session: Session, who: Principal, text: str, now: datetime) -> PolicyImport:
-    """Write the policies of a file: new ones, and new versions of those that say something else. All or none.
+    """Write the policies of a file, all or none: new ones, and new versions of those that differ.
 
-    Those that the file does not name stay. Raises Invalid with pointers such as ``/policy/2/limits/complete/amount``.
+    Policies not in the file are unchanged. Raises Invalid with pointers such as ``/policy/2/limits/complete/amount``.
     """
     require(who, "deadlines.edit")
     specs = _read_toml(text)

@@ -1,5 +1,5 @@
-"""Limits and calendars that do not go together: a limit so long, or a calendar so empty, that tickets would be refused
-for it. Looked for wherever a policy, a ladder or a calendar is written (``app.domain.time.reach``)."""
+"""Reject combinations of limit and calendar for which tickets would be rejected: a limit too long, or a calendar with too
+little working time. Checked when a policy, a ladder or a calendar is written (``app.domain.time.reach``)."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from app.store import reference as store
 
 
 def of_policy(ref: Reference, policy: Policy) -> list[FieldProblem]:
-    """The limits of ``policy`` that would not surely end by a calendar it may be applied with: its own where it names
-    one, else any, since a unit may have any calendar."""
+    """The limits of ``policy`` that are not certain to end under its calendar, or, without one, under every calendar in
+    use, since a unit may have any."""
     named = [held[1] for code, held in ref.calendars.items() if policy.calendar in (None, code)]
     return _beyond({f"/limits/{target}/amount": limit for target, limit in policy.limits.items()}, named)
 
@@ -52,14 +52,14 @@ def _beyond(limits: Mapping[str, Limit], calendars: Iterable[WorkCalendar]) -> l
 
 
 def of_calendar(session: Session, ref: Reference, calendar: WorkCalendar, now: datetime) -> list[FieldProblem]:
-    """What ``calendar`` is too empty for: the limits of policies that open tickets are judged by or new ones may be, and
-    the ladder's rungs. One problem, of the longest."""
+    """Check ``calendar`` against the limits of policies that apply to open or new tickets, and the ladder's rungs; returns
+    one problem, for the longest limit."""
     room = reach(calendar)
-    standing = store.policies_of_open_deadlines(session) | _to_be_chosen(ref, now)
+    applicable = store.policies_of_open_deadlines(session) | _to_be_chosen(ref, now)
     asked: list[tuple[Limit, str, str]] = []
     for entry in ref.history:
         policy = entry.policy
-        if entry.id in standing and policy.calendar in (None, calendar.code):
+        if entry.id in applicable and policy.calendar in (None, calendar.code):
             asked += [
                 (limit, f"规则 {policy.code} 第 {policy.version} 版的{TARGET[target][0]}时限",
                  f"the limit for {target} of version {policy.version} of the policy {policy.code!r}")
@@ -88,8 +88,8 @@ def of_calendar(session: Session, ref: Reference, calendar: WorkCalendar, now: d
 
 
 def _to_be_chosen(ref: Reference, now: datetime) -> set[int]:
-    """The ids of the versions that a ticket received from ``now`` on may be judged by: of each policy, none behind the
-    one that is in force for good."""
+    """The ids of the policy versions that may apply to a ticket received from ``now`` on: for each policy, up to the one in
+    force without an end."""
     found: set[int] = set()
     settled: set[str] = set()
     for key, policy in sorted(ref.policies, key=lambda one: -one[1].version):

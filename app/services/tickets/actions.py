@@ -102,7 +102,7 @@ def _contact(change: Change) -> None:
     if change.ticket.contacted_at is None:
         change.ticket.contacted_at = change.at
     change.meet("contact")
-    if change.ticket.status == "suspended":  # the clock stood still
+    if change.ticket.status == "suspended":  # the clock was paused
         change.moves += deadlines.move_met(change.session, change.ref, change.ticket, change.rows, "contact")
     change.resolve(["contact"], "contacted")
     change.log("contacted", note=note)
@@ -141,7 +141,7 @@ def _resume(change: Change) -> None:
 
 
 def resume_by_itself(uow: UnitOfWork, ticket: Ticket, until: datetime) -> None:
-    """End a suspension whose time, ``until``, has come, at that moment; the caller holds the ticket and looks again."""
+    """End a suspension at its planned end ``until``; the caller holds the ticket lock and reschedules the ladder check."""
     rows = deadlines.of_ticket(uow.session, ticket.id)
     _resume(Change(uow, SYSTEM, ticket, {}, until, rows))
     ticket.status = "accepted"
@@ -149,7 +149,7 @@ def resume_by_itself(uow: UnitOfWork, ticket: Ticket, until: datetime) -> None:
 
 
 def _extend(change: Change) -> None:
-    """Ask for more working days: before the deadline, once, at most as many as the policy allows (Shandong 2020)."""
+    """Request more working days: before the deadline, once, at most as many as the policy allows (Shandong 2020)."""
     reason = change.text("reason")
     days = change.params.get("days")
     ticket = change.ticket
@@ -209,7 +209,7 @@ def _urge(change: Change) -> None:
 
 
 def reopen(change: Change, reason: str | None, *, because: str) -> None:
-    """Open the ticket again with fresh deadlines; the citizen clock runs on. ``because``: ``office`` or ``callback``."""
+    """Reopen the ticket with new deadlines; the citizen clock runs on. ``because``: ``office`` or ``callback``."""
     ticket = change.ticket
     ticket.reopens += 1
     ticket.round += 1
@@ -275,9 +275,9 @@ def act(
     at: datetime | None,
     if_match: int | None = None,
 ) -> Ticket:
-    """Take ``action`` on a ticket and return it as it then stands.
+    """Perform ``action`` on a ticket and return the changed ticket.
 
-    ``at``: when it happened, for the office telling of the past; ``if_match``: the version the caller had read.
+    ``at``: when it happened, for past steps recorded by the office; ``if_match``: the version the caller had read.
     Raises NotFound, Stale, Forbidden, NotAllowed, Conflict or Invalid; the ticket is then unchanged.
     """
     if action not in ACTIONS:

@@ -1,4 +1,4 @@
-"""Callbacks (回访): an attempt is kept, and closes the ticket, reopens it, or waits for the next attempt."""
+"""Callbacks (回访): an attempt is recorded, and closes the ticket, reopens it, or awaits the next attempt."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def half_day(at: datetime, time_zone: str) -> tuple[str, bool]:
 
 
 def check(params: Mapping[str, Any]) -> None:
-    """Whether the answers make sense together; raises Invalid naming each place."""
+    """Check the answers for consistency; raises Invalid with a pointer to each problem."""
     found: list[FieldProblem] = []
     outcome, satisfaction, resolved = (params.get(k) for k in ("outcome", "satisfaction", "resolved"))
     if outcome not in OUTCOME:
@@ -70,10 +70,10 @@ def record(
     at: datetime | None,
     if_match: int | None = None,
 ) -> Ticket:
-    """Keep one attempt and act on it: satisfied or refused closes the ticket, dissatisfied reopens it and issues or
+    """Record one attempt and apply it: satisfied or refused closes the ticket, dissatisfied reopens it and issues or
     advances its supervision order, three unanswered attempts in three half-days close it as unreachable.
 
-    Raises as ``lifecycle.act`` does.
+    Raises the errors of ``actions.act``.
     """
     change, _ = begin(uow, who, ticket_id, "callback", params, at=at, if_match=if_match)
     check(params)

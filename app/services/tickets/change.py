@@ -1,5 +1,5 @@
-"""One change of one ticket under way: the ticket locked and the step checked (``begin``), what every step needs while it
-goes on (``Change``), and the end of it (``finish``). The steps themselves stand in ``app.services.tickets.actions``."""
+"""One change of one ticket: lock the ticket and check the step (``begin``), shared state of the step (``Change``), and
+completion (``finish``). ``app.services.tickets.actions`` has the steps."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ REASON_LENGTH = 2000
 
 @dataclass
 class Change:
-    """One change of one ticket under way: what every action needs, and the deadline moves it has made so far."""
+    """One running change of one ticket: the context of the action, and the deadline moves so far."""
 
     uow: UnitOfWork
     who: Principal
@@ -97,8 +97,8 @@ class Change:
 
 
 def latest_step(session: Session, ticket: Ticket, action: str | None = None) -> datetime:
-    """The moment of the ticket's latest step, before which ``action`` cannot have happened; asked of the log, for the ticket
-    forgets some (a return, an unanswered callback). A suspension may lie before a contact, which changes no state."""
+    """The moment of the ticket's latest step, which ``action`` must not precede; read from the log, since the ticket row
+    does not have all (a return, an unanswered callback). A suspension may precede a contact, which changes no state."""
     steps = STATE_STEPS if action in ("suspend", "resume") else STEPS
     moments = (ticket.received_at, ticket.dispatched_at, store.latest_event(session, ticket.id, steps))
     return max(m for m in moments if m is not None)
@@ -141,7 +141,7 @@ def _skewed(ticket: Ticket, now: datetime) -> bool:
 
 
 def finish(change: Change, to: str | None) -> Ticket:
-    """Put the ticket into state ``to`` and let the ladder look again."""
+    """Set the ticket's state to ``to`` and reschedule its ladder check."""
     if to is not None:
         change.ticket.status = to
     change.session.add(change.ticket)

@@ -1,4 +1,4 @@
-"""Both clocks and the hold-times of a ticket, told from its events."""
+"""Both clocks and the hold times of a ticket, derived from its event log."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from app.store import tickets as store
 
 
 def clocks_of(ref: Reference, events: list[TicketEvent], now: datetime) -> Clocks:
-    """The clocks of the ticket whose whole log ``events`` is, each unit's by the calendar in force for it."""
+    """The clocks of the ticket with the complete log ``events``, each unit's by the calendar in force for it."""
     life = TicketLife()
     for event in events:
         life.take(event.type, event.at, event.data)
@@ -30,8 +30,8 @@ def clocks_of(ref: Reference, events: list[TicketEvent], now: datetime) -> Clock
 
 
 def clocks_view(session: Session, ref: Reference, ticket_id: int, now: datetime, zone: tzinfo) -> dict[str, Any]:
-    """The clocks of a ticket as read."""
-    told = clocks_of(ref, store.events_of(session, ticket_id), now)
+    """The clocks of a ticket for a response."""
+    result = clocks_of(ref, store.events_of(session, ticket_id), now)
 
     def one(clock: Clock | None) -> dict[str, Any] | None:
         if clock is None:
@@ -42,11 +42,11 @@ def clocks_view(session: Session, ref: Reference, ticket_id: int, now: datetime,
             "state": state,
         }  # fmt: skip
 
-    unit = one(told.unit)
-    if unit is not None and told.unit is not None:
-        unit["suspended_seconds"] = told.unit.suspended_seconds
+    unit = one(result.unit)
+    if unit is not None and result.unit is not None:
+        unit["suspended_seconds"] = result.unit.suspended_seconds
     held = []
-    for each in told.held:
+    for each in result.held:
         node = ref.unit_by_code(each.unit)
         held.append(
             {
@@ -54,4 +54,4 @@ def clocks_view(session: Session, ref: Reference, ticket_id: int, now: datetime,
                 "natural_seconds": each.natural_seconds, "working_seconds": each.working_seconds, "now": each.now,
             }
         )  # fmt: skip
-    return {"as_of": moment(now, zone), "unit_clock": unit, "citizen_clock": one(told.citizen), "held": held}
+    return {"as_of": moment(now, zone), "unit_clock": unit, "citizen_clock": one(result.citizen), "held": held}

@@ -1,10 +1,10 @@
-"""An upstream's correction of what it pushed: the fields, and every open deadline that hangs on them.
+"""An upstream's correction of a pushed ticket: the fields, and every open deadline that depends on them.
 
 * Priority, category, kind and severity choose the policy: open deadlines get the limits of the policy that applies now.
 * ``received_at`` moves the deadlines that began with it; those that began with a dispatch by the office stay.
 * ``source_due_at`` moves the complete-deadline where the source's limit binds.
-* Time suspended and extensions granted are kept. A deadline that was met is history, and is not judged again.
-* The unit is the source's to name until the ticket is dispatched; after that it is the office's.
+* Suspended time and granted extensions are kept. A met deadline is not recomputed.
+* The source may set the unit until the ticket is dispatched; after that only the office may.
 """
 
 from __future__ import annotations
@@ -49,10 +49,10 @@ def begin(uow: UnitOfWork, who: Principal, ticket_id: int, *, if_match: int | No
 def apply(
     change: Change, incoming: IncomingTicket, fingerprint: str, differences: Mapping[str, tuple[Any, Any]]
 ) -> Ticket:
-    """Bring the ticket to the content ``incoming``, and return it.
+    """Update the ticket to the content ``incoming``, and return it.
 
-    ``differences``: of each field that changes (``reporter.phone`` and so on) the old and the new value, as JSON.
-    Nothing is written where there are none. Raises Invalid (unknown codes, an impossible moment) and Conflict (unit).
+    ``differences``: the old and the new value of each changed field (``reporter.phone`` and so on), as JSON. Nothing is
+    written without differences. Raises Invalid (unknown codes, an impossible moment) and Conflict (unit).
     """
     if not differences:
         return change.ticket
@@ -81,7 +81,7 @@ def apply(
 
 
 def _resolve(change: Change, incoming: IncomingTicket, differences: Mapping[str, Any]) -> Node | None:
-    """Set category and grid where they change, and give the unit that the ticket is now to be dispatched to, if any."""
+    """Set category and grid if they change, and return the unit to dispatch the ticket to, if any."""
     found = resolve_codes(change.ref, incoming, [field for field in NODES if field.name in differences])
     for field in NODES:
         if field.correct == "node" and field.name in found:
@@ -91,7 +91,7 @@ def _resolve(change: Change, incoming: IncomingTicket, differences: Mapping[str,
         return None
     unit = found["unit"]
     if unit is not None and unit.id == change.ticket.unit_id:
-        return None  # the source says what the office did already
+        return None  # the source reports what the office did already
     if unit is not None and change.ticket.status == "received":
         return unit
     raise Conflict(
@@ -111,10 +111,10 @@ def _set_fields(ticket: Ticket, incoming: IncomingTicket, differences: Mapping[s
 
 
 def _move_receipt(change: Change, moment: datetime) -> None:
-    """Move the receipt, and with it a dispatch that the source made in the same moment."""
+    """Move the receipt, and a dispatch by the source at the same moment."""
     ticket = change.ticket
     by_source = ticket.dispatched_at == ticket.received_at
-    # the log is asked: of several dispatches, returns and the like, the ticket itself knows the latest alone
+    # read from the log: of several dispatches or returns the ticket row has only the latest
     first = min(
         (
             event.at
@@ -135,8 +135,8 @@ def _move_receipt(change: Change, moment: datetime) -> None:
 
 
 def _judge_again(change: Change, received_before: datetime) -> dict[str, Any]:
-    """Give every open deadline the limit of the policy that applies now, and bring it to where that puts it; what the
-    event says of it: by which versions, whether the source's limit binds, and the moment of receipt where it moved."""
+    """Recompute every open deadline with the limit of the policy that applies now; returns the event data: the versions,
+    whether the source's limit binds, and the moment of receipt if it moved."""
     ticket, ref = change.ticket, change.ref
     policy_id, policy = deadlines.policy_for(ref, ticket)
     binding = ticket.source_due_at is not None and ticket.round == 1 and ref.sources[ticket.source_id].binds_due
@@ -179,7 +179,7 @@ def _judge_again(change: Change, received_before: datetime) -> dict[str, Any]:
 
 
 def _relink(change: Change, parents: tuple[str | None, str | None]) -> None:
-    """Count the ticket as a repeat of the one it now names, and no more of the one it named."""
+    """Count the ticket as a repeat of its new parent, and no longer of the former one."""
     ticket = change.ticket
     found = {}
     for external_id in parents:
@@ -205,7 +205,7 @@ def _relink(change: Change, parents: tuple[str | None, str | None]) -> None:
 
 
 def _dispatch_by_source(change: Change, unit: Node) -> None:
-    """The source names the unit of a ticket that nobody has dispatched: as if it had been pushed with it, from now."""
+    """Dispatch an undispatched ticket to the unit set by the source, as if pushed with it, from now."""
     ticket = change.ticket
     change.moves = []
     ticket.unit_id = unit.id

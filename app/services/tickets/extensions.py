@@ -1,4 +1,4 @@
-"""Ruling on requests for extension (延期): approved or refused by another person than the one who asked."""
+"""Decide on extension requests (延期): approved or refused by another person than the requester."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def list_extensions(
     before_id: int | None,
     limit: int,
 ) -> list[Extension]:
-    """Requests on tickets that ``who`` may see, newest first, narrowed by state and ticket."""
+    """Requests on tickets that ``who`` may see, newest first, filtered by state and ticket."""
     e: Any = Extension
     query = visible(select(Extension), who, Extension)
     if state is not None:
@@ -46,8 +46,8 @@ def list_extensions(
 def rule(
     uow: UnitOfWork, who: Principal, extension_id: int, *, approve: bool, params: Mapping[str, Any]
 ) -> tuple[Extension, Ticket]:
-    """Approve or refuse a request. Approval moves the complete-deadline by so many working days, resolves its alerts
-    and lets the ladder warn afresh. Raises NotFound, Forbidden (own request, or role), Conflict (ruled on already)."""
+    """Approve or refuse a request. Approval moves the complete-deadline by the requested working days, resolves its alerts
+    and reschedules the ladder check. Raises NotFound, Forbidden (own request, or role), Conflict (ruled on already)."""
     session, ref, now = uow.session, uow.ref, uow.now
     found = session.get(Extension, extension_id)
     if found is None:

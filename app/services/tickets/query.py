@@ -1,4 +1,4 @@
-"""Reading tickets for a caller: what it may see, narrowed by what it asks for."""
+"""Read the tickets visible to a caller, filtered by the request's parameters."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def _ids(ref_find: Any, nodes: Mapping[int, Node], code: str, name: str) -> froz
 def build_filter(ref: Reference, asked: Mapping[str, Any], now: datetime) -> TicketFilter:
     """The filter for the contract's parameters: ``status, unit, source, kind, category, stage, card, overdue,
     repeated, received_from, received_to, due_before, q, external_id`` (and ``grid``, ``priority``). Lists of words may
-    be separated by commas; a unit, category or grid stands for its whole subtree. Raises Invalid for unknown codes
+    be separated by commas; a unit, category or grid includes its whole subtree. Raises Invalid for unknown codes
     and words."""
 
     def words(name: str, known: Words) -> tuple[str, ...]:
