@@ -1,4 +1,4 @@
-"""The command line: parses, calls a service, prints. Each group of commands stands in its own module of ``app.commands``.
+"""The command line: parses, calls a service, prints. Each group of commands has its own module in ``app.commands``.
 
 Exit codes: 0 done, 1 refused or failed (one line on stderr says why), 2 wrong use.
 """

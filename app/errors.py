@@ -11,10 +11,10 @@
     ├── Stale              412    the ticket has moved on since the version in If-Match
     ├── TooLarge           413    more rows or bytes than an endpoint accepts at once
     ├── UnsupportedMedia   415    a content type not supported by this endpoint
-    └── Busy               503    the intake queue is full; says when to come back
+    └── Busy               503    the intake queue is full; says when to retry
 
-The HTTP status stands here because it is part of each error's meaning in the contract; how an error becomes
-``application/problem+json`` stands in ``app.api.problems`` alone.
+The HTTP status is defined here because it is part of each error's meaning in the contract; ``app.api.problems`` renders
+an error as ``application/problem+json``.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ class FieldProblem:
 
 
 class DubanError(Exception):
-    """The root: a refusal with its reason in both languages (``message``); ``reason``: a machine-readable word that tells
-    it from others of its class."""
+    """The root: an error with its message in both languages (``message``); ``reason``: a machine-readable word that
+    distinguishes it within its class."""
 
     status: ClassVar[int] = 500
     code: ClassVar[str] = "error"
@@ -57,16 +57,16 @@ class DubanError(Exception):
         self.reason = reason
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _again, (type(self), self.args, self.__dict__)  # errors cross from process to process
+        return _rebuild, (type(self), self.args, self.__dict__)  # errors cross from process to process
 
     def text(self, lang: str) -> str:
         """The reason in ``lang`` (``zh`` unless ``en``)."""
         return self.message.to(lang)
 
 
-def _again(kind: type[DubanError], args: tuple[Any, ...], said: dict[str, Any]) -> DubanError:
+def _rebuild(kind: type[DubanError], args: tuple[Any, ...], state: dict[str, Any]) -> DubanError:
     error = kind.__new__(kind, *args)
-    error.__dict__.update(said)
+    error.__dict__.update(state)
     return error
 
 
@@ -89,7 +89,7 @@ class Invalid(DubanError):
         return cls([FieldProblem(pointer, zh, en)])
 
     def under(self, pointer: str) -> Invalid:
-        """The same, of a part that stands at ``pointer`` of the whole."""
+        """The same error for a part at ``pointer`` of the whole."""
         return Invalid(FieldProblem(pointer + p.pointer, p.zh, p.en, p.code) for p in self.problems)
 
 

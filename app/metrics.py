@@ -1,7 +1,7 @@
 """The instruments of one process, for Prometheus: counted where things happen, shown by ``/metrics``.
 
-Each runtime has its own registry, so that several apps of one process do not count together. What is read from the
-database instead of counted stands in ``app.store.gauges``.
+Each runtime has its own registry, so that several apps of one process do not count together. ``app.store.gauges`` has
+those read from the database.
 """
 
 from __future__ import annotations

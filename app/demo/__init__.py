@@ -3,7 +3,7 @@
     people, places        who reports, and where; units and grids
     matters               what is reported: categories and texts
     life, plot, story     pure: from a seed and a clock to lives, each a pushed ticket and timed steps
-    tell                  the lives told to the real services, with the sweeps of those days in between
+    playback              the lives replayed through the real services, with the sweeps of those days in between
 
 So whatever the services do is in the data: deadlines, alerts, cards, supervision orders, hashes. The same seed and clock
 on an empty database give the same tickets, states and numbers.
@@ -18,8 +18,8 @@ from sqlmodel import Session, SQLModel
 
 from app.demo.matters import categories
 from app.demo.places import grids, units
+from app.demo.playback import Host, Progress, play
 from app.demo.story import DAYS, SOURCES, quarter
-from app.demo.tell import Host, Progress, tell
 from app.models import (
     Alert,
     Callback,
@@ -71,16 +71,16 @@ def is_empty(host: Host) -> bool:
 def fill(
     host: Host, now: datetime, seed: int = SEED, progress: Progress | None = None, *, days: int = DAYS
 ) -> dict[str, int]:
-    """Write the ``days`` days that end at ``now`` (aware) into an empty database; how many rows there are of each kind.
+    """Write the ``days`` days that end at ``now`` (aware) into an empty database; returns the row counts by kind.
 
-    ``progress`` is called with how many steps are told, of how many.
+    ``progress`` is called with the number of steps done and the total.
     """
     with host.database.write() as session:
         _furnish(session)
     with host.database.read() as session:
         ref = host.reference.get(session)
     lives = quarter(seed, now, ref.calendars[DEFAULT_CALENDAR][1], tuple(policy for _, policy in ref.policies), days)
-    tell(host, lives, now, progress)
+    play(host, lives, now, progress)
     seal_all(host.database, now, full=True)
     return counted(host)
 

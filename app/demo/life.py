@@ -43,9 +43,9 @@ class Pushed:
     longitude: float | None = None
 
     def fingerprint(self) -> str:
-        """A digest of what was pushed, that tells a retry from a change."""
-        said = json.dumps(asdict(self), ensure_ascii=False, sort_keys=True, default=str)
-        return hashlib.sha256(said.encode()).hexdigest()
+        """A digest of the pushed content, which distinguishes a retry from a change."""
+        text = json.dumps(asdict(self), ensure_ascii=False, sort_keys=True, default=str)
+        return hashlib.sha256(text.encode()).hexdigest()
 
 
 for _field in CONTENT:
@@ -55,7 +55,7 @@ for _field in CONTENT:
 
 @dataclass(frozen=True, slots=True)
 class StoryStep:
-    """One thing that happens to a ticket: an action of ``app.services.tickets.actions``, or one of those that ``tell`` knows
+    """One thing that happens to a ticket: an action of ``app.services.tickets.actions``, or one of those that ``playback`` knows
     besides (callback, rule, ack, order, reply, accept_reply, refuse_reply). ``by``: the role of who does it."""
 
     at: datetime
@@ -80,7 +80,7 @@ class Story:
 
 @dataclass(frozen=True, slots=True)
 class StoryWorld:
-    """What every life is told in: chance, the working days, the rules, and the clock at which the story ends."""
+    """The shared context of all lives: random source, working days, rules, and the clock at which the story ends."""
 
     rng: Random
     calendar: WorkCalendar

@@ -19,7 +19,7 @@ EMPLOYERS = ("家具厂", "制衣厂", "餐饮公司", "物流公司", "培训�
 
 @dataclass(frozen=True, slots=True)
 class Incident:
-    """One thing that goes wrong: how it is called, what is said of it, how it ends."""
+    """One kind of matter: its title, the texts reported, and its results."""
 
     titles: tuple[str, ...]
     details: tuple[str, ...]

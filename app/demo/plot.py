@@ -50,12 +50,12 @@ QUICK = frozenset({"cross_open", "unanswered", "uncalled"})
 def live(world: StoryWorld, life: Story, plan: StoryPlan) -> None:
     """Write the steps of ``life`` that lie before the world's clock."""
     plot = _Plot(world, life, plan)
-    plot.tell()
+    plot.run()
     life.steps = sorted((step for step in plot.steps if step.at <= world.now), key=lambda step: step.at)
 
 
 class _Plot:
-    """One life being thought out: where it stands in time, who has it, and when it is due."""
+    """One life under construction: its current time, its unit, and its due time."""
 
     def __init__(self, world: StoryWorld, life: Story, plan: StoryPlan) -> None:
         self.world, self.rng, self.life, self.plan = world, world.rng, life, plan
@@ -69,7 +69,7 @@ class _Plot:
 
     # -- the course of it
 
-    def tell(self) -> None:
+    def run(self) -> None:
         turn = self.plan.turn
         if turn == "undispatched":
             return

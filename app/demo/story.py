@@ -1,7 +1,7 @@
 """The quarter as lives: from a seed and a clock to tickets with timed steps. Pure: nothing is read or written here.
 
-``quarter`` draws how many tickets come on each day and what becomes of them; ``cast`` adds those that every board has
-on its last day: about to be late, late, sent back, under an order. What lies after the clock is not told.
+``quarter`` draws the number of tickets of each day and their lives; ``cast`` adds the typical tickets of a board's last
+day: nearly late, late, returned, under an order. Steps after the clock are omitted.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def _receipts(rng: Random, calendar: WorkCalendar, day: date) -> list[datetime]:
 
 
 def _one(world: StoryWorld, received: datetime, progress: float) -> Story:
-    """An ordinary life: received by chance, on its way by chance. ``progress``: 0 at the quarter's start, 1 at its end."""
+    """An ordinary life with random receipt and steps. ``progress``: 0 at the quarter's start, 1 at its end."""
     rng = world.rng
     matter = rng.choices(MATTERS, [m.weight for m in MATTERS])[0]
     where = place(rng, urban=matter.urban)

@@ -1,4 +1,4 @@
-"""People, keys, sessions, and what was looked at."""
+"""People, keys, sessions, and disclosures of personal data."""
 
 from sqlmodel import Field, SQLModel
 
@@ -49,7 +49,7 @@ class UserSession(SQLModel, table=True):
 
 
 class Disclosure(SQLModel, table=True):
-    """Someone looked at a citizen's name, phone or id number in full: of a ticket, or in the raw row of a reject."""
+    """A disclosure of a citizen's full name, phone or id number: of a ticket, or in the raw row of a reject."""
 
     __tablename__ = "disclosure"
     id: int | None = big_key()

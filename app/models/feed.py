@@ -1,4 +1,4 @@
-"""Sources that are pulled: each feed with its cursor and state, a log of its pulls, and what each record last said."""
+"""Pulled sources: each feed with its cursor and state, the log of its pulls, and the last version of each record."""
 
 from typing import Any
 
@@ -10,8 +10,8 @@ from app.models.types import BigInt, Json
 
 
 class Feed(SQLModel, table=True):
-    """One feed. ``position`` moves only in the transaction that stores what it brought; ``lease_*`` say who pulls now;
-    ``failures`` and ``open_until`` are the circuit breaker. Secrets never stand here: ``spec`` names where they are."""
+    """One feed. ``position`` moves only in the transaction that stores the pulled rows; ``lease_*`` name the current
+    puller; ``failures`` and ``open_until`` are the circuit breaker. ``spec`` holds references to secrets, never secrets."""
 
     __tablename__ = "feed"
     id: int | None = Field(default=None, primary_key=True)
@@ -28,7 +28,7 @@ class Feed(SQLModel, table=True):
     last_started_at: datetime | None = moment_or_none()
     last_done_at: datetime | None = moment_or_none(description="end of the last pull that reached the upstream's end")
     last_error: dict[str, Any] | None = Field(default=None, sa_type=Json, nullable=True)
-    newest_at: datetime | None = moment_or_none(description="the latest change that the upstream has told of")
+    newest_at: datetime | None = moment_or_none(description="the latest change reported by the upstream")
     skew_seconds: int | None = Field(default=None, description="upstream's clock less ours, by its Date header")
     created: int = Field(default=0, sa_type=BigInt)
     corrected: int = Field(default=0, sa_type=BigInt)
@@ -67,7 +67,7 @@ class FeedPull(SQLModel, table=True):
 
 
 class FeedRecord(SQLModel, table=True):
-    """What a feed last said of one record that became a ticket: how an older version, or the same again, is known."""
+    """The last version of one record that became a ticket, by which an older or equal version is recognized."""
 
     __tablename__ = "feed_record"
     feed_id: int = Field(primary_key=True, foreign_key="feed.id")

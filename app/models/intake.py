@@ -1,4 +1,4 @@
-"""What comes in: runs of an import, rejects that are kept, and answers to idempotent requests."""
+"""Intake: import runs, rejects, and responses to idempotent requests."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from app.models.types import BigInt
 
 
 class ImportRun(SQLModel, table=True):
-    """One file taken in. ``position`` is the last row whose fate is committed, so that an interrupted run goes on."""
+    """One imported file. ``position`` is the last row with a committed outcome, so that an interrupted run can resume."""
 
     __tablename__ = "import_run"
     __table_args__ = (Index("ix_import_run_file", "file_sha256", "profile"),)
@@ -32,7 +32,7 @@ class ImportRun(SQLModel, table=True):
 
 
 class Reject(SQLModel, table=True):
-    """What could not be taken in, kept whole, with the reasons."""
+    """A row that could not be imported, stored whole with its errors."""
 
     __tablename__ = "reject"
     __table_args__ = (
@@ -60,7 +60,7 @@ class Reject(SQLModel, table=True):
 
 
 class IdempotentAnswer(SQLModel, table=True):
-    """The answer once given to a request with an ``Idempotency-Key``, for the same caller."""
+    """The response to a request with an ``Idempotency-Key``, for the same caller."""
 
     __tablename__ = "idempotent_answer"
     caller: str = Field(primary_key=True, max_length=100)

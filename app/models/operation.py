@@ -1,4 +1,4 @@
-"""What keeps the service running: seals over event chains, leases, records of jobs done."""
+"""Operation: seals over event chains, leases, records of jobs."""
 
 from sqlmodel import Field, SQLModel
 
@@ -29,7 +29,7 @@ class SealEntry(SQLModel, table=True):
 
 
 class Lease(SQLModel, table=True):
-    """Who leads a periodic task, until when; ``epoch`` grows with each change of leader."""
+    """The leader of a periodic task and the end of its lease; ``epoch`` grows with each change of leader."""
 
     __tablename__ = "lease"
     name: str = Field(primary_key=True, max_length=32)
@@ -39,7 +39,7 @@ class Lease(SQLModel, table=True):
 
 
 class JobRun(SQLModel, table=True):
-    """A periodic job done for one period: what a restart looks at to make up what was missed."""
+    """A periodic job done for one period, from which a restart finds the missed periods."""
 
     __tablename__ = "job_run"
     job: str = Field(primary_key=True, max_length=32)
@@ -50,7 +50,7 @@ class JobRun(SQLModel, table=True):
 
 
 class SweepRun(SQLModel, table=True):
-    """The last look of a sweeper, for ``/readyz``."""
+    """The last run of a sweeper, for ``/readyz``."""
 
     __tablename__ = "sweep_run"
     holder: str = Field(primary_key=True, max_length=100)

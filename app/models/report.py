@@ -12,7 +12,7 @@ from app.models.types import BigInt
 class Report(SQLModel, table=True):
     """One edition of a report: its figures, its facts (Parquet), the definitions' version and a hash over them.
 
-    The first edition of (kind, period, scope) is 1; a correction (更正) is made beside it, never over it.
+    The first edition of (kind, period, scope) is 1; a correction (更正) is a new edition and never overwrites one.
     """
 
     __tablename__ = "report"
@@ -48,7 +48,7 @@ class ClearOutEntry(SQLModel, table=True):
     stage: str = Field(max_length=16)
     unit_seconds: int = Field(sa_type=BigInt, description="working seconds open on the unit clock")
     citizen_seconds: int = Field(sa_type=BigInt, description="natural seconds open on the citizen clock")
-    lists: int = Field(default=1, description="how many lists it has stood on, this one included")
+    lists: int = Field(default=1, description="number of lists it has been on, this one included")
     leader: str | None = Field(default=None, max_length=100)
     measures: str | None = Field(default=None, max_length=2000)
     condition: str | None = Field(default=None, max_length=2000, description="when it counts as cleared")

@@ -10,7 +10,7 @@ from app.models.types import BigInt
 
 
 class Ticket(SQLModel, table=True):
-    """One citizen request or dispute, as it stands now. What it was at any earlier moment is in its events.
+    """The current state of one citizen request or dispute. Its events give the state at any earlier moment.
 
     ``due_at`` is the complete-deadline in force; ``next_check_at`` the moment at which the ladder next has something
     to decide (none: nothing to watch). ``head_seq`` and ``head_hash`` are the end of its chain of events.
@@ -38,7 +38,7 @@ class Ticket(SQLModel, table=True):
     number: str = Field(max_length=32, description="local date of receipt and the id, as printed on documents")
     source_id: int = Field(foreign_key="source.id")
     external_id: str = Field(max_length=64)
-    fingerprint: str = Field(max_length=64, description="of the content as pushed: tells a retry from a change")
+    fingerprint: str = Field(max_length=64, description="of the content as pushed: distinguishes a retry from a change")
     title: str = Field(max_length=200)
     content: str | None = None
     kind: str | None = Field(default=None, max_length=16)
@@ -65,9 +65,7 @@ class Ticket(SQLModel, table=True):
     card: str | None = Field(default=None, max_length=8)
     received_at: datetime = moment()
     recorded_at: datetime = moment(description="when Duban took it in")
-    changed_at: datetime = moment(
-        description="latest `at` of its events: what is unchanged since can be read as it stands"
-    )
+    changed_at: datetime = moment(description="latest `at` of its events: rows unchanged since need no replay")
     source_due_at: datetime | None = moment_or_none()
     dispatched_at: datetime | None = moment_or_none()
     accepted_at: datetime | None = moment_or_none()
@@ -83,7 +81,9 @@ class Ticket(SQLModel, table=True):
     calendar_id: int | None = Field(default=None, foreign_key="calendar_version.id")
     round: int = Field(default=1, description="raised by each reopening")
     historical: bool = Field(default=False, description="imported history: does not wake the ladder")
-    source_verdict: str | None = Field(default=None, max_length=8, description="on_time or late, said by the source")
+    source_verdict: str | None = Field(
+        default=None, max_length=8, description="on_time or late, as reported by the source"
+    )
     result: str | None = None
     satisfaction: str | None = Field(default=None, max_length=24)
     resolved: bool | None = None
@@ -141,7 +141,7 @@ class Deadline(SQLModel, table=True):
 
 
 class Suspension(SQLModel, table=True):
-    """A span in which the unit clock stands still; open while ``to_at`` is missing."""
+    """A span in which the unit clock is paused; open while ``to_at`` is missing."""
 
     __tablename__ = "suspension"
     id: int | None = big_key()
@@ -154,7 +154,7 @@ class Suspension(SQLModel, table=True):
 
 
 class Extension(SQLModel, table=True):
-    """A request for more working days (延期), ruled on by another person than the one who asked."""
+    """A request for more working days (延期), decided by another person than the requester."""
 
     __tablename__ = "extension"
     id: int | None = big_key()
@@ -171,7 +171,7 @@ class Extension(SQLModel, table=True):
 
 
 class Callback(SQLModel, table=True):
-    """One attempt to ask the citizen (回访), with what was answered."""
+    """One callback attempt (回访), with the citizen's answers."""
 
     __tablename__ = "callback"
     id: int | None = big_key()

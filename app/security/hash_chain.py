@@ -12,7 +12,7 @@ import orjson
 from app.models.types import to_micros
 
 GENESIS = ""
-"""What stands before the first event of a ticket."""
+"""The previous hash of a ticket's first event."""
 
 
 def link(

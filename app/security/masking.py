@@ -1,4 +1,4 @@
-"""How a citizen's name, phone and id number look to whoever may not see them: enough to recognise, not to use."""
+"""Mask a citizen's name, phone and id number for readers without permission: enough to recognize, not to use."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Who may do what, and who may see this phone number. The one place for both questions.
+"""Permissions: who may do what, and who may see a reporter's personal data. Defined here only.
 
-Three tables answer them together:
+Three tables define them:
 
 * steps of a ticket's life: ``app.domain.tickets.lifecycle.TABLE`` (a role for each step);
 * everything else: ``MAY`` below;
@@ -52,7 +52,7 @@ MAY: Mapping[str, frozenset[str]] = {
     "disclosures.see": frozenset({"admin", "auditor"}),
     "reporter.reveal": frozenset({"admin", "dispatcher", "supervisor", "caller", "unit"}),
 }
-"""What is not a step of a ticket's life, and the roles that may do it."""
+"""Permissions other than steps of a ticket's life, with the roles that have them."""
 
 
 def may(who: Principal, permission: str) -> bool:
@@ -114,7 +114,7 @@ def sees_reporter(who: Principal, ticket: Ticket, ref: HasUnits) -> bool:
 
 
 def record_disclosure(session: Session, who: Principal, ticket_id: int, now: datetime) -> Disclosure:
-    """Keep that ``who`` looked at the reporter in full; to be called for every such look."""
+    """Write an audit record that ``who`` viewed the full reporter; must be called for every such view."""
     row = Disclosure(ticket_id=ticket_id, actor=who.actor, fields=REPORTER_FIELDS, at=now)
     session.add(row)
     session.flush()
@@ -122,7 +122,7 @@ def record_disclosure(session: Session, who: Principal, ticket_id: int, now: dat
 
 
 def record_raw_looks(session: Session, who: Principal, held: Mapping[int, Sequence[str]], now: datetime) -> None:
-    """Keep that ``who`` looked at the raw rows of rejects; ``held``: the id of each, and what stands in it of a reporter."""
+    """Write an audit record that ``who`` viewed raw rows of rejects; ``held``: the id of each, and its reporter fields."""
     for reject_id, fields in held.items():
         session.add(Disclosure(reject_id=reject_id, actor=who.actor, fields=",".join(fields), at=now))
     session.flush()

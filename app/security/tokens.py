@@ -31,7 +31,7 @@ def new_csrf() -> str:
 
 
 def one_time_password() -> str:
-    """A password to be told to a person and changed at the first sign-in: four groups of four, 80 bits."""
+    """A one-time password, to be changed at the first sign-in: four groups of four, 80 bits."""
     return "-".join("".join(secrets.choice(_LETTERS) for _ in range(4)) for _ in range(4))
 
 

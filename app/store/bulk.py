@@ -1,12 +1,12 @@
-"""Writing many rows at once, past the ORM: COPY on PostgreSQL, VALUES of many ready rows on SQLite.
+"""Bulk insertion without the ORM: COPY on PostgreSQL, multi-row VALUES on SQLite.
 
-Rows are dicts of Python values, as ``services.intake.Prepared`` holds them. They are turned into columns first, since a
-column is converted in one go, and one that no row fills is left out. Three ways, chosen by what was measured
+Rows are dicts of Python values, as ``services.intake.create.PreparedTicket`` holds them. They are transposed into columns
+first: a column is converted at once, and an empty one is omitted. Three methods, chosen by measurement
 (``bench/bulk.py``):
 
     SQLite                    INSERT … VALUES (…), (…), …: moments as microseconds and JSON as text
     PostgreSQL, few tickets   one statement for all tables, the rows as one JSON document each: one round trip
-    PostgreSQL, many          binary COPY of each table; whoever loses a race for a key is found the slow way
+    PostgreSQL, many          binary COPY of each table; after a lost race for a key, INSERT … ON CONFLICT
 
 The session's own work is flushed before, so that the order of statements is the order of the program.
 """
@@ -41,7 +41,7 @@ row, that slows down every other thread of the process."""
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """What a group of new tickets becomes in each table. Every row of a table has the same keys."""
+    """The rows of a group of new tickets, by table. Every row of a table has the same keys."""
 
     tickets: Sequence[Row]
     events: Sequence[Row]
@@ -84,16 +84,16 @@ def _pg_type(kind: Any) -> str:
 
 
 def insert_tickets(session: Session, rows: Rows) -> set[int]:
-    """Store new tickets with all that hangs on them; the ids of those that are not stored, since another transaction
-    has stored their (source, external id) in the meantime. Nothing of such a ticket is written.
+    """Store new tickets with their dependent rows; returns the ids of those not stored because another transaction has
+    stored their (source, external id) in the meantime. No row of such a ticket is written.
 
-    ``rows.tickets`` must not hold a key twice. Raises ``DBAPIError`` for content that the database refuses; the
-    transaction is then to be undone.
+    ``rows.tickets`` must not contain a key twice. Raises ``DBAPIError`` for content that the database rejects; the
+    transaction must then be rolled back.
     """
     if not rows.tickets:
         return set()
     session.flush()
-    # Two processes that bring the same keys take their locks in the same order, and do not wait for each other for ever.
+    # Processes with the same keys acquire their locks in the same order, which avoids deadlocks.
     ordered = Rows(
         sorted(rows.tickets, key=itemgetter("source_id", "external_id")), rows.events, rows.deadlines, rows.callbacks
     )
@@ -276,7 +276,7 @@ _STORED = {
 
 
 def stored_tickets(session: Session, source_id: int, external_ids: Sequence[str]) -> dict[str, tuple[int, str]]:
-    """Which of these external ids of a source are there: their ticket ids and fingerprints, in one query."""
+    """The ticket ids and fingerprints of those external ids of a source that exist, in one query."""
     if not external_ids:
         return {}
     dialect = session.get_bind().dialect.name

@@ -1,4 +1,4 @@
-"""What an error of the database says: that a row cannot be stored, or that the database is not there to store it."""
+"""Classify database errors: a row that cannot be stored, or a database that is unavailable."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sqlalchemy.exc import TimeoutError as NoFreeConnection
 from app.errors import Busy, Conflict, DubanError, Invalid
 
 _AWAY = frozenset({"08", "25", "53", "55", "57", "58", "XX"})
-"""Classes of SQLSTATE that are no row's fault: connection, read-only standby, resources, locks, shutdown, system."""
+"""Classes of SQLSTATE not caused by a row: connection, read-only standby, resources, locks, shutdown, system."""
 _AGAIN = frozenset({"08", "40", "57"})
 """Classes after which the same transaction may well succeed: lost connection, deadlock, a restart."""
 
@@ -21,7 +21,7 @@ def _cause(error: BaseException) -> BaseException | None:
 
 
 def is_away(error: BaseException) -> bool:
-    """Whether the database, and not what it was given, is the reason: unreachable, locked, full, read-only."""
+    """Whether the database itself is the cause, not the data: unreachable, locked, full, read-only."""
     cause = _cause(error)
     if isinstance(cause, sqlite3.OperationalError | DisconnectionError | NoFreeConnection):
         return True
@@ -33,9 +33,9 @@ def is_away(error: BaseException) -> bool:
 
 
 def may_pass(error: BaseException) -> bool:
-    """Whether the same transaction is worth another try at once: the connection was lost, or a deadlock was broken.
+    """Whether to retry the same transaction at once: the connection was lost, or a deadlock was broken.
 
-    The transaction may have been committed all the same: the second try must find that out."""
+    The transaction may have been committed nevertheless: the retry must check that."""
     cause = _cause(error)
     if not isinstance(cause, psycopg.Error):
         return isinstance(cause, DisconnectionError)
@@ -45,7 +45,7 @@ def may_pass(error: BaseException) -> bool:
 
 
 def is_unstorable(error: BaseException) -> bool:
-    """Whether the database refused a value for what it is: a NUL in a text, a number beyond its range."""
+    """Whether the database rejected a value as such: a NUL in a text, a number out of range."""
     return isinstance(_cause(error), sqlite3.DataError | psycopg.DataError)
 
 
@@ -58,7 +58,7 @@ def is_taken(error: BaseException) -> bool:
 
 
 def is_of_a_row(error: BaseException) -> bool:
-    """Whether the database refused what it was given: a value that it cannot hold, or that breaks a constraint."""
+    """Whether the database rejected the data: an unsupported value, or a violated constraint."""
     cause = _cause(error)
     if isinstance(cause, sqlite3.DataError | sqlite3.IntegrityError | psycopg.DataError | psycopg.IntegrityError):
         return True
@@ -66,7 +66,7 @@ def is_of_a_row(error: BaseException) -> bool:
 
 
 def away() -> Busy:
-    """What is said while the database is away."""
+    """The error reported while the database is unavailable."""
     return Busy("数据库暂不可用，请稍后重试", "the database is away, try again", retry_after=2)
 
 

@@ -1,4 +1,4 @@
-"""Answers once given to requests with an ``Idempotency-Key``: found again, kept, forgotten after a day."""
+"""Responses to requests with an ``Idempotency-Key``: look up, store, delete after a day."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from sqlmodel import Session, col
 from app.models import IdempotentAnswer
 
 KEPT = timedelta(hours=24)
-"""How long a key is remembered."""
+"""How long a key is valid."""
 LOOKUP = 500
 _LOCK = text("SELECT pg_advisory_xact_lock(:key)")
 
 
 @dataclass(frozen=True, slots=True)
 class KeyedRequest:
-    """A request with a key: who made it, the key, and what tells its body from another."""
+    """A request with a key: its caller, the key, and the digest of its body."""
 
     caller: str
     key: str
@@ -29,13 +29,13 @@ class KeyedRequest:
 
     @property
     def name(self) -> tuple[str, str]:
-        """What the answer is kept under: keys of different callers never meet."""
+        """The lookup key of the response: keys of different callers are distinct."""
         return self.caller, self.key
 
 
 @dataclass(frozen=True, slots=True)
 class StoredAnswer:
-    """The answer once given."""
+    """The stored response."""
 
     request_hash: str
     status: int
@@ -44,7 +44,7 @@ class StoredAnswer:
 
 @dataclass(frozen=True, slots=True)
 class PendingAnswer:
-    """An answer to be kept for ``request``."""
+    """A response to store for ``request``."""
 
     request: KeyedRequest
     status: int
@@ -77,7 +77,7 @@ def _lock_of(name: tuple[str, str]) -> int:
 
 
 def keep(session: Session, answers: Sequence[PendingAnswer], now: datetime) -> None:
-    """Keep answers to requests that ``known`` did not find; one under the same key that is too old gives way."""
+    """Store responses to requests that ``known`` did not find; an expired one under the same key is replaced."""
     if not answers:
         return
     a: Any = IdempotentAnswer
@@ -101,5 +101,5 @@ def keep(session: Session, answers: Sequence[PendingAnswer], now: datetime) -> N
 
 
 def forget(session: Session, now: datetime) -> None:
-    """Take away the answers that are older than a day."""
+    """Delete the responses older than a day."""
     session.execute(delete(IdempotentAnswer).where(col(IdempotentAnswer.created_at) <= now - KEPT))

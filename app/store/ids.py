@@ -23,13 +23,13 @@ def take(connection: Connection | Session, name: str, n: int = 1) -> int:
 
 
 _CHUNKS = 8
-"""Whoever wants more than a block at once comes again: a file is taken in chunk by chunk."""
+"""The maximum size of a block; a file is imported chunk by chunk, with several blocks."""
 
 
 class IdBlocks:
-    """Ticket ids for this process, fetched in blocks in a transaction of their own, so that taking one locks nobody.
+    """Ticket ids for this process, fetched in blocks in a separate transaction, so that taking one holds no lock.
 
-    A block that is not used up is lost with the process: ids are unique and growing, not dense."""
+    The rest of a block is lost with the process: ids are unique and increasing, not dense."""
 
     def __init__(self, database: Database, name: str = "ticket", block: int = 1000) -> None:
         self._database = database
@@ -40,7 +40,7 @@ class IdBlocks:
         self._lock = Lock()
 
     def take(self, n: int) -> list[int]:
-        """``n`` fresh ids, growing."""
+        """``n`` new ids, increasing."""
         with self._lock:
             found: list[int] = []
             while len(found) < n:

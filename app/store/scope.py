@@ -174,7 +174,7 @@ def _ticket(terms: _Terms, ticket: Any) -> Condition:
 
 
 def _of_ticket(terms: _Terms, row: Any) -> Condition:
-    """Whoever sees the ticket."""
+    """Every principal that may see the ticket."""
     return terms.ticket(row)
 
 

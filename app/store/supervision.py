@@ -18,7 +18,7 @@ from app.store.scope import visible
 
 AboutTicket = TypeVar("AboutTicket", Alert, SupervisionOrder)
 LIVE = ("open", "acked")
-"""States of an alert that still stands."""
+"""States of a live alert."""
 Key = tuple[str, int, int]
 """Target, round and revision: one deadline as the ladder counts it."""
 _RAISED = select(col(Alert.ticket_id), col(Alert.target), col(Alert.round), col(Alert.revision), col(Alert.rung)).where(
@@ -55,7 +55,7 @@ def claim_due(session: Session, now: datetime, limit: int, ids: Sequence[int] | 
 
 
 def lock_ticket(session: Session, ticket_id: int) -> Ticket:
-    """The ticket as it stands now, locked until the transaction ends."""
+    """The current ticket, locked until the transaction ends."""
     query = select(Ticket).where(col(Ticket.id) == ticket_id).execution_options(populate_existing=True)
     if _is_postgresql(session):
         query = query.with_for_update()
@@ -81,7 +81,7 @@ def open_deadlines(session: Session, ticket_ids: Sequence[int]) -> dict[int, lis
 
 
 def standing_alerts(session: Session, ticket_ids: Sequence[int]) -> list[Alert]:
-    """The alerts of these tickets that still stand, in the order of their ids."""
+    """The live alerts of these tickets, by id."""
     if not ticket_ids:
         return []
     query = (
@@ -120,7 +120,7 @@ def live_orders(session: Session, ticket_ids: Sequence[int]) -> dict[int, Superv
 
 
 def resumptions(session: Session, tickets: Iterable[Ticket]) -> dict[int, datetime]:
-    """When the suspension of each of these tickets ends by itself, of those that are suspended until a moment."""
+    """The planned end of the suspension of each of these tickets that is suspended with an end."""
     held = [ticket.id for ticket in tickets if ticket.status == "suspended"]
     if not held:
         return {}

@@ -1,4 +1,4 @@
-"""Reading tickets: one for change, lists by keyset, what hangs on them."""
+"""Read tickets: one for change, lists by keyset, and their dependent rows."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from app.store.scope import HasUnits, visible
 
 @dataclass(frozen=True, slots=True)
 class TicketFilter:
-    """What a list of tickets is narrowed to; ids are of reference rows, and a set means "one of". ``open_at`` is the
-    moment by which ``overdue`` is judged."""
+    """The filter of a list of tickets; ids are of reference rows, and a set means "one of". ``open_at`` is the reference
+    moment of ``overdue``."""
 
     status: tuple[str, ...] = ()
     unit_ids: frozenset[int] | None = None
@@ -43,7 +43,7 @@ class TicketFilter:
 
 _LOCK = select(Ticket).where(col(Ticket.id) == bindparam("ticket")).with_for_update()
 _EXTENSIONS = select(Extension).where(col(Extension.ticket_id) == bindparam("ticket")).order_by(col(Extension.id))
-"""Asked with every change of a ticket: built once."""
+"""Used by every change of a ticket, so built once."""
 
 LONGEST_CHAIN = 100
 """Parents above one ticket at most."""
@@ -104,7 +104,7 @@ def conditions(f: TicketFilter) -> list[Any]:
     if f.received_to is not None:
         found.append(t.received_at < f.received_to)
     if f.due_before is not None:
-        # who asks what is due means what has still to be done, unless a state is named
+        # a filter by due time means open tickets, unless a state is given
         found += [t.due_at < f.due_before, *([] if f.status else [t.status.in_(OPEN_STATUSES)])]
     if f.external_id is not None:
         found.append(t.external_id == f.external_id)
@@ -118,7 +118,7 @@ def conditions(f: TicketFilter) -> list[Any]:
 def list_tickets(
     session: Session, who: Principal, ref: HasUnits[Any], f: TicketFilter, *, before_id: int | None, limit: int
 ) -> list[Ticket]:
-    """Tickets that ``who`` may see and that pass ``f``, the newest id first, from below ``before_id``."""
+    """Tickets that ``who`` may see and that match ``f``, newest id first, below ``before_id``."""
     query = visible(select(Ticket).where(*conditions(f)), who, Ticket, ref)
     if before_id is not None:
         query = query.where(Ticket.id < before_id)  # type: ignore[arg-type]

@@ -26,7 +26,7 @@ def holder_name() -> str:
 
 
 class Worker(Protocol):
-    """Whatever works by itself and can be told to end."""
+    """A background worker that can be stopped."""
 
     def tell(self) -> None:
         """Begin nothing more."""

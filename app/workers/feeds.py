@@ -31,7 +31,7 @@ SETTLED = timedelta(minutes=30)
 """After midnight, before the day before is compared: the last records of a day come a little later."""
 MADE_UP_DAYS = 7
 QUIET_KEPT, KEPT = timedelta(days=2), timedelta(days=400)
-"""How long the log keeps pulls that brought nothing, and all others."""
+"""How long the log keeps pulls without rows, and all others."""
 
 
 class Puller:
@@ -152,7 +152,7 @@ RECONCILE_JOB = register(Job("feed-reconcile", 300, compare, due_days))
 
 
 def prune(runtime: Runtime, period: str, now: datetime) -> int:
-    """Take pulls off the log that brought nothing, and very old ones; how many."""
+    """Delete pulls without rows, and very old ones, from the log; returns their number."""
     with runtime.database.write() as session:
         return store.prune_pulls(session, quiet_before=now - QUIET_KEPT, before=now - KEPT)
 

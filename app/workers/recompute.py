@@ -1,4 +1,4 @@
-"""The job that finishes a recompute of deadlines which was interrupted, and catches what was taken in meanwhile."""
+"""The job that finishes an interrupted recompute of deadlines, including tickets accepted meanwhile."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """The report jobs: daily, weekly and monthly reports and the clear-out list, each for the period that has just ended.
 
-What was missed while the service stood still is made up, oldest first: every period from the first one that this
+Periods missed while the service was down are made up, oldest first: every period from the first one that this
 database has a record of, as far back as ``MADE_UP``. A report that somebody has made by hand is not made again. Nothing
-is made while there is no ticket at all: the first list would be frozen empty, and history imported later could not mend it.
+is made while there is no ticket at all: the first list would be frozen empty, and history imported later could not correct it.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def due_periods(runtime: Runtime, kind: str, now: datetime) -> list[str]:
         ).scalar_one()
     period = last_ended(kind, now, runtime.settings.time_zone)
     found = [period.key]
-    # Keys of one kind sort as their periods follow each other, weeks included: the year stands first, padded.
+    # Keys of one kind sort chronologically, weeks included: they begin with the padded year.
     while first is not None and found[-1] > first and len(found) < MADE_UP[kind]:
         period = period.previous()
         found.append(period.key)

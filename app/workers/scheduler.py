@@ -31,7 +31,7 @@ RETRY_AFTER = timedelta(minutes=10)
 NOTE_SECONDS = 1.0
 """How long a stop waits until it is written down what it has broken off: the database may be busy, or away."""
 BROKEN_OFF = "broken off: the service was stopped"
-"""What is recorded of a period that a stop did not wait for; whoever leads next does it again at once."""
+"""The record of a period interrupted by a stop; the next leader repeats it at once."""
 
 
 @dataclass(frozen=True, slots=True)

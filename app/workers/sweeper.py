@@ -1,4 +1,4 @@
-"""The sweeper's loop: looks, sleeps until the next look, ends when told.
+"""The sweeper's loop: sweep, sleep until the next check, stop on request.
 
 It needs no leader: see ``app.services.supervision.sweep``.
 """

@@ -23,7 +23,7 @@ COLUMNS: Final = ("red", "yellow", "reminder")
 
 @dataclass(frozen=True, slots=True)
 class BoardFilter:
-    """What the board is narrowed to; ``unit_id`` stands for its subtree, ``state`` is open, acked, or none for both."""
+    """The filter of the board; ``unit_id`` includes its subtree, ``state`` is open, acked, or none for both."""
 
     unit_id: int | None = None
     target: str | None = None

@@ -117,7 +117,7 @@ _COUNTED = frozenset(field.member for field in FIELDS if field.privacy == "open"
     "due_at", "provisional", "deadlines", "resolved", "returns", "reopens", "urges", "extensions", "repeats", "supervised",
     "historical", "version",
 }  # fmt: skip
-"""What is read of a ticket that a figure counts and the reader may not see: nothing that the citizen or the unit wrote."""
+"""The visible fields of a ticket that a figure counts and the reader may not see: no text of the citizen or the unit."""
 
 
 def counted_view(view: Mapping[str, Any]) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from app.services.core import events as log
 from app.services.core.reference import Reference
 from app.services.core.unit_of_work import UnitOfWork
 from app.services.deadlines.book import of_ticket
-from app.services.orders.book import close, next_term, number_of, record_reply, tell, trigger
+from app.services.orders.book import close, log_event, next_term, number_of, record_reply, trigger
 from app.store import supervision as store
 from app.store.scope import find
 
@@ -83,7 +83,7 @@ def refuse_reply(uow: UnitOfWork, principal: Principal, order_id: int, ruling: s
     by = next_term(uow, ticket, of_ticket(uow.session, ticket.id), order, uow.now)
     order.version += 1
     uow.session.add(order)
-    tell(uow, ticket, order, "supervision_order_refused", principal.actor, uow.now, ruling=ruling, **by)
+    log_event(uow, ticket, order, "supervision_order_refused", principal.actor, uow.now, ruling=ruling, **by)
     alerts.reschedule(uow, ticket)
     return order
 
@@ -104,7 +104,7 @@ def _locked(session: Session, principal: Principal, order_id: int) -> tuple[Supe
 
 
 _STEPS: Final[Mapping[str, tuple[str, ...]]] = {"issued": ("reply",), "replied": ("accept-reply", "refuse-reply")}
-"""What may be done with an order in each state; nothing with one that has ended."""
+"""The actions allowed on an order in each state; none after its end."""
 
 
 def _must_be(order: SupervisionOrder, state: str, zh: str, en: str) -> None:

@@ -1,8 +1,7 @@
-"""Telling the lives to the services, in the order of time, as those days would have.
+"""Replay the lives through the services in chronological order.
 
-Between two steps, the sweep runs at every moment at which a sweeper that never sleeps would have found something: each
-service leaves on a ticket when it is next to be looked at, and ``_Watch`` keeps those moments. What happens between two
-sweeps is one transaction.
+Between two steps, the sweep runs at every moment at which a continuous sweeper would have found a due ticket: each service
+sets a ticket's next check, and ``_Watch`` keeps those moments. The steps between two sweeps are one transaction.
 """
 
 from __future__ import annotations
@@ -33,19 +32,19 @@ from app.store import tickets as store
 from app.store.ids import IdBlocks
 
 Progress = Callable[[int, int], None]
-"""Called with how many steps are told, of how many."""
+"""Called with the number of steps done and the total."""
 
 LAG: Final = timedelta(seconds=1)
 """How long after the moment of a rung the sweeper of those days came round."""
 AHEAD: Final = timedelta(days=1)
-"""Tickets are taken in this far ahead of the telling, many in one statement."""
+"""How far ahead of the playback tickets are created, many in one statement."""
 PEOPLE: Final[dict[str, tuple[RoleName, str, int]]] = {
     "dispatcher": ("dispatcher", "派单员", 5),
     "supervisor": ("supervisor", "督办员", 3),
     "caller": ("caller", "回访员", 4),
     "leader": ("leader", "分管领导", 1),
 }
-"""Role, what they are called, how many there are."""
+"""Role, name and number of people."""
 
 
 class Host(Protocol):
@@ -58,7 +57,7 @@ class Host(Protocol):
 
 
 class _Watch:
-    """When each ticket is next to be looked at."""
+    """The next check of each ticket."""
 
     def __init__(self) -> None:
         self._queue: list[tuple[datetime, int]] = []
@@ -72,13 +71,13 @@ class _Watch:
             heapq.heappush(self._queue, (moment, ticket_id))
 
     def first(self) -> datetime | None:
-        """When a sweep next finds something."""
+        """The earliest next check."""
         while self._queue and self._moment.get(self._queue[0][1]) != self._queue[0][0]:
             heapq.heappop(self._queue)
         return self._queue[0][0] + LAG if self._queue else None
 
     def take(self, until: datetime) -> list[int]:
-        """The tickets that a sweep at ``until`` looks at."""
+        """The tickets due for a sweep at ``until``."""
         found = []
         while self.first() is not None and self._queue[0][0] <= until:
             ticket_id = heapq.heappop(self._queue)[1]
@@ -88,7 +87,7 @@ class _Watch:
 
 
 class Teller:
-    """The lives being told: ticket ids in order of receipt, steps in order of time."""
+    """The lives during playback: ticket ids in order of receipt, steps in order of time."""
 
     def __init__(self, host: Host, lives: Sequence[Story], now: datetime, progress: Progress | None) -> None:
         self.host, self.lives, self.now, self.progress = host, lives, now, progress
@@ -98,42 +97,42 @@ class Teller:
         self.received = 0
         steps = [(step.at, n, step) for n, life in enumerate(lives) for step in life.steps]
         self.steps = sorted(steps, key=lambda entry: entry[:2])
-        self.told = 0
+        self.done = 0
 
-    def tell(self) -> None:
+    def play(self) -> None:
         """Everything, up to the clock; the last sweep is at the clock itself."""
         while True:
             sweep_at = self.watch.first()
             if sweep_at is not None and sweep_at <= min(self._next_at(), self.now):
                 self._sweep(sweep_at)
-            elif self.told < len(self.steps) or self.received < len(self.lives):
+            elif self.done < len(self.steps) or self.received < len(self.lives):
                 self._stretch()
             else:
                 break
         self._sweep(self.now)
 
     def _next_at(self) -> datetime:
-        """When the next thing happens, a receipt or a step."""
-        step = self.steps[self.told][0] if self.told < len(self.steps) else self.now
+        """The moment of the next receipt or step."""
+        step = self.steps[self.done][0] if self.done < len(self.steps) else self.now
         return min(step, self._receipt_at() or self.now)
 
     def _receipt_at(self) -> datetime | None:
         return self.lives[self.received].pushed.received_at if self.received < len(self.lives) else None
 
     def _stretch(self) -> None:
-        """One transaction: what happens until the next sweep has something to do."""
+        """One transaction: everything up to the next due sweep."""
         with unit_of_work(self.host.database, self.host.reference, self.now) as uow:
             horizon = self._next_at() + AHEAD
             horizon = min(horizon, self.watch.first() or horizon)
             self._receive(uow.session, uow.ref, horizon)
-            while self.told < len(self.steps):
-                at, n, step = self.steps[self.told]
+            while self.done < len(self.steps):
+                at, n, step = self.steps[self.done]
                 if at >= min(self.watch.first() or horizon, horizon):
                     break
                 self._play(uow.at(step.at), n, step)
-                self.told += 1
+                self.done += 1
         if self.progress is not None:
-            self.progress(self.told, len(self.steps))
+            self.progress(self.done, len(self.steps))
 
     def _receive(self, session: Session, ref: Reference, until: datetime) -> None:
         batch: list[intake.PreparedTicket] = []
@@ -157,15 +156,15 @@ class Teller:
                 self.holder[row["id"]] = row["unit_id"]
 
     def _sweep(self, at: datetime) -> None:
-        looked_at = self.watch.take(at)
+        checked = self.watch.take(at)
         sweep(self.host.database, self.host.reference, at, batch=self.host.settings.sweep_batch)
         with self.host.database.read() as session:
-            query = select(col(Ticket.id), col(Ticket.next_check_at)).where(col(Ticket.id).in_(looked_at))
+            query = select(col(Ticket.id), col(Ticket.next_check_at)).where(col(Ticket.id).in_(checked))
             for ticket_id, moment in session.execute(query):
                 self.watch.put(ticket_id, moment)
 
     def _play(self, uow: UnitOfWork, n: int, step: StoryStep) -> None:
-        """One step, through the service that takes it."""
+        """One step, through its service."""
         ticket_id, params = self.ids[n], dict(step.params)
         who = self._who(uow.ref, ticket_id, step.by)
         if step.action == "ack":
@@ -223,6 +222,6 @@ def _order(uow: UnitOfWork, who: Principal, ticket_id: int, action: str, params:
     return ticket
 
 
-def tell(host: Host, lives: Sequence[Story], now: datetime, progress: Progress | None = None) -> None:
-    """Tell ``lives``, in order of receipt, up to ``now``; ``progress`` is told how far it is."""
-    Teller(host, lives, now, progress).tell()
+def play(host: Host, lives: Sequence[Story], now: datetime, progress: Progress | None = None) -> None:
+    """Replay ``lives``, in order of receipt, up to ``now``; ``progress`` is called after each transaction."""
+    Teller(host, lives, now, progress).play()
