@@ -255,7 +255,7 @@ def _said(number: str, term: int, due_at: datetime, **more: Any) -> dict[str, An
     return {"number": number, "term": term, "due_at": log.stamp(due_at), **more}
 
 
-def tell(
+def log_event(
     uow: UnitOfWork, ticket: Ticket, order: SupervisionOrder, event: str, actor: str, at: datetime, **more: Any
 ) -> None:
     """Write an order's event into its ticket's log, with its number, term and limit."""
@@ -324,7 +324,7 @@ def record_reply(
     uow.session.add(order)
     _end_limit(uow.session, ticket, at, met=True)
     # the answer itself stays on the order: an event never carries what may name a citizen
-    tell(uow, ticket, order, "supervision_order_replied", actor, at, by_completion=True if by_completion else None)
+    log_event(uow, ticket, order, "supervision_order_replied", actor, at, by_completion=True if by_completion else None)
     alerts.resolve(uow, ticket, ["supervise"], resolution="replied")
 
 
@@ -338,7 +338,7 @@ def close(
     order.version += 1
     uow.session.add(order)
     _end_limit(uow.session, ticket, at, met=False)
-    tell(uow, ticket, order, f"supervision_order_{state}", actor, at, **more)
+    log_event(uow, ticket, order, f"supervision_order_{state}", actor, at, **more)
     alerts.resolve(uow, ticket, ["supervise"], resolution=state)
 
 
