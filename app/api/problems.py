@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
@@ -95,6 +95,9 @@ def install(app: FastAPI, page_of: PageOf | None = None) -> None:
             title = "Bad request" if lang == "en" else "请求无法解析"
             detail = "the body is not valid JSON" if lang == "en" else "请求体不是合法的 JSON"
             return problem(request, 400, "bad-request", title, detail)
+        for name in [str(e["loc"][1]) for e in errors if e["loc"][0] == "path"]:
+            if methods := _literal_methods(request, name):
+                return _of_http(request, HTTPException(405), methods)
         # a location begins with the part of the request: body, query, path, header, cookie
         return of_error(request, Invalid(problems_of({**e, "loc": e["loc"][1:]} for e in errors)))
 
@@ -117,11 +120,12 @@ _HTTP: Mapping[int, tuple[str, str, str, str]] = {
 """Title and detail of the framework's own errors, in Chinese and English."""
 
 
-def _of_http(request: Request, error: HTTPException) -> JSONResponse:
-    """Return the problem document of the framework's own refusal."""
+def _of_http(request: Request, error: HTTPException, methods: Sequence[str] | None = None) -> JSONResponse:
+    """Return the problem document of the framework's own refusal; for 405 with the ``methods`` that the address takes, where they are known."""
     status, headers = error.status_code, dict(error.headers or {})
     if status == 405:
-        headers = {"Allow": ", ".join(_taken(request))}
+        taken = _methods(request, request.scope["path"]) if methods is None else methods
+        headers = {"Allow": ", ".join(each for m in taken for each in ((m, "HEAD") if m == "GET" else (m,)))}
     fallback = str(error.detail)
     title_zh, zh, title_en, en = _HTTP.get(status, (fallback,) * 4)
     english = language(request) == "en"
@@ -129,12 +133,20 @@ def _of_http(request: Request, error: HTTPException) -> JSONResponse:
     return problem(request, status, f"http-{status}", title_en if english else title_zh, detail, headers)
 
 
-def _taken(request: Request) -> list[str]:
-    """Return the methods that this address allows: the framework names those of only one of its endpoints."""
+def _literal_methods(request: Request, parameter: str) -> list[str]:
+    """Return the methods of the routes that have the value of a path parameter as a segment of their own: it was matched as a
+    value only because the method is another."""
+    path = request.scope["path"]
+    value = request.path_params.get(parameter, "")
+    others = _methods(request, path.replace(f"/{value}", "/~", 1))
+    return [method for method in _methods(request, path) if method not in others]
+
+
+def _methods(request: Request, path: str) -> list[str]:
+    """Return the methods that any route allows at ``path``: the framework names those of one of its routes alone."""
+    routes, scope = request.app.router.routes, {**request.scope, "path": path}
     asked = ("GET", "POST", "PUT", "PATCH", "DELETE")
-    routes = request.app.router.routes
-    found = [m for m in asked if any(r.matches({**request.scope, "method": m})[0] is Match.FULL for r in routes)]
-    return ["GET", "HEAD", *found[1:]] if "GET" in found else found
+    return [m for m in asked if any(r.matches({**scope, "method": m})[0] is Match.FULL for r in routes)]
 
 
 def internal_error(request: Request, error: Exception) -> JSONResponse:

@@ -130,3 +130,43 @@ def test_a_served_process_logs_json_with_the_actor(tmp_path: Path) -> None:
     assert event["actor"].startswith("key:")
     assert event["route"] == "/api/v1/tickets"
     assert PHONE not in text
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allow"),
+    [
+        ("POST", "/tickets/1/events", "GET, HEAD"),
+        ("POST", "/tickets/1/deadlines", "GET, HEAD"),
+        ("POST", "/tickets/abc/clocks", "GET, HEAD"),
+        ("GET", "/tickets/batch", "POST"),
+        ("DELETE", "/rejects/retry", "POST"),
+        ("OPTIONS", "/policies/preview", "POST, PATCH"),
+        ("DELETE", "/tickets", "GET, HEAD, POST"),
+    ],
+)
+def test_an_unknown_method_of_a_known_path_is_405(service: Service, method: str, path: str, allow: str) -> None:
+    answer = service.call(method, path)
+    assert (answer.status_code, answer.headers.get("allow")) == (405, allow)
+
+
+def test_a_value_of_no_route_is_no_wrong_method(service: Service) -> None:
+    assert service.call("POST", "/tickets/1/nonsense").status_code in (404, 422)
+    assert service.call("GET", "/rejects/abc").status_code == 422
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"Origin": "https://evil.example"}, 403),
+        ({"Origin": "null"}, 403),
+        ({"Referer": "https://evil.example/signin"}, 403),
+        ({"Origin": "http://testserver", "Sec-Fetch-Site": "cross-site"}, 403),
+        ({"Origin": "http://testserver"}, 401),
+        ({"Referer": "http://testserver/signin"}, 401),
+        ({"Sec-Fetch-Site": "same-origin"}, 401),
+        ({}, 401),
+    ],
+)
+def test_a_form_of_another_origin_is_refused(service: Service, headers: dict[str, str], status: int) -> None:
+    form = {"name": "nobody", "password": "wrong wrong"}
+    assert service.client.post("/signin", data=form, headers=headers).status_code == status

@@ -253,6 +253,22 @@ def test_nobody_unknown_and_no_integrator_listens(site: Site) -> None:
     assert site.call("GET", "/alerts", "integrator").status_code == 403
 
 
+def test_a_stream_ends_when_its_key_is_revoked(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stream, "HEARTBEAT_SECONDS", 0.2)
+    ended, kept = site.key("leader"), site.key("leader")
+    with site.office.database.read() as session:
+        who = accounts.authenticate(session, ended["Authorization"].removeprefix("Bearer "), START)
+    revoked, other = Viewer(site, 1, ended, seconds=20), Viewer(site, 1, kept, seconds=20)
+    with site.office.database.write() as session:
+        accounts.revoke_key(session, int(who.actor.removeprefix("key:")), START)
+    revoked.thread.join(8)
+    assert not revoked.thread.is_alive(), "the stream of a revoked key goes on"
+    assert other.thread.is_alive()
+    site.office.ticket()
+    site.office.sweep(DUE)
+    assert (len(revoked.seen()), len(other.seen())) == (0, 1)
+
+
 def test_open_streams_do_not_hold_up_the_end(site: Site) -> None:
     viewers = [Viewer(site, 99, site.key("leader")) for _ in range(3)]
     site.close()
