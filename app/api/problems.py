@@ -121,7 +121,7 @@ _HTTP: Mapping[int, tuple[str, str, str, str]] = {
 
 
 def _of_http(request: Request, error: HTTPException, methods: Sequence[str] | None = None) -> JSONResponse:
-    """Return the problem document of the framework's own refusal; for 405 with the ``methods`` that the address takes, where they are known."""
+    """Return the problem document of the framework's own refusal; ``methods``: those that a 405 allows, where known."""
     status, headers = error.status_code, dict(error.headers or {})
     if status == 405:
         taken = _methods(request, request.scope["path"]) if methods is None else methods

@@ -79,14 +79,14 @@ def plain_text(body: bytes) -> str:
 
 class Upstream:
     """One upstream, as a context manager. ``before_each`` is called before every request: to renew a lease. ``explain``
-    makes of the body of a refusal what it says."""
+    makes a message of the body of a refusal, for a trial by an administrator; without it, the body is not quoted."""
 
     def __init__(
         self,
         spec: FeedSpec,
         pace: RequestPace,
         before_each: Callable[[], None] = lambda: None,
-        explain: Callable[[bytes], str] = plain_text,
+        explain: Callable[[bytes], str] | None = None,
     ) -> None:
         self.spec = spec
         self._explain = explain
@@ -217,12 +217,12 @@ class Upstream:
                 f"the upstream redirects ({status}): correct base_url",
                 http=status,
             )
-        said = self._explain(body)[:_CUT].replace("\0", "")
+        said = "" if self._explain is None else self._explain(body)[:_CUT].replace("\0", "")
         if self._secret:
             said = said.replace(self._secret, "***")
         raise UpstreamError(
-            f"上游应答 {status}：{said}",
-            f"the upstream answered {status}: {said}",
+            f"上游应答 {status}：{said}" if said else f"上游应答 {status}",
+            f"the upstream answered {status}: {said}" if said else f"the upstream answered {status}",
             again=status in _AGAIN,
             wait=self._retry_after(answer.headers.get("Retry-After")),
             http=status,

@@ -105,7 +105,7 @@ def read_requests(body: bytes) -> list[Record]:
 
 
 def _none(document: Any) -> list[Record]:
-    raise UnreadableBody(f"no list of requests: {str(document)[:120]}")
+    raise UnreadableBody("no list of requests")
 
 
 def read_services(body: bytes) -> list[Service]:

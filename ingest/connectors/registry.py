@@ -42,14 +42,19 @@ LISTING_KINDS.update(name for name, found in available().items() if found.lists_
 
 @contextmanager
 def connected(
-    spec: FeedSpec, pace: RequestPace, before_each: Callable[[], None] = lambda: None, widen: timedelta = timedelta(0)
+    spec: FeedSpec,
+    pace: RequestPace,
+    before_each: Callable[[], None] = lambda: None,
+    widen: timedelta = timedelta(0),
+    *,
+    quote: bool = False,
 ) -> Iterator[PageConnector]:
     """A connection to the feed's upstream for one pull, trial or comparison. Raises ``Conflict`` where its secret is
-    missing, and ``Invalid`` for a feed that has no pages."""
+    missing, and ``Invalid`` for a feed that has no pages. ``quote``: errors quote the refusals of the upstream."""
     found = connector_of(spec)
     if not issubclass(found, PageConnector):
         raise no_list()
-    with Upstream(spec, pace, before_each, found.explain) as upstream:
+    with Upstream(spec, pace, before_each, found.explain if quote else None) as upstream:
         yield found(spec, upstream, widen)
 
 

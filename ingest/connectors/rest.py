@@ -154,7 +154,7 @@ class RestFeed(PageConnector):
         for path, good in self.spec.request.success.items():
             said = member(document, path)
             if str(said) not in good:
-                raise UnreadableBody(f"{path} = {str(said)[:80]}")
+                raise UnreadableBody(f"{path} does not report success")
         return document
 
     def _items(self, document: Any) -> list[Record]:

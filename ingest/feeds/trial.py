@@ -34,7 +34,7 @@ def try_feed(spec: FeedSpec, now: datetime) -> FeedTrial:
     """The first page of the feed's upstream, read by its mapping. Blocks for twenty seconds at most; nothing is stored, and no
     cursor moves. Raises ``UpstreamError``, and ``Conflict`` where its secret is not there."""
     spec = spec.model_copy(update={"limits": spec.limits.model_copy(update=PATIENCE)})
-    with connected(spec, RequestPace(clock.now)) as source:
+    with connected(spec, RequestPace(clock.now), quote=True) as source:
         page = next(iter(source.pages({}, now)), None)
     records = page.records if page is not None else []
     said = RecordReader(spec).page(records, now)

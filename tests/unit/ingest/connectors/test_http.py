@@ -14,7 +14,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from ingest.connectors.http import RequestPace, UnreadableBody, Upstream, UpstreamError, hmac_of
+from ingest.connectors.http import RequestPace, UnreadableBody, Upstream, UpstreamError, hmac_of, plain_text
 from ingest.connectors.open311 import Open311Feed, read_document
 from ingest.connectors.registry import SpecOverrides, load_spec
 from ingest.connectors.rest import RestFeed, read_json
@@ -53,7 +53,7 @@ def spec_at(address: str, **limits: float) -> FeedSpec:
 
 
 def ask(spec: FeedSpec, time: Clock, pace: RequestPace | None = None) -> object:
-    with Upstream(spec, pace or time.pace()) as upstream:
+    with Upstream(spec, pace or time.pace(), explain=plain_text) as upstream:
         return upstream.get("/x", {"q": "路 灯"}, read_json)
 
 
