@@ -1,10 +1,10 @@
-"""Pulling a feed: pages are taken in one by one, each in one transaction with its rejects and with the cursor behind it.
+"""Pull a feed: each page is imported in one transaction with its rejects and the cursor after it.
 
-So a pull that is killed anywhere goes on behind the last page whose fate is committed, and what comes again is known:
+A pull that is killed at any point therefore continues after the last committed page, and repeated records are recognized:
 
-* the very same record as before is ``unchanged`` without another look, and so is an older version of it;
-* another version is a correction of its ticket (``ingest.feeds.updates``);
-* a record that is no ticket is a reject, once, however often it comes; once it can be taken in, its reject is settled.
+* an identical record, or an older version of it, is ``unchanged``;
+* another version corrects its ticket (``ingest.feeds.updates``);
+* an invalid record is stored as one reject however often it comes; once it can be imported, its reject is settled.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from ingest.rows.prepare import RowOutcome
 from ingest.rows.profile import load_profile
 
 FOLDER_LIMITS = FileLimits(turns=Turns(5.0))
-"""Of watched folders' files: one spreadsheet at a time, whatever the number of feeds."""
+"""Limits of files in watched folders: one spreadsheet at a time, whatever the number of feeds."""
 
 
 def pull(
@@ -42,11 +42,12 @@ def pull(
     stop: Callable[[], bool] | None = None,
     on_page: Callable[[PullResult], None] | None = None,
 ) -> PullResult:
-    """Pull the feed ``name`` to its upstream's end; blocks. ``force``: also while its breaker is open; ``if_due``: only
-    if its time has come. ``stop`` is asked before each request whether to end early.
+    """Pull the feed ``name`` until its upstream has no more records. Blocking.
 
-    An upstream that fails is told of in the answer (``state`` failed), and what came before it is stored. Raises
-    NotFound, and Conflict where another pull is under way, the breaker is open, or (``NotDue``) it is not due.
+    ``force``: even while its breaker is open; ``if_due``: only if it is due. ``stop`` is called before each request and
+    returns whether to end early. A failure of the upstream is reported in the result (``state`` failed); pages before it
+    are stored. Raises NotFound, and Conflict where another pull is running, the breaker is open, or (``PullNotDue``) the
+    feed is not due.
     """
     pace = pace or RequestPace(clock.now)
     work = begin(runtime, name, pace, "pull", actor, force=force, if_due=if_due)
@@ -82,28 +83,28 @@ def _pull_files(work: PullSession, source: FileConnector) -> None:
         work.renew()
         now = work.pace.now()
         try:
-            done = import_file(
+            imported = import_file(
                 work.runtime, path, profile, now, source_code=work.spec.source.code, live=source.live,
                 on_progress=lambda _: work.renew(), follow=following(work.actor), limits=FOLDER_LIMITS,
             )  # fmt: skip
         except (LeaseLost, PullStopped):
             raise
         except (Conflict, Busy):
-            continue  # it is being imported by hand, or another spreadsheet is read: it stays for the next look
+            continue  # imported by another process, or another spreadsheet is being read: retry at the next pull
         except DubanError as error:
             source.finish(path, now, failed=True)
             failed.append(f"{path.name}: {error.message.en}")
             work.detail = {"failed": failed[-50:]}
             continue
-        tally = done.tally
-        fates = [*_fates("created", tally.created), *_fates("corrected", tally.corrected),
-                 *_fates("unchanged", tally.unchanged), *_fates("rejected", tally.rejected)]  # fmt: skip
+        tally = imported.tally
+        outcomes = [*_outcomes("created", tally.created), *_outcomes("corrected", tally.corrected),
+                 *_outcomes("unchanged", tally.unchanged), *_outcomes("rejected", tally.rejected)]  # fmt: skip
         with work.runtime.database.write() as session:
-            work.advance(session, {"file": path.name}, fates)
-        work.done.tally = work.done.tally.count(fates)
+            work.advance(session, {"file": path.name}, outcomes)
+        work.done.tally = work.done.tally.count(outcomes)
         work.done.pages += 1
         source.finish(path, now, failed=False)
 
 
-def _fates(status: Any, count: int) -> Iterator[RowOutcome]:
+def _outcomes(status: Any, count: int) -> Iterator[RowOutcome]:
     return (RowOutcome(status) for _ in range(count))

@@ -1,4 +1,4 @@
-"""Reconciliation (对账): a day's ids here against the upstream's own list; what is missing is pulled, extra is shown."""
+"""Reconciliation (对账): compare a day's ids with the upstream's list, pull missing records, and report extra ones."""
 
 from __future__ import annotations
 
@@ -21,14 +21,17 @@ from ingest.rows.row import raw_of
 
 CHUNK = 100
 SHOWN = 1_000
-"""Ids of each kind that the log keeps; the counts are whole."""
+"""Maximum ids of each kind in the log; the counts are complete."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReconcileResult:
-    """A day compared: how many the upstream lists and how many are here, what was missing, what of that is no ticket
-    still (``rejected``: it waits as a reject; else the upstream lists it and does not give it), and what only Duban
-    has."""
+    """The comparison of a day.
+
+    Number of ids that the upstream lists and that Duban has; ``missing`` ids; of these, ``still_missing`` after pulling
+    (``rejected``: stored as rejects; the others are listed by the upstream but not delivered); and ``extra`` ids that
+    only Duban has.
+    """
 
     day: str
     upstream: int
@@ -40,7 +43,7 @@ class ReconcileResult:
     pulled: PullResult
 
     def view(self, lang: str) -> dict[str, Any]:
-        """As JSON."""
+        """Return the result as JSON."""
         return {
             "day": self.day, "upstream": self.upstream, "here": self.here, "missing": self.missing,
             "still_missing": self.still_missing, "refused": self.rejected, "extra": self.extra,
@@ -58,10 +61,10 @@ def reconcile(
     stop: Callable[[], bool] | None = None,
     patience: int = 0,
 ) -> ReconcileResult:
-    """Compare a local day of the feed with its upstream's list, and pull what is missing; blocks.
+    """Compare a local day of the feed with its upstream's list, and pull missing records. Blocking.
 
-    ``patience``: seconds that a pull under way is waited for. Raises Invalid for a feed that cannot be compared,
-    Conflict while it is being pulled, and ``UpstreamError``.
+    ``patience``: seconds to wait for a running pull. Raises Invalid for a feed without a list to compare with, Conflict
+    while it is being pulled, and ``UpstreamError``.
     """
     pace = pace or RequestPace(clock.now)
     work = _begin(runtime, name, pace, actor, patience)
@@ -96,8 +99,8 @@ def _span(work: PullSession, day: date) -> tuple[datetime, datetime]:
 
 
 def compare(work: PullSession, day: date, ids: Iterable[str], one: Callable[[str], Record | None]) -> ReconcileResult:
-    """The local ``day`` here against ``ids``, which the upstream lists of it; what is missing is asked of ``one`` by its id,
-    which answers None for what it does not give."""
+    """Compare the local ``day`` with the upstream's ``ids`` of it. ``one`` fetches a missing record by its id, or returns
+    None where the upstream does not deliver it."""
     since, until = _span(work, day)
     listed = list(dict.fromkeys(ids))
     with work.runtime.database.read() as session:

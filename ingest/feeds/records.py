@@ -1,4 +1,4 @@
-"""The records of one page, read: a ticket or why it is none, when it was changed, and whether it has been heard before."""
+"""Parse the records of one page: the ticket or its validation errors, the time of change, and whether it is known."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ from ingest.rows.values import MomentReader, text_of
 
 ID_LENGTH = 64
 BELIEVED_AHEAD = timedelta(days=1)
-"""A change stamped further ahead of now is a slip of the upstream's clock; believed, it would hide every later one."""
+"""A change time further ahead of now is ignored as a clock error; accepted, it would hide every later change."""
 _UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 OLDEST = datetime.min.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
 class UpstreamRecord:
-    """One record on its way in."""
+    """One upstream record: the parsed ticket or its validation errors."""
 
     number: int
     raw: str
@@ -41,8 +41,8 @@ class UpstreamRecord:
     ticket: HistoricalTicket | None
     errors: Sequence[FieldProblem]
 
-    def line(self) -> InputRow:
-        """As a line."""
+    def input_row(self) -> InputRow:
+        """Return the record as an input row."""
         return InputRow(self.number, self.ticket, self.errors, lambda: self.raw, self.external_id)
 
 
@@ -58,35 +58,35 @@ class RecordReader:
         self._id_names = profile.fields["external_id"].columns
 
     def page(self, records: Sequence[Record], now: datetime) -> list[UpstreamRecord]:
-        """Every record of a page, older versions first; the very same record once."""
-        found: dict[str, UpstreamRecord] = {}
+        """Return the records of a page, older versions first, without identical duplicates."""
+        result: dict[str, UpstreamRecord] = {}
         for number, record in enumerate(records, 1):
             raw = raw_of(record)
             digest = digest_of(raw)
-            if digest not in found:
+            if digest not in result:
                 ticket, errors = self._ticket(number, record, now)
                 external_id = ticket.external_id if ticket else self._id_of(record)
                 updated_at = self.updated_at(record, now)
-                found[digest] = UpstreamRecord(number, raw, digest, external_id, updated_at, ticket, errors)
-        return sorted(found.values(), key=lambda one: one.updated_at or OLDEST)
+                result[digest] = UpstreamRecord(number, raw, digest, external_id, updated_at, ticket, errors)
+        return sorted(result.values(), key=lambda one: one.updated_at or OLDEST)
 
     def updated_at(self, record: Record, now: datetime) -> datetime | None:
-        """When the record was changed; none where that cannot be read or believed, which is no reason to refuse it."""
+        """Return when the record was changed; None where missing, unreadable or implausible, which is no error."""
         value = member(record, self._updated) if self._updated else None
         if value is None:
             return None
         try:
-            found = self._read_moment(value)
+            result = self._read_moment(value)
         except (ValueError, TypeError, OverflowError):
             return None
-        return found if found <= now + BELIEVED_AHEAD else None
+        return result if result <= now + BELIEVED_AHEAD else None
 
     def updated_at_of_raw(self, raw: str, now: datetime) -> datetime | None:
-        """The same of a record that is kept as text."""
+        """Return when a record stored as text was changed."""
         try:
             record = json.loads(raw)
         except (ValueError, RecursionError):
-            return None  # it never was JSON that could be written again
+            return None  # stored as escaped text, not as JSON
         return self.updated_at(record, now)
 
     def _ticket(
@@ -102,14 +102,14 @@ class RecordReader:
         return (None, (early,)) if early else (mapped, ())
 
     def _id_of(self, record: Record) -> str | None:
-        """The id of a record that is no ticket, where it has one that a ticket could have."""
+        """Return the id of an invalid record where it would be valid as a ticket's id."""
         values = (member(record, name) for name in self._id_names)
         text = next((text for value in values if isinstance(value, str | int) and (text := text_of(value))), "")
         return text if 0 < len(text) <= ID_LENGTH and not _UNSTORABLE.search(text) else None
 
 
 def is_known(one: UpstreamRecord, known: Mapping[str, FeedRecord]) -> bool:
-    """Whether the stored ticket has heard this already: the very record, or a later version of it."""
+    """Return whether the stored ticket already has this record or a later version of it."""
     row = known.get(one.external_id) if one.external_id else None
     if row is None:
         return False

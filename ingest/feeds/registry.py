@@ -1,4 +1,4 @@
-"""Feeds kept from their definitions: by the command line, which may reach into the machine, and by everybody else."""
+"""Store feeds from their definitions: from the command line, which may read local files, and over the network."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ from ingest.rows.toml_text import read_toml
 
 
 def own_templates(runtime: Runtime) -> list[Path]:
-    """The folders of feed templates besides the bundled ones: ``feeds`` in the data directory, where there is one."""
+    """Return the folders of feed templates besides the bundled ones: ``feeds`` in the data directory, if it exists."""
     folder = runtime.settings.data_dir / "feeds"
     return [folder] if folder.is_dir() else []
 
 
 def load(runtime: Runtime, name: str, changes: SpecOverrides = AS_IT_IS) -> FeedSpec:
-    """The feed of the template or ``.toml`` file ``name``, with ``changes``. Raises NotFound and Invalid, also for a
-    folder whose mapping profile is not there."""
+    """Load the feed of the template or ``.toml`` file ``name`` with ``changes`` applied. Raises NotFound and Invalid, also
+    for a folder feed whose mapping profile does not exist."""
     spec = load_spec(name, own_templates(runtime), changes)
     connector = connector_of(spec)
     if issubclass(connector, FileConnector):
@@ -44,8 +44,8 @@ def load(runtime: Runtime, name: str, changes: SpecOverrides = AS_IT_IS) -> Feed
 
 
 def keep(session: Session, spec: FeedSpec, *, actor: str, now: datetime, replace: bool = False) -> Feed:
-    """Keep the feed, with its source where that is missing. ``replace``: a new definition for one that is there, whose
-    cursor stays. Raises Conflict where the name is taken."""
+    """Store the feed, and its source where missing. ``replace``: update an existing feed and leave its cursor unchanged.
+    Raises Conflict where the name is taken."""
     return feeds.add(
         session, spec.name, spec.kind, spec.model_dump(mode="json"), spec.source.model_dump(), actor=actor, now=now,
         replace=replace,
@@ -53,8 +53,8 @@ def keep(session: Session, spec: FeedSpec, *, actor: str, now: datetime, replace
 
 
 def check_remote(spec: FeedSpec) -> FeedSpec:
-    """The definition, if it may come over the network: one that reads files of this machine, a watched folder or a
-    secret in a file, is added on the command line, by whoever may read them anyway. Raises Invalid."""
+    """Return the definition if it may be submitted over the network. One that reads local files (a watched folder, a
+    secret in a file) is added on the command line by a user who has access to them. Raises Invalid."""
     if connector_of(spec).reads_this_machine:
         raise Invalid.at(
             "/kind", "读取本机文件的接入源只能用命令行 duban feed add 添加",

@@ -1,7 +1,7 @@
-"""The work of a pull or a reconciliation: the feed's lease, its log, its breaker, and its cursor moved with the data.
+"""The session of a pull or a reconciliation: the feed's lease, log, circuit breaker, and cursor.
 
-A feed is pulled by one process at a time: the lease in its row. Whoever lost it cannot commit any more. What is taken
-in, its rejects, what each record last said, the counts and the cursor behind it all stand in one transaction.
+A lease in the feed's row ensures that one process at a time pulls a feed; a process that has lost it cannot commit. The
+tickets, rejects, record versions, counts and cursor of a page are written in one transaction.
 """
 
 from __future__ import annotations
@@ -34,19 +34,19 @@ from ingest.rows.row import InputRow
 from ingest.rows.write import RowCounts, commit_rows, prepare_rows
 
 TERM = timedelta(minutes=10)
-"""How long a lease lasts without a sign of life; renewed before every request and with every page."""
+"""Lease duration; the lease is renewed before every request and with every page."""
 BREAKER_DOUBLINGS = 6
 LONGEST_BREAK = 86_400
-"""Seconds that an open breaker lasts at most, whatever the upstream asks for."""
+"""Maximum seconds that a breaker stays open, whatever ``Retry-After`` the upstream sends."""
 SPANS_KEPT = 50
-"""Spans that the log of a pull names."""
+"""Maximum unsettled spans in the log of a pull."""
 MOST_SKEW = 86_400
-"""Seconds by which a window is widened at most for an upstream whose clock is off."""
+"""Maximum seconds by which a window is widened for the clock skew of an upstream."""
 
 
 @dataclass
 class PullResult:
-    """What a pull came to."""
+    """The result of a pull."""
 
     pull_id: int
     state: str
@@ -55,10 +55,10 @@ class PullResult:
     tally: RowCounts = field(default_factory=RowCounts)
     error: DubanError | None = None
     unsettled: list[tuple[str, str]] = field(default_factory=list)
-    """Spans of change times (RFC 3339) that the upstream never held still for, and that are not asked for again."""
+    """Spans of change times (RFC 3339) that kept changing while they were paged, and are not requested again."""
 
     def view(self, lang: str) -> dict[str, Any]:
-        """As JSON, its message in ``lang``."""
+        """Return the result as JSON, with its message in ``lang``."""
         tally = self.tally
         return {
             "pull": self.pull_id, "state": self.state, "pages": self.pages, "retries": self.retries,
@@ -73,7 +73,7 @@ class LeaseLost(Conflict):
 
 
 class PullStopped(DubanError):
-    """The process is told to end: the pull stops where it is, and goes on from there the next time."""
+    """The process is shutting down: the pull stops, and the next one continues from its cursor."""
 
     code = "stopped"
 
@@ -83,17 +83,17 @@ class PullNotDue(Conflict):
 
 
 _ACTIVE: set[str] = set()
-"""The holders of this process whose work is under way."""
+"""The lease holders of this process that are running."""
 
 
 def holder_name() -> str:
-    """Who pulls: host, process, and a word that no other pull has."""
+    """Return a unique lease holder name: host, process id and a random token."""
     return f"{socket.gethostname()[:60]}:{os.getpid()}:{secrets.token_hex(4)}"
 
 
 def is_gone(holder: str) -> bool:
-    """Whether ``holder`` cannot be at work any more, so that its lease need not be waited for: a process of this host
-    that does not exist, or work of this process that could not give its lease back."""
+    """Return whether ``holder`` has certainly ended, so that its lease can be taken over: a process of this host that
+    does not exist, or a session of this process that could not release its lease."""
     host, _, rest = holder.rpartition(":")[0].rpartition(":")
     if host != socket.gethostname()[:60] or not rest.isdigit():
         return False
@@ -109,11 +109,11 @@ def is_gone(holder: str) -> bool:
 
 
 class PullSession:
-    """One pull or reconciliation under way: the lease, the log row, and the feed's definition."""
+    """A running pull or reconciliation: its lease, its log row, and the feed's definition."""
 
     def __init__(self, runtime: Runtime, feed: Feed, spec: FeedSpec, holder: str, pull_id: int, pace: RequestPace,
                  before_started: datetime | None) -> None:  # fmt: skip
-        """``stop``, to be set by whoever can be told to end, is asked before each request."""
+        """Set ``stop`` to a function that returns whether to end; it is called before each request."""
         assert feed.id is not None, "it is stored"
         self.runtime, self.spec, self.holder, self.pace = runtime, spec, holder, pace
         self.feed_id, self.source_id = feed.id, feed.source_id
@@ -130,11 +130,11 @@ class PullSession:
 
     @cached_property
     def reader(self) -> RecordReader:
-        """How this feed's records are read; a folder has none, its files are read by a profile."""
+        """The reader of this feed's records; not used by a folder, whose files are read by a profile."""
         return RecordReader(self.spec)
 
     def run(self, job: Callable[[], None]) -> PullResult:
-        """Do ``job`` and write what became of it, whatever that is; gives the lease back."""
+        """Run ``job``, record its result or error, and release the lease."""
         try:
             self._run(job)
         finally:
@@ -164,79 +164,87 @@ class PullSession:
             self._finish("done")
 
     def renew(self) -> None:
-        """Hold the lease for another term. Raises ``LeaseLost`` and ``PullStopped``."""
+        """Renew the lease for another term. Raises ``LeaseLost`` and ``PullStopped``."""
         if self.stop():
             raise PullStopped(
-                "服务正在停止，下次从此处继续", "the service is stopping; the next pull goes on from here"
+                "服务正在停止，下次从此处继续", "the service is stopping; the next pull continues from here"
             )
         with self.runtime.database.write() as session:
             self.hold(session, {})
 
     def hold(self, session: Session, values: Mapping[str, Any]) -> None:
-        """Set ``values`` on the feed's row, in the transaction of ``session``, if this pull still has its lease."""
+        """Set ``values`` on the feed's row and renew the lease, in the transaction of ``session``. Raises
+        ``LeaseLost``."""
         until = self.pace.now() + TERM
         if not store.held(session, self.feed_id, self.holder, {**values, "lease_until": until}):
             raise LeaseLost("该接入源已由另一进程接管", "another process has taken this feed over")
 
     def take(self, records: Sequence[Record], position: Position | None) -> None:
-        """Take records in, and move the cursor to ``position`` with the last of them (None: leave it)."""
+        """Import records, and move the cursor to ``position`` with the last of them (None: leave it unchanged)."""
         now = self.pace.now()
-        said = self.reader.page(records, now)
-        heard, kept = self._heard(said)
-        fresh = [one for one in said if not is_known(one, heard) and not _is_kept(one, kept)]
-        again = [RowOutcome("unchanged")] * (len(records) - len(fresh))
-        by_number = {one.number: one for one in fresh}
-        lines = [one.line() for one in fresh]
-        self._see_newest(said)
+        upstream_records = self.reader.page(records, now)
+        known, open_reasons = self._stored_state(upstream_records)
+        new_records = [one for one in upstream_records if not is_known(one, known) and not _is_kept(one, open_reasons)]
+        repeated = [RowOutcome("unchanged")] * (len(records) - len(new_records))
+        by_number = {one.number: one for one in new_records}
+        rows = [one.input_row() for one in new_records]
+        self._track_newest(upstream_records)
 
-        def counted(part: Sequence[InputRow], fates: Sequence[RowOutcome]) -> list[RowOutcome]:
-            """What the counts say: a reject that is kept already is nothing new, what was known comes with the last."""
-            found = [
-                RowOutcome("unchanged") if fate.status == "rejected" and by_number[line.number].digest in kept else fate
-                for line, fate in zip(part, fates, strict=True)
+        def counted(rows_done: Sequence[InputRow], outcomes: Sequence[RowOutcome]) -> list[RowOutcome]:
+            """Outcomes as counted: a reject stored before counts as unchanged; repeated records count with the last
+            row."""
+            counted_outcomes = [
+                RowOutcome("unchanged")
+                if outcome.status == "rejected" and by_number[row.number].digest in open_reasons
+                else outcome
+                for row, outcome in zip(rows_done, outcomes, strict=True)
             ]
-            return [*found, *again] if not lines or part[-1] is lines[-1] else found
+            return [*counted_outcomes, *repeated] if not rows or rows_done[-1] is rows[-1] else counted_outcomes
 
-        def record(uow: UnitOfWork, part: Sequence[InputRow], fates: Sequence[RowOutcome]) -> None:
-            last = not lines or part[-1] is lines[-1]
-            taken = [(by_number[line.number], fate) for line, fate in zip(part, fates, strict=True)]
-            self._remember(uow.session, taken, now)
-            self.advance(uow.session, position if last else None, counted(part, fates))
+        def record(uow: UnitOfWork, rows_done: Sequence[InputRow], outcomes: Sequence[RowOutcome]) -> None:
+            last = not rows or rows_done[-1] is rows[-1]
+            results = [(by_number[row.number], outcome) for row, outcome in zip(rows_done, outcomes, strict=True)]
+            self._remember(uow.session, results, now)
+            self.advance(uow.session, position if last else None, counted(rows_done, outcomes))
 
-        if not lines:
+        if not rows:
             with self.runtime.writing(now) as uow:
                 record(uow, (), ())
-            self.done.tally = self.done.tally.count(again)
+            self.done.tally = self.done.tally.count(repeated)
             return
-        place = RejectOrigin("feed", self.source_id, None, self.actor)
-        door = IngestContext(
-            place, self.spec.source.code, self.actor, history=True, live=True, follow=following(self.actor)
+        origin = RejectOrigin("feed", self.source_id, None, self.actor)
+        context = IngestContext(
+            origin, self.spec.source.code, self.actor, history=True, live=True, follow=following(self.actor)
         )
-        for part, fates in commit_rows(self.runtime, prepare_rows(self.runtime, door, lines, now), record):
-            self.done.tally = self.done.tally.count(counted(part, fates))
+        for rows_done, outcomes in commit_rows(self.runtime, prepare_rows(self.runtime, context, rows, now), record):
+            self.done.tally = self.done.tally.count(counted(rows_done, outcomes))
 
     def note_unsettled(self, since: datetime, until: datetime) -> None:
-        """Have the log say that the upstream never held still for this span, and that it is not asked for again."""
+        """Record in the log that this span kept changing while it was paged and is not requested again."""
         self.done.unsettled.append((since.isoformat(), until.isoformat()))
         self.detail = {"unsettled": self.done.unsettled[-SPANS_KEPT:]}
 
-    def _see_newest(self, said: Sequence[UpstreamRecord]) -> None:
-        newest = max((one.updated_at for one in said if one.ticket and one.updated_at), default=None)
+    def _track_newest(self, upstream_records: Sequence[UpstreamRecord]) -> None:
+        newest = max((one.updated_at for one in upstream_records if one.ticket and one.updated_at), default=None)
         if newest and (self.newest_at is None or newest > self.newest_at):
             self.newest_at = newest
 
-    def _heard(self, said: Sequence[UpstreamRecord]) -> tuple[Mapping[str, FeedRecord], Mapping[str, str]]:
-        """What is known of these records: what their tickets last heard, and the reasons of the rejects they are."""
+    def _stored_state(
+        self, upstream_records: Sequence[UpstreamRecord]
+    ) -> tuple[Mapping[str, FeedRecord], Mapping[str, str]]:
+        """Return the stored versions of these records, and the reasons of those stored as rejects."""
         with self.runtime.database.read() as session:
-            heard = store.records(session, self.feed_id, [one.external_id for one in said if one.external_id])
-            return heard, store.reject_reasons(session, self.source_id, [one.digest for one in said])
+            known = store.records(
+                session, self.feed_id, [one.external_id for one in upstream_records if one.external_id]
+            )
+            return known, store.reject_reasons(session, self.source_id, [one.digest for one in upstream_records])
 
-    def advance(self, session: Session, position: Position | None, fates: Iterable[RowOutcome]) -> None:
+    def advance(self, session: Session, position: Position | None, outcomes: Iterable[RowOutcome]) -> None:
         """Count ``fates`` and move the cursor, in the transaction of ``session``. Raises ``LeaseLost``."""
         feed = session.get(Feed, self.feed_id, populate_existing=True)
         assert feed is not None, "feeds are not deleted"
-        fates = list(fates)
-        tally = RowCounts(feed.created, feed.unchanged, feed.rejected, feed.corrected).count(fates)
+        outcomes = list(outcomes)
+        tally = RowCounts(feed.created, feed.unchanged, feed.rejected, feed.corrected).count(outcomes)
         values: dict[str, Any] = {
             "created": tally.created, "unchanged": tally.unchanged, "rejected": tally.rejected,
             "corrected": tally.corrected, "newest_at": self.newest_at,
@@ -246,24 +254,24 @@ class PullSession:
         self.hold(session, values)
         row = session.get(FeedPull, self.done.pull_id)
         assert row is not None, "it was stored at the beginning"
-        mine = RowCounts(row.created, row.unchanged, row.rejected, row.corrected).count(fates)
-        row.created, row.unchanged = mine.created, mine.unchanged
-        row.rejected, row.corrected = mine.rejected, mine.corrected
+        pull_counts = RowCounts(row.created, row.unchanged, row.rejected, row.corrected).count(outcomes)
+        row.created, row.unchanged = pull_counts.created, pull_counts.unchanged
+        row.rejected, row.corrected = pull_counts.rejected, pull_counts.corrected
         row.pages += position is not None
         row.detail = self.detail
         session.add(row)
 
-    def _remember(self, session: Session, taken: Sequence[tuple[UpstreamRecord, RowOutcome]], now: datetime) -> None:
-        """Keep what each ticket has heard now, and settle the rejects of its record that this leaves behind."""
+    def _remember(self, session: Session, results: Sequence[tuple[UpstreamRecord, RowOutcome]], now: datetime) -> None:
+        """Store the version of each record that its ticket now has, and settle older rejects of the same record."""
         rows: dict[str, dict[str, Any]] = {}
-        for one, fate in taken:
-            if fate.status != "rejected" and fate.ticket_id is not None and one.external_id is not None:
+        for one, outcome in results:
+            if outcome.status != "rejected" and outcome.ticket_id is not None and one.external_id is not None:
                 rows[one.external_id] = {
-                    "feed_id": self.feed_id, "external_id": one.external_id, "ticket_id": fate.ticket_id,
+                    "feed_id": self.feed_id, "external_id": one.external_id, "ticket_id": outcome.ticket_id,
                     "updated_at": one.updated_at, "digest": one.digest,
                 }  # fmt: skip
         store.remember(session, list(rows.values()))
-        touched = [one.external_id for one, _ in taken if one.external_id is not None]
+        touched = [one.external_id for one, _ in results if one.external_id is not None]
         waiting: dict[str, list[Reject]] = {}
         for reject in store.open_rejects_of(session, self.source_id, touched):
             waiting.setdefault(str(reject.external_id), []).append(reject)
@@ -271,40 +279,40 @@ class PullSession:
             self._settle(session, rejects, rows.get(external_id), now)
 
     def _settle(
-        self, session: Session, rejects: Sequence[Reject], heard: Mapping[str, Any] | None, now: datetime
+        self, session: Session, rejects: Sequence[Reject], known: Mapping[str, Any] | None, now: datetime
     ) -> None:
-        """Of one record, the latest version that is refused stays open, and only if its ticket has heard none later."""
+        """Settle the rejects of one record: only the latest version stays open, unless the ticket has a later one."""
         moments = {reject.id: self.reader.updated_at_of_raw(reject.raw, now) or OLDEST for reject in rejects}
         latest = max(rejects, key=lambda reject: (moments[reject.id], reject.id))
-        behind = heard is not None and moments[latest.id] < (heard["updated_at"] or now)
+        behind = known is not None and moments[latest.id] < (known["updated_at"] or now)
         for reject in rejects:
-            if heard is not None and reject.digest == heard["digest"]:
+            if known is not None and reject.digest == known["digest"]:
                 state = "retried"
             elif reject is not latest or behind:
                 state = "superseded"
             else:
                 continue
             reject.state, reject.settled_at, reject.settled_by = state, now, self.actor
-            reject.ticket_id = heard["ticket_id"] if heard is not None else None
+            reject.ticket_id = known["ticket_id"] if known is not None else None
             session.add(reject)
 
     def _finish(self, state: str) -> None:
-        """Write the end of this work into the log and the feed: the breaker, the error, the lease given back."""
+        """Record the end of this session in the log and the feed: error, breaker, and released lease."""
         now = self.pace.now()
         self.done.state = state
         error = self.done.error
-        told = {"code": error.code, "zh": error.message.zh[:500], "en": error.message.en[:500]} if error else None
+        error_data = {"code": error.code, "zh": error.message.zh[:500], "en": error.message.en[:500]} if error else None
         with self.runtime.database.write() as session:
             row = session.get(FeedPull, self.done.pull_id)
             assert row is not None, "it was stored at the beginning"
-            row.state, row.finished_at, row.error, row.detail = state, now, told, self.detail
+            row.state, row.finished_at, row.error, row.detail = state, now, error_data, self.detail
             row.retries = self.done.retries
             session.add(row)
             values: dict[str, Any] = {"lease_holder": None, "lease_until": None}
             if self.skew is not None:
                 values["skew_seconds"] = self.skew
             if state == "failed":
-                values["last_error"] = told
+                values["last_error"] = error_data
             if row.kind == "pull" and state == "done":
                 values |= {"failures": 0, "open_until": None, "last_done_at": now, "last_error": None}
             elif row.kind == "pull" and state == "failed":
@@ -314,7 +322,8 @@ class PullSession:
             store.held(session, self.feed_id, self.holder, values)
 
     def _breaker(self, now: datetime) -> dict[str, Any]:
-        """Whether and how long the upstream is left alone: as it asked for, or longer with each failure in a row."""
+        """Return the failure count and how long the breaker opens: the upstream's ``Retry-After``, or exponential
+        backoff."""
         limits = self.spec.limits
         failures = self.before_failures + 1
         wait = float(getattr(self.done.error, "wait", None) or 0)
@@ -327,8 +336,11 @@ class PullSession:
 def begin(
     runtime: Runtime, name: str, pace: RequestPace, kind: str, actor: str, *, force: bool = False, if_due: bool = False
 ) -> PullSession:
-    """Take the lease of the feed ``name`` and open its log. ``force``: also while its breaker is open; ``if_due``: only
-    if its time has come, or somebody wants it. Raises NotFound, Conflict, and ``PullNotDue``."""
+    """Acquire the lease of the feed ``name`` and open its log.
+
+    ``force``: even while its breaker is open; ``if_due``: only if it is due or requested. Raises NotFound, Conflict, and
+    ``PullNotDue``.
+    """
     now = pace.now()
     holder = holder_name()
     with runtime.database.write() as session:
@@ -337,25 +349,25 @@ def begin(
             raise NotFound(f"没有名为 {name} 的接入源", f"there is no feed {name!r}")
         if if_due and not feeds.is_due(feed, now):
             raise PullNotDue(f"接入源 {name} 刚由另一进程拉取", f"another process has just pulled the feed {name}")
-        asked = feed.pull_asked_by if kind == "pull" else feed.reconcile_asked_by
-        _may_begin(feed, now, runtime, force=force or asked is not None)
+        requested_by = feed.pull_asked_by if kind == "pull" else feed.reconcile_asked_by
+        _check_can_begin(feed, now, runtime, force=force or requested_by is not None)
         spec = feed_spec(feed)
-        before = feed.last_started_at
+        last_started_at = feed.last_started_at
         if not store.take_lease(session, feed, holder, now, TERM, started=kind == "pull"):
             raise _busy(name)
         assert feed.id is not None, "it is stored"
         _end_abandoned(session, feed.id, now)
-        row = FeedPull(feed_id=feed.id, kind=kind, started_at=now, actor=asked or actor)
+        row = FeedPull(feed_id=feed.id, kind=kind, started_at=now, actor=requested_by or actor)
         session.add(row)
         session.flush()
         assert row.id is not None, "it has been flushed"
         session.refresh(feed)
-        work = PullSession(runtime, feed, spec, holder, row.id, pace, before)
+        work = PullSession(runtime, feed, spec, holder, row.id, pace, last_started_at)
         _ACTIVE.add(holder)
         return work
 
 
-def _may_begin(feed: Feed, now: datetime, runtime: Runtime, *, force: bool) -> None:
+def _check_can_begin(feed: Feed, now: datetime, runtime: Runtime, *, force: bool) -> None:
     name = feed.name
     if not feed.active:
         raise Conflict(f"接入源 {name} 已停用", f"the feed {name} is switched off")
@@ -375,16 +387,16 @@ def _busy(name: str) -> Conflict:
 
 
 def _end_abandoned(session: Session, feed_id: int, now: datetime) -> None:
-    """Pulls that never came to an end: their process died, else the lease would not be ours."""
+    """Mark running pulls of the feed as failed: their process died, or the lease could not have been acquired."""
     for row in store.running_pulls(session, feed_id):
         row.state, row.finished_at = "failed", now
         row.error = {"code": "abandoned", "zh": "拉取进程中断", "en": "the pulling process died"}
         session.add(row)
 
 
-def _is_kept(one: UpstreamRecord, kept: Mapping[str, str]) -> bool:
-    """Whether the record is no ticket for the same reason as when it was first kept."""
-    return one.ticket is None and kept.get(one.digest) == reason_of(one.errors)
+def _is_kept(one: UpstreamRecord, open_reasons: Mapping[str, str]) -> bool:
+    """Return whether the record is already stored as a reject for the same reason."""
+    return one.ticket is None and open_reasons.get(one.digest) == reason_of(one.errors)
 
 
 def _local(moment: datetime, runtime: Runtime) -> str:

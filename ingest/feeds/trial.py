@@ -1,4 +1,4 @@
-"""A feed tried before it is kept: its first page asked for once and read, nothing stored; and where in its TOML a mistake is."""
+"""Try a feed before it is stored: request and parse its first page without storing anything; locate errors in its TOML."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from ingest.feeds.records import RecordReader, UpstreamRecord
 
 SHOWN = 10
 PATIENCE = {"attempts": 1, "connect_seconds": 5.0, "read_seconds": 15.0, "total_seconds": 20.0}
-"""Limits of a trial: a person waits for it."""
+"""Limits of a trial, since a user waits for it."""
 _TABLE = re.compile(r"^\s*\[+\s*([^\]]+?)\s*\]+")
 _KEY = re.compile(r"^\s*((?:\"[^\"]*\"|[\w-]+)(?:\s*\.\s*(?:\"[^\"]*\"|[\w-]+))*)\s*=")
 
 
 @dataclass(frozen=True, slots=True)
 class FeedTrial:
-    """What the first page came to: how many records it has, and the first of them as read."""
+    """The first page: its number of records, the first of them parsed, and how many are refused."""
 
     records: int
     first: Sequence[UpstreamRecord]
@@ -31,19 +31,21 @@ class FeedTrial:
 
 
 def try_feed(spec: FeedSpec, now: datetime) -> FeedTrial:
-    """The first page of the feed's upstream, read by its mapping. Blocks for twenty seconds at most; nothing is stored, and no
-    cursor moves. Raises ``UpstreamError``, and ``Conflict`` where its secret is not there."""
+    """Request the first page of the feed's upstream and parse it by its mapping. Blocking, twenty seconds at most.
+
+    Nothing is stored and no cursor moves. Raises ``UpstreamError``, and ``Conflict`` where its secret is missing.
+    """
     spec = spec.model_copy(update={"limits": spec.limits.model_copy(update=PATIENCE)})
     with connected(spec, RequestPace(clock.now), quote=True) as source:
         page = next(iter(source.pages({}, now)), None)
     records = page.records if page is not None else []
-    said = RecordReader(spec).page(records, now)
-    return FeedTrial(len(records), said[:SHOWN], sum(one.ticket is None for one in said))
+    upstream_records = RecordReader(spec).page(records, now)
+    return FeedTrial(len(records), upstream_records[:SHOWN], sum(one.ticket is None for one in upstream_records))
 
 
 def line_of(text: str, problem: FieldProblem) -> int | None:
-    """The line of the TOML ``text``, from 1, that the pointer of ``problem`` leads to, or that of the table it stands in; none
-    where it leads to no line."""
+    """Return the line of the TOML ``text``, from 1, that the pointer of ``problem`` refers to, or that of its table; None
+    where there is none."""
     steps = [step.replace("~1", "/").replace("~0", "~") for step in problem.pointer.split("/")[1:]]
     found: tuple[int, int] | None = None
     table: list[str] = []

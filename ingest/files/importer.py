@@ -1,8 +1,8 @@
-"""Taking a file in: streamed, in transactions of some thousand rows, each with the position it has reached.
+"""Import a file: streamed, in transactions of some thousand rows, each storing the position reached.
 
-So an import that was interrupted, however hard, goes on behind the last row whose fate is committed. It is known again
-by the content of its file, its profile, its source and whether it is live. A file that was finished before is read from
-its beginning: every ticket is there (`unchanged`), and its rejects are the same rejects.
+An interrupted import therefore continues after the last committed row. It is identified by the content of its file, its
+profile, its source and whether it is live. A file that was finished before is read again from its beginning: its tickets
+are ``unchanged`` and its rejects are the same rejects.
 """
 
 from __future__ import annotations
@@ -39,15 +39,15 @@ from ingest.rows.write import RowCounts, commit_rows, prepare_chunks
 
 log = get_logger("duban.intake")
 
-APART_FROM = 2**20
-"""Bytes of a file from which on a child process reads it: what is shorter is read before one is ready."""
+CHILD_PROCESS_BYTES = 2**20
+"""Minimum bytes of a file for reading it in a child process; a shorter one is read before a child is ready."""
 _PAGE = 1_000
 _READ = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far an import has got: units of the file read of those there are, the row reached, and the tally so far."""
+    """Progress of an import: units of the file consumed and in total, the row reached, and the counts so far."""
 
     run_id: int
     consumed: int
@@ -58,7 +58,7 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class ImportResult:
-    """What an import came to. ``resumed_after``: the row behind which it went on, 0 where it began anew."""
+    """The result of an import. ``resumed_after``: the row after which it continued; 0 for a new import."""
 
     run_id: int
     tally: RowCounts
@@ -80,16 +80,17 @@ def import_file(
     follow: Follow | None = None,
     limits: FileLimits | None = None,
 ) -> ImportResult:
-    """Take the file at ``path`` in by ``profile``, from ``source_code`` (made where missing; else the profile's own).
-    ``name``: what the file is called where it came from; ``by``: who takes it in, the profile itself unless said;
-    ``follow``: what is done about a ticket that is there and reads otherwise now; without it such a row is a reject.
+    """Import the file at ``path`` by ``profile``, for ``source_code`` (created where missing; default: the profile's).
 
-    Raises BadRequest, TooLarge or Invalid for a file that cannot be read, before the first row or, where it breaks off
-    later, after all that stands before; Conflict where another process is importing the same file; Busy where ``limits``
-    has a turn that does not come.
+    ``name``: the original file name; ``by``: the actor of the import, by default the profile; ``follow``: applied to
+    existing tickets whose content differs; without it such a row is a reject.
+
+    Raises BadRequest, TooLarge or Invalid for a file that cannot be read: before the first row, or, where it is damaged
+    later, after the rows before the damage; Conflict where another process is importing the same file; Busy where the
+    turn of ``limits`` is not granted in time.
     """
     with ExitStack() as stack:
-        # What is no file of this profile is refused before anything is begun.
+        # A file that does not fit the profile is refused before a run is stored.
         file = stack.enter_context(open_mapped(path, profile, limits=limits))
         code = source_code or profile.source.code
         run, earlier = _begin(
@@ -97,19 +98,19 @@ def import_file(
             columns=file.file.columns,
         )  # fmt: skip
         assert run.id is not None, "it has been stored"
-        place = rejects.RejectOrigin("import", run.source_id, run.id, profile.name, earlier)
-        door = IngestContext(place, code, f"import:{profile.name}", history=True, live=live, follow=follow)
+        origin = rejects.RejectOrigin("import", run.source_id, run.id, profile.name, earlier)
+        context = IngestContext(origin, code, f"import:{profile.name}", history=True, live=live, follow=follow)
         state = _State(run.id, run.position, RowCounts(run.created, run.unchanged, run.rejected))
         stack.enter_context(gc_paused())
         chunks = stack.enter_context(_chunks(file, path, profile, now, run.position, chunk))
-        parts = stack.enter_context(ahead(prepare_chunks(runtime, door, chunks, now)))
-        for count, (part, (_, consumed, total)) in enumerate(parts, 1):
+        prepared_chunks = stack.enter_context(ahead(prepare_chunks(runtime, context, chunks, now)))
+        for count, (prepared, (_, consumed, total)) in enumerate(prepared_chunks, 1):
             rejected = state.tally.rejected
-            for lines, fates in commit_rows(runtime, part, state.advance):
-                state.committed(lines, fates)
+            for rows, outcomes in commit_rows(runtime, prepared, state.advance):
+                state.committed(rows, outcomes)
                 if on_progress is not None:
                     on_progress(Progress(state.run_id, consumed, total, state.position, state.tally))
-            if state.tally.rejected > rejected or count % 10 == 0:  # most of what leaves cycles behind is an error
+            if state.tally.rejected > rejected or count % 10 == 0:  # cycles come mostly from errors
                 collect_young()
         with runtime.database.write() as session:
             session.execute(update(ImportRun).where(col(ImportRun.id) == run.id).values(state="done", finished_at=now))
@@ -117,8 +118,10 @@ def import_file(
 
 
 def finished(runtime: Runtime, run_id: int | None) -> ImportResult | None:
-    """What the run came to, where it has come to its end: to be asked by whoever goes on with an import whose process
-    died, which may have been behind its last commit. None where there is no such run, or it is to go on."""
+    """Return the result of a finished run; None where there is none or it is unfinished.
+
+    Check it before resuming an import whose process died: the process may have died after its last commit.
+    """
     if run_id is None:
         return None
     with runtime.database.read() as session:
@@ -129,21 +132,21 @@ def finished(runtime: Runtime, run_id: int | None) -> ImportResult | None:
 
 
 class _State:
-    """The position and tally of a run, in memory and, with each transaction, in its row."""
+    """The position and counts of a run, in memory and, with each transaction, in its row."""
 
     def __init__(self, run_id: int, position: int, tally: RowCounts) -> None:
         self.run_id = run_id
         self.position = position
         self.tally = tally
 
-    def advance(self, uow: UnitOfWork, lines: Sequence[InputRow], fates: Sequence[RowOutcome]) -> None:
-        """Write where these lines lead to. Whoever finds another position than its own is not alone with the file."""
-        tally = self.tally.count(fates)
+    def advance(self, uow: UnitOfWork, rows: Sequence[InputRow], outcomes: Sequence[RowOutcome]) -> None:
+        """Store the position after these rows. Raises Conflict where another process has moved it."""
+        tally = self.tally.count(outcomes)
         done = uow.session.execute(
             update(ImportRun)
             .where(col(ImportRun.id) == self.run_id, col(ImportRun.position) == self.position)
             .values(
-                position=lines[-1].number,
+                position=rows[-1].number,
                 created=tally.created,
                 unchanged=tally.unchanged,
                 rejected=tally.rejected,
@@ -151,21 +154,21 @@ class _State:
         )
         if done.rowcount != 1:  # type: ignore[attr-defined]
             raise Conflict(
-                "另一个进程正在导入同一个文件；请等它结束",
-                "another process is importing the same file; wait for its end",
+                "另一个进程正在导入同一个文件，请等待其结束",
+                "another process is importing the same file; wait until it has finished",
             )
 
-    def committed(self, lines: Sequence[InputRow], fates: Sequence[RowOutcome]) -> None:
-        """Take note that these lines are stored."""
-        self.position = lines[-1].number
-        self.tally = self.tally.count(fates)
+    def committed(self, rows: Sequence[InputRow], outcomes: Sequence[RowOutcome]) -> None:
+        """Update position and counts after these rows have been committed."""
+        self.position = rows[-1].number
+        self.tally = self.tally.count(outcomes)
 
 
 @contextmanager
 def _chunks(
     file: MappedFile, path: Path, profile: Profile, now: datetime, after: int, size: int
 ) -> Iterator[Iterator[Chunk]]:
-    """The rows after number ``after``, read by a child process where the file is long enough to be worth one."""
+    """Yield the chunks after row ``after``, read by a child process where the file is long enough."""
     reader = _second_reader(file, path)
     if reader is None:
         yield file_chunks(file, now, after=after, size=size)
@@ -178,9 +181,9 @@ def _chunks(
 
 
 def _second_reader(file: MappedFile, path: Path) -> ReaderProcess | None:
-    """A reader, where the file is long enough and the machine can run one. A spreadsheet is read by a child already
-    (``ingest.formats.sheets``)."""
-    if not can_help() or file.file.format == "xlsx" or path.stat().st_size < APART_FROM:
+    """Start a reader process where the file is long enough and the machine has a second core; else None. Spreadsheets
+    have their own child process (``ingest.formats.sheets``)."""
+    if not can_help() or file.file.format == "xlsx" or path.stat().st_size < CHILD_PROCESS_BYTES:
         return None
     try:
         return ReaderProcess()
@@ -190,7 +193,7 @@ def _second_reader(file: MappedFile, path: Path) -> ReaderProcess | None:
 
 
 def _read_apart(reader: ReaderProcess, task: FileTask, file: MappedFile) -> Iterator[Chunk]:
-    """The chunks that the child reads; if it dies, this process reads the rest."""
+    """Yield the chunks that the child reads; if it dies, read the rest in this process."""
     here = file_chunks(file, task.now, after=task.after, size=task.size)
     after = task.after
     while not reader.is_ready():
@@ -210,7 +213,7 @@ def _read_apart(reader: ReaderProcess, task: FileTask, file: MappedFile) -> Iter
 
 
 def file_digest(path: Path) -> str:
-    """The SHA-256 of a file, in hex, read piece by piece."""
+    """Return the SHA-256 of a file in hex; memory is bounded."""
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while piece := file.read(_READ):
@@ -219,7 +222,7 @@ def file_digest(path: Path) -> str:
 
 
 def profile_key(profile: Profile) -> str:
-    """A profile's name with a mark of its content: a file under a mended profile is another import."""
+    """Return a profile's name with a hash of its content: a file under a changed profile is another import."""
     content = hashlib.sha256(profile.model_dump_json().encode()).hexdigest()
     return f"{profile.name}@{content[:12]}"
 
@@ -236,7 +239,7 @@ def _begin(
     by: str,
     columns: Sequence[str],
 ) -> tuple[ImportRun, tuple[int, ...]]:
-    """The run to go on with, or a new one; and the earlier runs of this file."""
+    """Return the run to resume or a new one, and the ids of the earlier runs of this file."""
     digest, key = file_digest(path), profile_key(profile)
     with runtime.database.write() as session:
         source = reference_store.by_code(session, Source, source_code)
@@ -272,7 +275,7 @@ def _make_source(session: Session, profile: Profile, code: str) -> Source:
 
 
 def rejects_of(runtime: Runtime, run_id: int) -> Iterator[tuple[int | None, list[dict[str, Any]]]]:
-    """Row number and reasons of every reject of a run, in the order of the file, a page in memory at a time."""
+    """Yield row number and errors of every reject of a run, in file order, one page in memory at a time."""
     row, last = 0, 0
     while True:
         with runtime.database.read() as session:

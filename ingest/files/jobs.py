@@ -17,7 +17,7 @@ from app.logging import get_logger
 from app.runtime import Runtime
 from app.store import db_errors
 from ingest.files.importer import Progress, finished, import_file
-from ingest.files.uploads import BY_ITSELF, RUNNING, Upload, Uploads
+from ingest.files.uploads import PROCESS_LIMITS, RUNNING, Upload, Uploads
 from ingest.profile_wizard.saved import named_profile
 
 log = get_logger("duban.intake")
@@ -109,9 +109,9 @@ class ImportJobs:
             log.exception("import failed", upload=upload.token)
             self._failed(upload, _UNEXPECTED)
 
-    def _failed(self, upload: Upload, said: tuple[str, str]) -> None:
+    def _failed(self, upload: Upload, message: tuple[str, str]) -> None:
         try:
-            self.uploads.change(self.uploads.get(upload.token), state="failed", error=said)
+            self.uploads.change(self.uploads.get(upload.token), state="failed", error=message)
         except (NotFound, OSError):
             log.warning("upload vanished during import", upload=upload.token)
 
@@ -135,9 +135,9 @@ class ImportJobs:
 
         done = finished(self._runtime, upload.run_id) or import_file(
             self._runtime, self.uploads.file_of(upload), profile, clock.now(), source_code=upload.source,
-            live=upload.live, on_progress=note, name=upload.name, by=upload.by, limits=BY_ITSELF,
+            live=upload.live, on_progress=note, name=upload.name, by=upload.by, limits=PROCESS_LIMITS,
         )  # fmt: skip
-        self.uploads.let_go(now)
+        self.uploads.remove_file(now)
         self.uploads.change(
             now, state="done", run_id=done.run_id, consumed=1, total=1, created=done.tally.created,
             unchanged=done.tally.unchanged, rejected=done.tally.rejected,

@@ -302,6 +302,6 @@ def _reused() -> KeyReused:
 def _source(source: SourceInfo | None, code: str) -> SourceInfo:
     if source is None or not source.active:
         raise UnknownSource.at(
-            "/source", f"来源 {code!r} 不存在或已停用", f"the source {code!r} is unknown or switched off"
+            "/source", f"来源 {code!r} 不存在或已停用", f"the source {code!r} is unknown or inactive"
         )
     return source

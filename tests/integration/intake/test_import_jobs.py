@@ -140,7 +140,7 @@ def test_what_is_not_there_is_not_begun(runtime: Runtime) -> None:
     upload = brought(work, 2)
     with pytest.raises(NotFound):
         work.start(upload, "nosuch", source=None, live=False)
-    work.uploads.let_go(upload)
+    work.uploads.remove_file(upload)
     with pytest.raises(NotFound):
         work.start(upload, "duban", source=None, live=False)
     assert work.uploads.get(upload.token).state == "ready"

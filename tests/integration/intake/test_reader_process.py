@@ -53,7 +53,7 @@ def readers(monkeypatch: pytest.MonkeyPatch) -> list[ReaderProcess]:
             until(super().is_ready, "the child does not come up")
             return True
 
-    monkeypatch.setattr(importer, "APART_FROM", 0)
+    monkeypatch.setattr(importer, "CHILD_PROCESS_BYTES", 0)
     monkeypatch.setattr(importer, "ReaderProcess", Waited)
     return started
 
@@ -85,7 +85,7 @@ def test_the_child_reads_the_same_rows_as_the_parent(
     there = content(runtime)
     assert seals.verify(runtime.database) is None
 
-    monkeypatch.setattr(importer, "APART_FROM", sys.maxsize)
+    monkeypatch.setattr(importer, "CHILD_PROCESS_BYTES", sys.maxsize)
     fresh = Runtime.open(Settings(database_url=SecretStr(f"sqlite:///{tmp_path / 'here.db'}")), NOW)
     assert counts(take(fresh, path, chunk=30)) == counts(done)
     assert content(fresh) == there

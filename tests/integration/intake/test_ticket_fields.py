@@ -230,7 +230,7 @@ def pulled(service: Service, values: Sample) -> RowOutcome:
         source = catalogue.ensure_source(session, "mirror")
         place = RejectOrigin("feed", source.id, None, "feed:mirror")
     door = IngestContext(place, "mirror", "feed:mirror", history=True, live=True, follow=following("feed:mirror"))
-    lines = [record.line() for record in RecordReader(spec).page([nested(values)], now)]
+    lines = [record.input_row() for record in RecordReader(spec).page([nested(values)], now)]
     ((_, (outcome,)),) = commit_rows(service.runtime, prepare_rows(service.runtime, door, lines, now))
     return outcome
 

@@ -11,7 +11,7 @@ import pytest
 
 from app.errors import BadRequest, DubanError, NotFound, TooLarge, UnsupportedMedia
 from ingest.files.multipart import MOST_TEXT, MultipartForm, receive
-from ingest.files.uploads import KEPT, RECORD_KEPT, Uploads
+from ingest.files.uploads import RECORD_RETENTION, RETENTION, Uploads
 
 NOW = datetime(2026, 3, 2, tzinfo=UTC)
 KIND = "multipart/form-data; boundary=XX"
@@ -119,13 +119,13 @@ def test_an_unused_upload_expires_after_a_day_unless_running(uploads: Uploads) -
         incoming = uploads.begin(NOW)
         incoming.write(b"1")
         kept[state] = uploads.change(incoming.keep("a.csv", "user:li", NOW), state=state)
-    uploads.let_go(kept["done"])
+    uploads.remove_file(kept["done"])
     with pytest.raises(NotFound):
         uploads.file_of(kept["done"])
     for later, states in (
-        (KEPT, ["done", "failed", "importing", "ready"]),
-        (KEPT * 1.1, ["done", "importing"]),
-        (RECORD_KEPT * 1.1, ["importing"]),
+        (RETENTION, ["done", "failed", "importing", "ready"]),
+        (RETENTION * 1.1, ["done", "importing"]),
+        (RECORD_RETENTION * 1.1, ["importing"]),
     ):
         uploads.sweep(NOW + later)
         assert sorted(upload.state for upload in uploads.all()) == states
