@@ -181,7 +181,7 @@ def _chunks(
 
 
 def _second_reader(file: MappedFile, path: Path) -> ReaderProcess | None:
-    """Start a reader process where the file is long enough and the machine has a second core; else None. Spreadsheets
+    """Start a reader process where the file is long enough and the machine can run one; else None. Spreadsheets
     have their own child process (``ingest.formats.sheets``)."""
     if not can_help() or file.file.format == "xlsx" or path.stat().st_size < CHILD_PROCESS_BYTES:
         return None

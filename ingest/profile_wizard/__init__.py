@@ -1,1 +1,1 @@
-"""A mapping for a file that nobody has described yet: its first rows, a proposal, a draft, a preview, a profile saved."""
+"""Create a profile for an unknown file: sample rows, proposal, draft, preview, saved profile."""

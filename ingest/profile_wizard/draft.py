@@ -1,8 +1,8 @@
-"""A mapping while it is being made: which columns go where, as a person chooses them; and the profile that it comes to.
+"""A mapping being edited: the columns chosen for each target, and the profile built from them.
 
 A draft is flat: *target* → columns, where a target is a field of the ticket or a level of a tree (``category.2.name``).
-A profile says more than a draft can (verdicts, attributes under names of their own, alternative names of one column):
-what it was made from keeps all that the person has not touched.
+A profile can hold more than a draft (verdicts, named attributes, alternative column names): what the user has not
+changed is copied from the base profile.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from ingest.profile_wizard.vocabulary import CODES, TREES
 from ingest.rows.profile import LENGTHS, TARGETS, ColumnMapping, Profile, Tree, check_profile, column_key
 
 JOINED = 3
-"""Columns that one field may be put together from, in a draft."""
+"""Maximum columns joined into one field in a draft."""
 FIELDS = tuple(name for name in TARGETS if name not in TREES)
 TREE_TARGETS = tuple(
     f"{tree}.{level}.{part}"
@@ -28,10 +28,9 @@ ALL_TARGETS = (*FIELDS, *TREE_TARGETS)
 
 @dataclass
 class ProfileDraft:
-    """``columns``: target → one column, or several to be joined. ``constants``: field → what every ticket has there.
-    ``words``: field → the source's word → our code (empty: leave the field out; ``*``: every other word).
-    ``sheet``: the one of a spreadsheet, where it is not the first that holds anything; ``encoding``: where the one that
-    is told from the file is wrong."""
+    """A draft. ``columns``: target → one column, or several to be joined. ``constants``: field → value of every ticket.
+    ``words``: field → the source's word → code (empty: omit the field; ``*``: every other word). ``sheet``: the sheet,
+    where it is not the first non-empty one; ``encoding``: the encoding, where the detected one is wrong."""
 
     columns: dict[str, tuple[str, ...]] = field(default_factory=dict)
     constants: dict[str, str] = field(default_factory=dict)
@@ -48,7 +47,7 @@ class ProfileDraft:
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """What a profile is called, and whose tickets it brings."""
+    """The names of a profile and of its source."""
 
     name: str
     title_zh: str
@@ -59,12 +58,12 @@ class Identity:
 
 
 def profile_of(draft: ProfileDraft, identity: Identity, base: Profile | None = None) -> Profile:
-    """The profile that ``draft`` comes to. Raises ``Invalid``, with a pointer for each mistake."""
+    """Build the profile of ``draft``. Raises ``Invalid``, with a pointer for each mistake."""
     return check_profile(content_of(draft, identity, base))
 
 
 def content_of(draft: ProfileDraft, identity: Identity, base: Profile | None = None) -> dict[str, Any]:
-    """The same before it is checked: what a profile says that is not finished, too."""
+    """Return the profile of ``draft`` as unvalidated content, which may be incomplete."""
     content: dict[str, Any] = document_of(base) if base else {}
     content |= {
         "name": identity.name,
@@ -112,7 +111,7 @@ def _fields(draft: ProfileDraft, base: Profile | None) -> dict[str, Any]:
 
 
 def _as_field(draft: ProfileDraft, tree: str, base: Profile | None) -> bool:
-    """Whether the profile before had this tree as a field, and it still is that column and nothing else."""
+    """Return whether the base profile maps this tree as a field and the draft still has only that column."""
     chosen = {target: names for target, names in draft.columns.items() if target.startswith(f"{tree}.")}
     if base is None or tree not in base.fields or list(chosen) != [f"{tree}.1.name"]:
         return False
@@ -148,13 +147,13 @@ def _levels(draft: ProfileDraft, tree: str, given: Tree | None) -> list[dict[str
 
 
 def _codes_of(tree: str, levels: Sequence[Mapping[str, Any]]) -> str:
-    """Below each other, a name may stand under several parents, and so, in a city's categories, may a number."""
+    """Return how codes are unique: names, and numbers of a city's categories, may repeat under several parents."""
     alone = any("code" not in level for level in levels)
     return "path" if len(levels) > 1 and (tree == "category" or alone) else "own"
 
 
 def _place(columns: Sequence[str], given: ColumnMapping | None, *, shorten: bool = False) -> Any:
-    """A place as it is written, keeping what ``given`` says besides as long as it reads the same columns."""
+    """Return a place as written in TOML, with the options of ``given`` where it reads the same columns."""
     if given is not None and _same(columns, given):
         return _written(given.model_copy(update={"shorten": True}) if shorten else given)
     if len(columns) > 1:
@@ -169,7 +168,7 @@ def _same(columns: Sequence[str], given: ColumnMapping) -> bool:
 
 
 def _written(place: ColumnMapping) -> Any:
-    """A place in its shortest form: the name of a column, names of one column, or a table."""
+    """Return a place in its shortest form: one column name, alternative names, or a table."""
     rest = place.model_dump(exclude={"columns", "join"}, exclude_defaults=True)
     if place.join:
         return {"join": list(place.join), **rest}
@@ -179,7 +178,7 @@ def _written(place: ColumnMapping) -> Any:
 
 
 def document_of(profile: Profile) -> dict[str, Any]:
-    """A profile as JSON, and as TOML, have it: what it says and nothing that goes without saying."""
+    """Return a profile as a JSON or TOML document, without default values."""
     content = profile.model_dump(mode="json", by_alias=True, exclude_defaults=True)
     for table in ("fields", "attributes"):
         if table in content:
@@ -198,7 +197,7 @@ def document_of(profile: Profile) -> dict[str, Any]:
 
 
 def draft_of(profile: Profile, columns: Sequence[str]) -> ProfileDraft:
-    """A profile as a draft over the ``columns`` of a file; of alternative names, the one that the file has."""
+    """Return a profile as a draft over the ``columns`` of a file; of alternative names, the one that the file has."""
     there = {column_key(name): name for name in reversed(columns)}
     draft = ProfileDraft(
         constants={name: code for name, code in profile.constants.items() if name in CODES},
@@ -232,10 +231,10 @@ def _note(draft: ProfileDraft, target: str, place: ColumnMapping | None, there: 
 
 
 def used_columns(draft: ProfileDraft) -> set[str]:
-    """Every column that the draft reads."""
+    """Return every column that the draft reads."""
     return {name for names in draft.columns.values() for name in names}
 
 
 def coded(draft: ProfileDraft) -> Iterable[tuple[str, str]]:
-    """The fields that hold a code, each with the column it is read from."""
+    """Return the coded fields, each with the column it is read from."""
     return [(name, draft.columns[name][0]) for name in CODES if draft.columns.get(name)]

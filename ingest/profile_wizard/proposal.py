@@ -1,7 +1,7 @@
-"""A mapping proposed for a file that nobody has described: from what its columns are called and what stands in them.
+"""Propose a mapping for an unknown file from its headings and values.
 
-Each column is held against each target, heading and values together; then the surest pairs are taken first, a column
-and a target once each. Every guess carries its reasons and how sure it is, for a person has the last word.
+Each column is scored against each target by heading and values; the best pairs are chosen first, each column and each
+target once. Every guess has its reasons and a confidence, since a user decides.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from ingest.rows.profile import LENGTHS, MOMENT_FIELDS, NUMBER_FIELDS
 from ingest.rows.values import text_of
 
 SURE, LIKELY, LEAST = 0.8, 0.55, 0.4
-"""From which confidence a guess is called sure, or likely; and below which none is made."""
+"""Minimum confidence of a sure guess, of a likely guess, and of any guess."""
 MOST_WORDS = 40
-"""Different words beyond which a column holds no codes."""
+"""Maximum distinct words of a column of codes."""
 _TITLE, _IDENTIFIER = "title", "external_id"
 
 
 @dataclass(frozen=True, slots=True)
 class TargetGuess:
-    """What is proposed for one target, how sure that is (0 to 1), and why."""
+    """The proposed columns of one target, their confidence (0 to 1), and the reasons."""
 
     target: str
     columns: tuple[str, ...]
@@ -38,8 +38,7 @@ class TargetGuess:
 
 @dataclass(frozen=True, slots=True)
 class MappingProposal:
-    """A mapping proposed: the draft, the guesses behind it, what is said of the whole, and which words stand in the
-    columns that hold codes."""
+    """A proposed mapping: the draft, its guesses, general notes, and the words in columns of codes."""
 
     draft: ProfileDraft
     guesses: Mapping[str, TargetGuess]
@@ -47,15 +46,15 @@ class MappingProposal:
     words: Mapping[str, Sequence[str]]
 
 
-class _Seen(NamedTuple):
-    """How well the values of a column suit a target: a factor, and what they show."""
+class _ValueFit(NamedTuple):
+    """How well the values of a column fit a target: a factor and its reason."""
 
     fit: float
     why: Text | None = None
 
 
 def propose(sample: Sample, time_zone: str) -> MappingProposal:
-    """A mapping for the file of ``sample``; times without an offset are taken to be of ``time_zone``."""
+    """Propose a mapping for the file of ``sample``; times without an offset are in ``time_zone``."""
     missing = _missing(sample)
     facts = [_facts(sample, place, missing) for place in range(len(sample.columns))]
     guesses = _assign(facts)
@@ -73,143 +72,141 @@ def propose(sample: Sample, time_zone: str) -> MappingProposal:
     by_name = {fact.name: fact for fact in facts}
     draft.times = _times([by_name[g.columns[0]] for t, g in guesses.items() if t in MOMENT_FIELDS])
     words = {name: list(by_name[column].words) for name, column in coded(draft)}
-    draft.words = {name: words_for(name, said) for name, said in words.items()}
+    draft.words = {name: words_for(name, column_words) for name, column_words in words.items()}
     draft.shorten = any(
         by_name[column].longest > limit for name, limit in LENGTHS.items() for column in draft.columns.get(name, ())
     )
     steps = [name for name in ("dispatched_at", "accepted_at", "completed_at", "closed_at") if name in guesses]
     if steps and "status" not in guesses:
         draft.status_from_times = True
-        notes.append(
-            Text("没有状态列：按各时间推断状态", "no column of states: each ticket stands where its times say")
-        )
+        notes.append(Text("没有状态列：按各时间推断状态", "no status column: the status is derived from the times"))
     return MappingProposal(draft, guesses, tuple(notes), words)
 
 
 def words_for(field: str, words: Iterable[str]) -> dict[str, str]:
-    """The source's words of a coded field, each with the code that it most likely means; those that nobody can tell are
-    left out, and a person says."""
+    """Map the source's words of a coded field to their most likely codes; unknown words are omitted, for a user to
+    decide."""
     return {word: code for word in words if (code := code_of(field, word)) is not None}
 
 
 def _missing(sample: Sample) -> tuple[str, ...]:
     known = empty_words()
-    seen = {
+    present = {
         text for row in sample.rows for cell in row.cells if isinstance(cell, str) and (text := text_of(cell)) in known
     }
-    return tuple(sorted(seen))
+    return tuple(sorted(present))
 
 
 def _facts(sample: Sample, place: int, missing: Sequence[str]) -> ColumnFacts:
     cells = [row.cells[place] for row in sample.rows]
-    said = [cell for cell in cells if (text := text_of(cell)) and text not in missing]
-    return ColumnFacts(sample.columns[place], place, len(cells), said)
+    column_words = [cell for cell in cells if (text := text_of(cell)) and text not in missing]
+    return ColumnFacts(sample.columns[place], place, len(cells), column_words)
 
 
 # ------------------------------------------------------------------------------------------------- a column, a target
 
 
-def _identifier(of: ColumnFacts) -> _Seen:
+def _identifier(of: ColumnFacts) -> _ValueFit:
     if not of.cells or of.longest > 64 or any(" " in text.strip() for text in of.few[:50]):
-        return _Seen(0.2)
+        return _ValueFit(0.2)
     if of.filled < 1:
-        return _Seen(0.5, Text("有的行没有值", "some rows have none"))
+        return _ValueFit(0.5, Text("有的行没有值", "some rows have none"))
     doubles = len(of.cells) - len(of.words)
     if doubles == 0:
-        return _Seen(1.0, Text(f"{len(of.cells)} 行各不相同", f"all {len(of.cells)} rows differ"))
+        return _ValueFit(1.0, Text(f"{len(of.cells)} 行各不相同", f"all {len(of.cells)} rows differ"))
     if of.distinct > 0.95:
-        return _Seen(0.9, Text(f"有 {doubles} 行重复", f"{doubles} rows repeat one"))
-    return _Seen(0.15, Text("很多行相同", "many rows are the same"))
+        return _ValueFit(0.9, Text(f"有 {doubles} 行重复", f"{doubles} rows repeat one"))
+    return _ValueFit(0.15, Text("很多行相同", "many rows are the same"))
 
 
-def _moment(of: ColumnFacts) -> _Seen:
+def _moment(of: ColumnFacts) -> _ValueFit:
     share, formats = of.moments
     if share < 0.5:
-        return _Seen(0.1, Text("多数不是时间", "most are no times"))
+        return _ValueFit(0.1, Text("多数不是时间", "most are no times"))
     kinds = len(formats) + (1 if any(not isinstance(cell, str) for cell in of.cells) else 0)
     mixed = Text(f"（{kinds} 种写法混用）", f" ({kinds} ways of writing, mixed)") if kinds > 1 else Text("", "")
-    return _Seen(
+    return _ValueFit(
         0.7 + 0.3 * share,
         Text(f"{share:.0%} 能读作时间{mixed.zh}", f"{share:.0%} can be read as times{mixed.en}"),
     )
 
 
-def _coordinate(low: float, high: float) -> Callable[[ColumnFacts], _Seen]:
-    def judge(of: ColumnFacts) -> _Seen:
+def _coordinate(low: float, high: float) -> Callable[[ColumnFacts], _ValueFit]:
+    def judge(of: ColumnFacts) -> _ValueFit:
         if of.within(low, high):
-            return _Seen(1.0, Text(f"都是 {low:g} 至 {high:g} 的小数", f"decimals between {low:g} and {high:g}"))
+            return _ValueFit(1.0, Text(f"都是 {low:g} 至 {high:g} 的小数", f"decimals between {low:g} and {high:g}"))
         return _number(of)
 
     return judge
 
 
-def _number(of: ColumnFacts) -> _Seen:
-    return _Seen(0.9 if len(of.numbers) >= 0.9 * len(of.few) > 0 else 0.1)
+def _number(of: ColumnFacts) -> _ValueFit:
+    return _ValueFit(0.9 if len(of.numbers) >= 0.9 * len(of.few) > 0 else 0.1)
 
 
-def _code(field: str) -> Callable[[ColumnFacts], _Seen]:
-    def judge(of: ColumnFacts) -> _Seen:
+def _code(field: str) -> Callable[[ColumnFacts], _ValueFit]:
+    def judge(of: ColumnFacts) -> _ValueFit:
         if not of.cells or len(of.words) > MOST_WORDS:
-            return _Seen(0.2, Text(f"有 {len(of.words)} 种不同的值", f"{len(of.words)} different values"))
+            return _ValueFit(0.2, Text(f"有 {len(of.words)} 种不同的值", f"{len(of.words)} different values"))
         known = sum(count for word, count in of.words.items() if code_of(field, word)) / len(of.cells)
         if known < 0.5:
-            return _Seen(
+            return _ValueFit(
                 0.45,
                 Text(f"{len(of.words)} 种值，多数不认识", f"{len(of.words)} values, most of them unknown"),
             )
         words = "、".join(list(of.words)[:4])
-        return _Seen(0.7 + 0.3 * known, Text(f"值为 {words}", f"values such as {words}"))
+        return _ValueFit(0.7 + 0.3 * known, Text(f"值为 {words}", f"values such as {words}"))
 
     return judge
 
 
-def _phone(of: ColumnFacts) -> _Seen:
+def _phone(of: ColumnFacts) -> _ValueFit:
     return _shares(of.phones, "像电话号码", "look like telephone numbers")
 
 
-def _id_number(of: ColumnFacts) -> _Seen:
+def _id_number(of: ColumnFacts) -> _ValueFit:
     return _shares(of.id_numbers, "是校验位正确的身份证号", "are id numbers with the right check digit")
 
 
-def _address(of: ColumnFacts) -> _Seen:
+def _address(of: ColumnFacts) -> _ValueFit:
     return (
-        _Seen(0.75 + 0.25 * of.places, Text(f"{of.places:.0%} 像地名", f"{of.places:.0%} name a place"))
+        _ValueFit(0.75 + 0.25 * of.places, Text(f"{of.places:.0%} 像地名", f"{of.places:.0%} name a place"))
         if of.cells
-        else _Seen(0.5)
+        else _ValueFit(0.5)
     )
 
 
-def _shares(share: float, zh: str, en: str) -> _Seen:
+def _shares(share: float, zh: str, en: str) -> _ValueFit:
     if share < 0.2:
-        return _Seen(0.6)
-    return _Seen(0.6 + 0.4 * share, Text(f"{share:.0%} {zh}", f"{share:.0%} {en}"))
+        return _ValueFit(0.6)
+    return _ValueFit(0.6 + 0.4 * share, Text(f"{share:.0%} {zh}", f"{share:.0%} {en}"))
 
 
-def _title(of: ColumnFacts) -> _Seen:
+def _title(of: ColumnFacts) -> _ValueFit:
     if not of.cells:
-        return _Seen(0.1)
+        return _ValueFit(0.1)
     fits = of.longest <= 200 and 3 <= of.mean_length <= 80
-    return _Seen(
+    return _ValueFit(
         1.0 if fits else 0.6,
         Text(f"平均 {of.mean_length:.0f} 字", f"{of.mean_length:.0f} characters on average"),
     )
 
 
-def _content(of: ColumnFacts) -> _Seen:
+def _content(of: ColumnFacts) -> _ValueFit:
     if of.mean_length < 12:
-        return _Seen(0.5)
-    return _Seen(1.0, Text(f"平均 {of.mean_length:.0f} 字", f"{of.mean_length:.0f} characters on average"))
+        return _ValueFit(0.5)
+    return _ValueFit(1.0, Text(f"平均 {of.mean_length:.0f} 字", f"{of.mean_length:.0f} characters on average"))
 
 
-def _level(of: ColumnFacts) -> _Seen:
+def _level(of: ColumnFacts) -> _ValueFit:
     if not of.cells:
-        return _Seen(0.3)
+        return _ValueFit(0.3)
     if of.mean_length > 60 or (of.distinct > 0.9 and len(of.cells) > 30):
-        return _Seen(0.3, Text("几乎每行不同，不像分类", "nearly every row differs, unlike a tree's"))
-    return _Seen(1.0, Text(f"共 {len(of.words)} 种", f"{len(of.words)} different ones"))
+        return _ValueFit(0.3, Text("几乎每行不同，不像分类", "nearly every row differs, unlike a tree's"))
+    return _ValueFit(1.0, Text(f"共 {len(of.words)} 种", f"{len(of.words)} different ones"))
 
 
-_JUDGES: Mapping[str, Callable[[ColumnFacts], _Seen]] = {
+_JUDGES: Mapping[str, Callable[[ColumnFacts], _ValueFit]] = {
     _IDENTIFIER: _identifier,
     _TITLE: _title,
     "content": _content,
@@ -225,14 +222,14 @@ _JUDGES: Mapping[str, Callable[[ColumnFacts], _Seen]] = {
 }
 
 
-def _judge(target: str, of: ColumnFacts) -> _Seen:
+def _judge(target: str, of: ColumnFacts) -> _ValueFit:
     if target in _JUDGES:
         return _JUDGES[target](of)
-    return _level(of) if target.partition(".")[0] in TREES else _Seen(1.0)
+    return _level(of) if target.partition(".")[0] in TREES else _ValueFit(1.0)
 
 
 def _from_values(of: ColumnFacts) -> Iterable[tuple[str, float]]:
-    """Targets that the values alone suggest, whatever the column is called, and how much so."""
+    """Yield the targets that the values alone suggest, independent of the heading, with their weights."""
     if of.phones >= 0.8:
         yield "reporter.phone", 0.8
     if of.id_numbers >= 0.8:
@@ -261,14 +258,14 @@ def _assign(facts: Sequence[ColumnFacts]) -> dict[str, TargetGuess]:
     pairs: list[tuple[float, int, TargetGuess]] = []
     for of in facts:
         weights: dict[str, tuple[float, tuple[Text, ...]]] = {}
-        for heard in match_heading(of.name):
-            seen = _judge(heard.target, of)
-            reasons = (_heard(of.name, heard.known), *([seen.why] if seen.why else []))
-            weights[heard.target] = (heard.weight * seen.fit, reasons)
+        for match in match_heading(of.name):
+            values = _judge(match.target, of)
+            reasons = (_heading_reason(of.name, match.known), *([values.why] if values.why else []))
+            weights[match.target] = (match.weight * values.fit, reasons)
         for target, weight in _from_values(of):
-            seen = _judge(target, of)
-            if weight * seen.fit > weights.get(target, (0.0, ()))[0]:
-                weights[target] = (weight * seen.fit, (seen.why,) if seen.why else ())
+            values = _judge(target, of)
+            if weight * values.fit > weights.get(target, (0.0, ()))[0]:
+                weights[target] = (weight * values.fit, (values.why,) if values.why else ())
         empty = 0.6 if not of.cells else 1.0
         pairs += [
             (weight * empty, -of.place, TargetGuess(target, (of.name,), round(min(weight * empty, 1.0), 2), reasons))
@@ -280,11 +277,11 @@ def _assign(facts: Sequence[ColumnFacts]) -> dict[str, TargetGuess]:
         if weight >= LEAST and guess.target not in taken and guess.columns[0] not in used:
             taken[guess.target] = guess
             used.add(guess.columns[0])
-    _close_ranks(taken)
+    _renumber_levels(taken)
     return taken
 
 
-def _heard(name: str, known: str) -> Text:
+def _heading_reason(name: str, known: str) -> Text:
     return (
         Text(f"表头“{name}”", f"headed {name!r}")
         if known == name
@@ -292,8 +289,8 @@ def _heard(name: str, known: str) -> Text:
     )
 
 
-def _close_ranks(taken: dict[str, TargetGuess]) -> None:
-    """A tree's levels from 1 on without a gap, and no level known by its code alone where that says nothing."""
+def _renumber_levels(taken: dict[str, TargetGuess]) -> None:
+    """Renumber the levels of each tree from 1 without gaps."""
     for tree, most in TREES.items():
         levels = [n for n in range(1, most + 1) if f"{tree}.{n}.name" in taken or f"{tree}.{n}.code" in taken]
         for number, level in enumerate(levels, 1):
@@ -305,7 +302,7 @@ def _close_ranks(taken: dict[str, TargetGuess]) -> None:
 
 
 def _find_identifier(facts: Sequence[ColumnFacts], guesses: dict[str, TargetGuess], notes: list[Text]) -> None:
-    """Without a column that identifies, a few that do so together."""
+    """Combine two or three columns into an identifier where no column identifies the rows."""
     if _IDENTIFIER in guesses or not facts or not facts[0].rows:
         return
     order = ("received_at", "reporter.phone", "reporter.name", _TITLE, "content", "address", "category.1.name")
@@ -329,7 +326,7 @@ def _find_identifier(facts: Sequence[ColumnFacts], guesses: dict[str, TargetGues
 
 
 def _find_title(facts: Sequence[ColumnFacts], guesses: dict[str, TargetGuess], notes: list[Text]) -> None:
-    """Without a column of titles, the beginning of the content, or what the matter is filed under."""
+    """Use the beginning of the content or the category as the title where there is no title column."""
     if _TITLE in guesses:
         return
     by_name = {of.name: of for of in facts}

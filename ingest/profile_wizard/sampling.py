@@ -1,4 +1,4 @@
-"""The first rows of a file that nobody has described yet: what a person, and the proposal of a mapping, look at."""
+"""Sample the first rows of an unknown file, for display and for the proposal of a mapping."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from ingest.formats.open import RowFile
 from ingest.profile_wizard.vocabulary import heading_fit
 
 ROWS = 1_000
-"""Rows that are looked at."""
+"""Maximum rows of a sample."""
 WEIGHT = 16 * 1024 * 1024
-"""About how many bytes of rows a sample holds at most, so that fat ones cannot fill memory."""
+"""Approximate maximum bytes of a sample, which bounds memory for large rows."""
 _DEPTH = 4
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """What a file looks like. ``rows`` are those that could be read; ``broken`` are the first that could not, with why.
-    ``whole``: there are no more rows than these."""
+    """A sample of a file. ``rows``: readable rows; ``broken``: unreadable rows with their errors; ``whole``: the sample
+    contains all rows of the file."""
 
     format: str
     encoding: str | None
@@ -46,8 +46,8 @@ def read_sample(
     limits: FileLimits | None = None,
     most: int = ROWS,
 ) -> Sample:
-    """The first ``most`` rows of the file at ``path``, under the header that fits best. Raises BadRequest or TooLarge
-    for what is no file of rows."""
+    """Read the first ``most`` rows of the file at ``path`` with the best-fitting header. Raises BadRequest or TooLarge for
+    a file that is not a table."""
     rule = HeaderRule(heading_fit, first=False)
     with RowFile(path, header=rule, encoding=encoding, delimiter=delimiter, sheet=sheet, limits=limits) as file:
         rows, broken, whole = _take(file.rows(), most)
@@ -73,7 +73,7 @@ def _take(source: Iterator[SourceRow], most: int) -> tuple[list[SourceRow], list
 
 
 def _as_table(rows: Sequence[SourceRow]) -> tuple[list[str], list[SourceRow]]:
-    """JSON objects as rows over all their members, nested ones by dotted names."""
+    """Convert JSON objects to rows over all their members, nested ones by dotted names."""
     objects = [row.cells[-1] for row in rows]
     columns = list(dict.fromkeys(name for each in objects for name in _members(each)))
     return columns, [
@@ -91,7 +91,7 @@ def _members(value: Mapping[str, Any], depth: int = 1) -> Iterator[str]:
 
 
 def as_json(cell: Any) -> Any:
-    """A cell as JSON can hold it: dates as ISO text, everything else as it is."""
+    """Return a cell as a JSON value: dates as ISO text, everything else unchanged."""
     if cell is None or isinstance(cell, str | int | float | bool):
         return cell
     return json.loads(json.dumps(cell, ensure_ascii=False, default=str))

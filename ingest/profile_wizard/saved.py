@@ -1,4 +1,4 @@
-"""Profiles of one's own: kept as files in ``profiles`` in the data directory, where every door finds them."""
+"""Custom profiles: stored as files in ``profiles`` in the data directory, where every entry point loads them."""
 
 from __future__ import annotations
 
@@ -18,32 +18,34 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 
 
 def toml_of(profile: Profile) -> str:
-    """The profile as TOML, as ``--profile path.toml`` and the folder of profiles take it."""
+    """Return the profile as TOML, as read by ``--profile path.toml`` and from the folder of profiles."""
     return tomli_w.dumps(document_of(profile))
 
 
 def is_bundled(name: str) -> bool:
-    """Whether Duban brings a profile of this name."""
+    """Return whether a profile of this name is bundled."""
     return (BUNDLED / f"{name}.toml").is_file()
 
 
 def saved_profiles(folder: Path) -> list[Profile]:
-    """The bundled profiles and those in ``folder``, by name; ``folder`` need not be there."""
+    """Return the bundled profiles and those in ``folder``, by name; ``folder`` need not exist."""
     return list_profiles([folder] if folder.is_dir() else [])
 
 
 def named_profile(name: str, folder: Path) -> Profile:
-    """The profile called ``name``: bundled, or in ``folder``. Raises ``NotFound``; what is no name at all (a path) is
-    not looked for."""
+    """Return the profile called ``name``: bundled, or in ``folder``. Raises ``NotFound``, also for an invalid name such
+    as a path."""
     if not _NAME.fullmatch(name):
         raise NotFound(f"没有名为 {name[:64]!r} 的映射配置", f"no profile is called {name[:64]!r}")
     return load_profile(name, [folder] if folder.is_dir() else [])
 
 
 def save_profile(folder: Path, profile: Profile, *, replace: bool = False, override_bundled: bool = False) -> Path:
-    """Keep ``profile`` in ``folder``, whole or not at all, and say where. Raises ``Conflict`` where the name is taken,
-    unless it may be replaced; the name of a bundled profile is never free, but for that profile itself ``mended``: one
-    in the folder goes before it."""
+    """Store ``profile`` in ``folder`` atomically and return its path.
+
+    ``replace``: overwrite a profile of this name. ``override_bundled``: store a changed version of a bundled profile,
+    which takes precedence over it. Raises ``Conflict`` where the name is taken otherwise, and ``Invalid``.
+    """
     if is_bundled(profile.name) and not override_bundled:
         raise Conflict(
             f"“{profile.name}” 是内置配置的名称，请换一个",
@@ -61,13 +63,13 @@ def save_profile(folder: Path, profile: Profile, *, replace: bool = False, overr
             os.fsync(file.fileno())
         Path(draft).chmod(0o640)
         if replace or override_bundled:
-            os.replace(draft, path)  # noqa: PTH105 - atomic within one file system, and says so by its name
+            os.replace(draft, path)  # noqa: PTH105 - atomic within one file system
         else:
             os.link(draft, path)
     except FileExistsError as error:
         raise Conflict(
-            f"已有名为 {profile.name} 的配置；要替换它请明确选择替换",
-            f"there is a profile {profile.name!r} already; say so if it is to be replaced",
+            f"已有名为 {profile.name} 的配置；如需替换，请明确选择替换",
+            f"there is a profile {profile.name!r} already; choose to replace it",
         ) from error
     finally:
         Path(draft).unlink(missing_ok=True)
@@ -75,6 +77,6 @@ def save_profile(folder: Path, profile: Profile, *, replace: bool = False, overr
 
 
 def profile_folders(runtime: Runtime) -> list[Path]:
-    """The folders of profiles besides the bundled ones: ``profiles`` in the data directory, where there is one."""
+    """Return the folders of profiles besides the bundled ones: ``profiles`` in the data directory, if it exists."""
     folder = runtime.settings.data_dir / "profiles"
     return [folder] if folder.is_dir() else []

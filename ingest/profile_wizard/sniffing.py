@@ -1,4 +1,4 @@
-"""What the values of a column look like: dates and in which formats, phones, id numbers, coordinates, identifiers."""
+"""Detect what the values of a column are: dates and their formats, phones, id numbers, coordinates, identifiers."""
 
 from __future__ import annotations
 
@@ -41,11 +41,11 @@ FORMATS = (
     "%Y%m%d",
     "excel",
 )
-"""Ways of writing a moment that are looked for, in the order in which a profile tries them. Of two that read the same
-texts (2 March or 3 February), the earlier stands."""
+"""Detected formats of moments, in the order in which a profile tries them. Of two that read the same texts (2 March or
+3 February), the earlier is used."""
 _YEARS = range(1970, 2100)
 _SERIALS = (20_000, 73_000)
-"""Serial numbers of Excel from 1954 to 2099: what a number must be to be taken for a date without being told."""
+"""Excel serial numbers from 1954 to 2099: only these are detected as dates."""
 _SAMPLE_SIZE = 300
 _PHONE = re.compile(r"(?:\+?86[- ]?)?1[3-9]\d{9}|0\d{2,3}[- ]?\d{7,8}|\(?\d{3}\)?[- ]\d{3}-\d{4}")
 _ID_NUMBER = re.compile(r"[1-9]\d{16}[\dXx]")
@@ -58,7 +58,7 @@ _UTC = ZoneInfo("UTC")
 
 @dataclass(frozen=True)
 class ColumnFacts:
-    """A column looked at: ``cells`` that say something (all of one column, in order) of ``rows`` rows."""
+    """Statistics of a column: its non-empty ``cells``, in order, of ``rows`` rows."""
 
     name: str
     place: int
@@ -72,26 +72,26 @@ class ColumnFacts:
 
     @cached_property
     def words(self) -> Counter[str]:
-        """How often each text comes."""
+        """Count of each text."""
         return Counter(self.texts)
 
     @property
     def filled(self) -> float:
-        """The share of rows that have something here."""
+        """The share of rows with a value."""
         return len(self.cells) / self.rows if self.rows else 0.0
 
     @property
     def distinct(self) -> float:
-        """The share of different texts among those there are."""
+        """The share of distinct texts."""
         return len(self.words) / len(self.cells) if self.cells else 0.0
 
     @cached_property
     def few(self) -> list[str]:
-        """The first of the different texts: enough to judge by."""
+        """The first distinct texts, a sample."""
         return list(self.words)[:_SAMPLE_SIZE]
 
     def share(self, pattern: re.Pattern[str]) -> float:
-        """The share of texts that are ``pattern`` whole."""
+        """Return the share of texts that match ``pattern`` completely."""
         return _share(pattern.fullmatch(plain(text)) is not None for text in self.few)
 
     @cached_property
@@ -116,26 +116,26 @@ class ColumnFacts:
 
     @cached_property
     def places(self) -> float:
-        """The share that names a road, a house or the like."""
+        """The share that contains a road, a house or the like."""
         return _share(_PLACE.search(text) is not None for text in self.few)
 
     @cached_property
     def numbers(self) -> list[float]:
-        """Those of the first texts that are numbers."""
+        """The numbers among the sampled texts."""
         return [number for text in self.few if (number := _number(text)) is not None]
 
     @cached_property
     def moments(self) -> tuple[float, tuple[str, ...]]:
-        """The share of cells that are moments, and the formats that it takes to read those written as text."""
+        """The share of cells that are moments, and the formats needed to read those written as text."""
         return formats_of(self.cells)
 
     @cached_property
     def links(self) -> float:
-        """The share of addresses on the web."""
+        """The share of web addresses."""
         return _share(text.startswith(("http://", "https://")) for text in self.few)
 
     def within(self, low: float, high: float) -> bool:
-        """Whether these are numbers between ``low`` and ``high``, most of them not whole, as coordinates are."""
+        """Return whether these are numbers between ``low`` and ``high``, mostly not integers, like coordinates."""
         numbers = self.numbers
         if not numbers or len(numbers) < 0.9 * len(self.few):
             return False
@@ -156,7 +156,7 @@ def _number(text: str) -> float | None:
 
 
 def is_id_number(text: str) -> bool:
-    """Whether ``text`` is an id number of 18 digits with the check digit that GB 11643-1999 asks for."""
+    """Return whether ``text`` is an id number of 18 digits with the check digit of GB 11643-1999."""
     if not _ID_NUMBER.fullmatch(text):
         return False
     total = sum(int(digit) * weight for digit, weight in zip(text, _WEIGHTS, strict=False))
@@ -164,7 +164,8 @@ def is_id_number(text: str) -> bool:
 
 
 def formats_of(cells: Sequence[Any]) -> tuple[float, tuple[str, ...]]:
-    """The share of ``cells`` that are moments, and the fewest formats that read them, in the order of ``FORMATS``."""
+    """Return the share of ``cells`` that are moments, and a minimal set of formats for them, in the order of
+    ``FORMATS``."""
     looked = (
         cells if len(cells) <= _SAMPLE_SIZE else [cells[n * len(cells) // _SAMPLE_SIZE] for n in range(_SAMPLE_SIZE)]
     )

@@ -1,4 +1,4 @@
-"""A proposal and a preview as JSON: what the API answers and the command line prints."""
+"""Proposals and previews as JSON, for the API and the command line."""
 
 from __future__ import annotations
 
@@ -16,32 +16,32 @@ from ingest.profile_wizard.sampling import Sample, as_json
 from ingest.rows.ticket_in import HistoricalTicket
 
 FIRST = 5
-"""Rows that are shown as they came."""
+"""Number of raw rows shown."""
 LONGEST_CELL = 300
 LONGEST_SHOWN = 500
 _SHOWN = tuple(field for field in IMPORTED if field.privacy != "masked" and field.length <= LONGEST_SHOWN)
 
 
 def slug(name: str) -> str:
-    """A file's name as the name of a profile: its Latin letters and digits; empty where it has none."""
+    """Return a profile name made of the Latin letters and digits of a file's name; empty where it has none."""
     stem = re.sub(r"(\.(csv|tsv|txt|xlsx|xls|ods|json|ndjson|jsonl|gz|zip))+$", "", name, flags=re.IGNORECASE)
     plain = "".join(c for c in unicodedata.normalize("NFKD", stem).lower() if not unicodedata.combining(c))
     return re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:40].strip("-")
 
 
 def identity(name: str, title: str | None = None, source: str | None = None) -> Identity:
-    """A profile's identity from little: its source is called what the profile is, unless said."""
+    """Return a profile's identity; title and source default to its name."""
     shown = title or name
     return Identity(name, shown, shown, source or name, shown, shown)
 
 
 def level(confidence: float) -> str:
-    """``sure``, ``likely`` or ``unsure``."""
+    """Return ``sure``, ``likely`` or ``unsure``."""
     return "sure" if confidence >= SURE else "likely" if confidence >= LIKELY else "unsure"
 
 
 def sample_view(sample: Sample) -> dict[str, Any]:
-    """What the file is, and its first rows."""
+    """Return the detected format of the file and its first rows."""
     return {
         "format": sample.format,
         "encoding": sample.encoding,
@@ -60,7 +60,7 @@ def _short(cell: Any) -> Any:
 
 
 def proposal_view(proposal: MappingProposal, called: Identity, lang: str) -> dict[str, Any]:
-    """The profile proposed, each guess with its reasons, and the words that nobody could place."""
+    """Return the proposed profile, each guess with its reasons, and the words without a code."""
     return {
         "profile": content_of(proposal.draft, called),
         "guesses": [
@@ -79,7 +79,7 @@ def proposal_view(proposal: MappingProposal, called: Identity, lang: str) -> dic
 
 
 def unknown_words(proposal: MappingProposal) -> Mapping[str, list[str]]:
-    """Coded field → the words of its column that have no code yet."""
+    """Map each coded field to the words of its column that have no code yet."""
     found = {
         name: [word for word in proposal.words.get(name, ()) if word not in proposal.draft.words.get(name, {})]
         for name, _ in coded(proposal.draft)
@@ -88,7 +88,7 @@ def unknown_words(proposal: MappingProposal) -> Mapping[str, list[str]]:
 
 
 def ticket_view(ticket: HistoricalTicket, zone: tzinfo) -> dict[str, Any]:
-    """A ticket of a preview: what is in it, but for texts without end and the reporter."""
+    """Return a ticket of a preview, without long texts and without the reporter."""
     found: dict[str, Any] = {}
     for field in _SHOWN:
         value = getattr(ticket, field.name)
@@ -102,7 +102,7 @@ def ticket_view(ticket: HistoricalTicket, zone: tzinfo) -> dict[str, Any]:
 
 
 def preview_view(preview: ImportPreview, lang: str, zone: tzinfo) -> dict[str, Any]:
-    """Counts, the first tickets, and the rejects by reason."""
+    """Return the counts, the first tickets, and the rejects by reason."""
     return {
         "rows": preview.rows,
         "whole": preview.whole,

@@ -1,7 +1,7 @@
-"""What columns are called, and what offices write in them: ``vocabulary.toml`` and the profile ``duban``, asked by word.
+"""Known headings and coded words of offices, from ``vocabulary.toml`` and the profile ``duban``.
 
-A *target* is where a column can go: a field of the ticket, or a place in a tree, such as ``category.2.name`` (the name
-of the second level) or ``unit.1.code``.
+A *target* is what a column maps to: a field of the ticket, or a level of a tree, such as ``category.2.name`` (the name of
+the second level) or ``unit.1.code``.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from ingest.rows.ticket_in import HistoricalTicket
 
 FILE = Path(__file__).with_suffix(".toml")
 TREES = {"unit": 2, "category": 4, "grid": 4}
-"""Trees that columns can be levels of, and how many levels are told apart."""
+"""Trees that columns can map to, and their maximum number of levels."""
 STATUSES = ("received", "dispatched", "accepted", "completed", "closed", "void")
-"""Where a ticket of the past can stand."""
+"""The statuses of a historical ticket."""
 CODES: Mapping[str, Words] = {
     "kind": KIND,
     "status": {code: STATUS[code] for code in STATUSES},
@@ -32,7 +32,7 @@ CODES: Mapping[str, Words] = {
     "severity": SEVERITY,
     "satisfaction": SATISFACTION,
 }
-"""Fields that hold a code, and the codes with what they are called."""
+"""Coded fields, and the names of their codes."""
 assert set(CODES) <= set(HistoricalTicket.model_fields)
 
 _NAMELESS = re.compile(r"column \d+")
@@ -45,13 +45,13 @@ _CODE_END = re.compile(r"^(.+?) ?(编码|代码|编号|序号|code|id|no|num|num
 _NAME_END = re.compile(r"^(.+?) ?(名称|名|name)$")
 
 EXACT, PART, END, WITHIN, LIKE = 1.0, 0.92, 0.8, 0.62, 0.75
-"""How much a heading says: it is a known one; its last part is; it ends in one; it contains one; it resembles one."""
+"""Weights of a heading: it is a known one; its last part is; it ends in one; it contains one; it resembles one."""
 _ALIKE = 82.0
 _WORD_ALIKE = 86.0
 
 
 class HeadingMatch(NamedTuple):
-    """One reading of a heading: the target, how sure (0 to 1), and the known heading that it was held against."""
+    """One match of a heading: the target, its weight (0 to 1), and the known heading that matched."""
 
     target: str
     weight: float
@@ -59,7 +59,7 @@ class HeadingMatch(NamedTuple):
 
 
 def normal(text: str) -> str:
-    """What spellings of a heading, or of a word for a code, have in common."""
+    """Return the normalized form of a heading or of a word for a code."""
     text = _CAMEL.sub(" ", unicodedata.normalize("NFKC", text).replace("\ufeff", ""))
     text = _JOINTS.sub(" ", _BRACKETS.sub(" ", text) or text)
     return _HAN_GAP.sub("", " ".join(text.split())).casefold()
@@ -72,13 +72,13 @@ def _file() -> Mapping[str, Any]:
 
 @lru_cache(maxsize=1)
 def empty_words() -> frozenset[str]:
-    """Words for "there is nothing here"."""
+    """Return the words that mean an empty value."""
     return frozenset(_file()["nothing"]["words"])
 
 
 @lru_cache(maxsize=1)
 def _headings() -> Mapping[str, tuple[str, ...]]:
-    """Known heading, in its normal form → the targets it may mean, the likeliest first."""
+    """Map each known heading, normalized, to its possible targets, the most likely first."""
     found: dict[str, list[str]] = {}
 
     def add(heading: str, target: str) -> None:
@@ -86,15 +86,15 @@ def _headings() -> Mapping[str, tuple[str, ...]]:
         if target not in targets:
             targets.append(target)
 
-    said = _file()
+    document = _file()
     lone = {"unit": "unit.1.name", "category": "category.1.name", "grid": "grid.4.name"}
     for field, place in load_profile("duban").fields.items():
         for name in place.all_names:
             add(name, lone.get(field, field))
-    for field, names in said["headings"].items():
+    for field, names in document["headings"].items():
         for name in names:
             add(name, field)
-    for tree, levels in said["trees"].items():
+    for tree, levels in document["trees"].items():
         for level, names in levels.items():
             for name in names:
                 add(name, f"{tree}.{level}.name")
@@ -103,12 +103,12 @@ def _headings() -> Mapping[str, tuple[str, ...]]:
 
 @lru_cache(maxsize=4096)
 def match_heading(heading: str) -> tuple[HeadingMatch, ...]:
-    """What a column so headed may be, each target once, the likeliest first."""
+    """Return the possible targets of a column with this heading, each once, the most likely first."""
     best: dict[str, HeadingMatch] = {}
-    for heard in _readings(heading):
-        if heard.target not in best or heard.weight > best[heard.target].weight:
-            best[heard.target] = heard
-    return tuple(sorted(best.values(), key=lambda heard: -heard.weight))
+    for match in _readings(heading):
+        if match.target not in best or match.weight > best[match.target].weight:
+            best[match.target] = match
+    return tuple(sorted(best.values(), key=lambda match: -match.weight))
 
 
 def _readings(heading: str) -> Iterator[HeadingMatch]:
@@ -117,13 +117,13 @@ def _readings(heading: str) -> Iterator[HeadingMatch]:
         return
     yield from _known(name, EXACT)
     parts = [normal(part) for part in unicodedata.normalize("NFKC", heading).split()]
-    if len(parts) > 1:  # of a header of several rows: the last row says what it is
+    if len(parts) > 1:  # a header of several rows: the last row is the most specific
         yield from _known(parts[-1], PART)
         yield from _known("".join(reversed(parts)), PART)  # 时间 over 受理 is 受理时间
     for ending, kind in ((_CODE_END, "code"), (_NAME_END, "name")):
-        shorn = ending.match(name)
-        if shorn:
-            yield from _in_tree(shorn[1], kind)
+        stem = ending.match(name)
+        if stem:
+            yield from _in_tree(stem[1], kind)
     yield from _resembling(name)
 
 
@@ -133,11 +133,11 @@ def _known(name: str, weight: float) -> Iterator[HeadingMatch]:
 
 
 def _in_tree(base: str, kind: str) -> Iterator[HeadingMatch]:
-    """``base`` as a level of a tree, whose code or name the column holds: ``dispose unit`` of ``dispose unit id``."""
-    found = [*_known(base, EXACT), *(heard for heard in _ending(base) if heard.weight >= END)]
-    for heard in found:
-        if heard.target.partition(".")[0] in TREES:
-            yield HeadingMatch(f"{heard.target.rpartition('.')[0]}.{kind}", heard.weight, heard.known)
+    """Match ``base`` as a tree level whose code or name is in the column: ``dispose unit`` of ``dispose unit id``."""
+    found = [*_known(base, EXACT), *(match for match in _ending(base) if match.weight >= END)]
+    for match in found:
+        if match.target.partition(".")[0] in TREES:
+            yield HeadingMatch(f"{match.target.rpartition('.')[0]}.{kind}", match.weight, match.known)
 
 
 def _resembling(name: str) -> Iterator[HeadingMatch]:
@@ -154,7 +154,7 @@ def _resembling(name: str) -> Iterator[HeadingMatch]:
 
 
 def _ending(name: str) -> Iterator[HeadingMatch]:
-    """Chinese puts what a thing is at the end: ``市民来电时间`` is a time of a call, whatever goes before it."""
+    """Match the end of a Chinese heading, which is its head noun: ``市民来电时间`` is a time, whatever precedes it."""
     for known, targets in _headings().items():
         if len(known) < 2 or known == name or not _HAN.search(known) or known not in name:
             continue
@@ -169,7 +169,7 @@ def _ending(name: str) -> Iterator[HeadingMatch]:
 
 @lru_cache(maxsize=8)
 def known_words(field: str) -> Mapping[str, str]:
-    """What offices write for a code of ``field``, in its normal form → the code."""
+    """Map the words that offices use for a code of ``field``, normalized, to the code."""
     found: dict[str, str] = {}
     for code, names in CODES[field].items():
         for word in (code, *names):
@@ -184,21 +184,21 @@ def known_words(field: str) -> Mapping[str, str]:
 
 @lru_cache(maxsize=4096)
 def code_of(field: str, word: str) -> str | None:
-    """The code of ``field`` that ``word`` most likely means; none where nobody can tell."""
+    """Return the most likely code of ``field`` for ``word``; None where unknown."""
     known = known_words(field)
     name = normal(word)
     if name in known:
         return known[name]
     within = [each for each in known if len(each) >= 2 and _HAN.search(each) and each in name]
-    if within:  # of 满意 and 不满意, which both stand in 很不满意, the longer
+    if within:  # of 满意 and 不满意, which are both part of 很不满意, the longer
         return known[max(within, key=len)]
     close = process.extractOne(name, list(known), scorer=fuzz.ratio, score_cutoff=_WORD_ALIKE)
     return known[close[0]] if close and len(name) > 2 else None
 
 
 def heading_fit(names: Sequence[str]) -> float:
-    """How well these names would do as the header of a table that nobody has seen before: known headings count most,
-    anything like a heading a little, and what looks like data against it. One cell alone over many columns is a title."""
+    """Score these names as the header of an unknown table: known headings count most, heading-like text a little, and
+    data-like text counts against. A single cell over many columns is a title, not a header."""
     if len(names) > 1 and sum(_NAMELESS.fullmatch(name) is None for name in names) < 2:
         return 0.0
     return sum(map(_heading_like, names))

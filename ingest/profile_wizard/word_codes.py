@@ -1,4 +1,4 @@
-"""A profile that has met words it does not know: which they are, and the profile with codes for them."""
+"""Words of rejected rows that a profile has no code for, and the profile extended with codes for them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ingest.rows.values import plain, text_of
 
 
 def uncoded_words(profile: Profile, raws: Iterable[str]) -> dict[str, Counter[str]]:
-    """Coded field → how often each word without a code comes in these rows, kept as they came."""
+    """Map each coded field to the words in these raw rows that have no code, with their counts."""
     tables = {name: profile.values[name] for name in CODES if name in profile.values and name in profile.fields}
     known = {
         name: {*(plain(word) for word in table), *table.values(), "", *profile.missing, *profile.fields[name].missing}
@@ -42,7 +42,7 @@ def _word(row: Mapping[str, object], names: Iterable[str]) -> str:
 
 
 def with_codes(profile: Profile, words: Mapping[str, Mapping[str, str]]) -> Profile:
-    """The profile with codes for these words besides; empty for a word that is left out."""
+    """Return the profile with codes for these words added; an empty code omits the field."""
     values = {**profile.values}
     for name, table in words.items():
         values[name] = {**values.get(name, {}), **table}
