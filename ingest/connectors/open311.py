@@ -47,7 +47,7 @@ class Service:
 
 @dataclass(frozen=True, slots=True)
 class GeoReportError:
-    """One error as GeoReport tells it."""
+    """One error in the format of GeoReport."""
 
     code: str
     description: str
@@ -93,7 +93,7 @@ def _tag(element: Element) -> str:
 
 
 def read_requests(body: bytes) -> list[Record]:
-    """The requests of an answer, each as an object; whatever else stands among them is given as it is."""
+    """Return the requests of a response, each as an object; other elements are returned unchanged."""
     document = read_document(body)
     if isinstance(document, Mapping):
         for name in ("service_requests", "requests", "request"):
@@ -170,8 +170,8 @@ class Open311Feed(PageConnector):
             errors = read_errors(body)
         except UnreadableBody:
             return plain_text(body)
-        said = "; ".join(f"{error.code} {error.description}".strip() for error in errors)
-        return said if any(error.description for error in errors) else plain_text(body)
+        message = "; ".join(f"{error.code} {error.description}".strip() for error in errors)
+        return message if any(error.description for error in errors) else plain_text(body)
 
     def services(self) -> list[Service]:
         """The services of the server."""
@@ -276,7 +276,7 @@ class Open311Feed(PageConnector):
         return self.upstream.get(self._path(self.spec.request.path), params, read_requests)
 
     def _whole(self, row: Record) -> Record:
-        """A request with its id, where a token stands for it, and with the group of its service."""
+        """Return a request with its token resolved to an id, and with the group of its service."""
         if not isinstance(row, Mapping):
             return row
         found = dict(row)

@@ -146,7 +146,7 @@ class Reconcile(SpecPart):
 
 class FeedSpec(SpecPart):
     """One feed. ``mapping`` is a mapping profile without its name, title and source; record members are its columns,
-    nested ones by dotted names. ``updated`` is the member that tells when the record was last changed."""
+    nested ones by dotted names. ``updated`` is the member with the time of the record's last change."""
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,57}$")]
     title: Wording

@@ -25,11 +25,11 @@ SAVE_EVERY = 0.25
 """Seconds between two notes of progress."""
 _AWAY = (
     "数据库暂不可用；已接收的行都在，稍后点“继续”",
-    "the database is away; what was taken in is there: go on later",
+    "the database is unavailable; imported rows are stored: resume later",
 )
 _UNEXPECTED = (
     "发生了意外错误，已记录；已接收的行都在，可以点“继续”",
-    "something went wrong, and was logged; what was taken in is there: it can go on",
+    "an internal error was logged; imported rows are stored: the import can be resumed",
 )
 
 

@@ -49,7 +49,7 @@ class SourceRow(NamedTuple):
 
 
 def weight_of(row: SourceRow) -> int:
-    """About how many bytes a row takes in memory: so that whoever holds many holds no more than so much."""
+    """Return approximately how many bytes a row takes in memory, to bound the memory of buffered rows."""
     if row.line is not None:  # a small container is twenty times its text
         return len(row.line) + 64 * (row.line.count(",") + row.line.count("[") + row.line.count("{"))
     return sum([len(cell) + 64 if isinstance(cell, str) else 64 for cell in row.cells])

@@ -1,7 +1,7 @@
 """Which of a table's first rows are its header: one row, or several whose cells were merged.
 
-A heading merged over several columns stands in the first of them, and the rows below it divide it; one merged over
-several rows stands in the topmost. So ``诉求人`` over ``姓名`` and ``电话`` gives the columns ``诉求人 姓名`` and
+A heading merged over several columns is in the first of them, and the rows below it divide it; one merged over several
+rows is in the topmost. So ``诉求人`` over ``姓名`` and ``电话`` gives the columns ``诉求人 姓名`` and
 ``诉求人 电话``, and ``编号`` with nothing below it is ``编号``. Where the rule knows more of the columns by their lowest
 heading alone, ``姓名`` and ``电话``, that is what they are called.
 """
@@ -26,8 +26,8 @@ Fit = Callable[[Sequence[str]], float]
 
 @dataclass(frozen=True, slots=True)
 class HeaderRule:
-    """How a header is told. ``first``: the first row that fits at all is it, as a profile knows its columns; else the
-    one that fits best, as whoever sees a file for the first time must judge."""
+    """How a header is detected. ``first``: the first row that fits at all, for a profile that knows its columns; else the
+    row that fits best, for an unknown file."""
 
     fit: Fit
     first: bool = True
@@ -83,12 +83,12 @@ def _divided(upper: Sequence[Any], lower: Sequence[Any]) -> bool:
 
 
 def combined(rows: Sequence[Sequence[Any]]) -> list[str]:
-    """The names of the columns under a header of these rows, each with all that stands over it, no name twice."""
+    """Return the column names under a header of these rows, each with the headings above it, without duplicates."""
     return unique_names([" ".join(parts) for parts in _headings(rows)])
 
 
 def lowest(rows: Sequence[Sequence[Any]]) -> list[str]:
-    """The same by the lowest heading of each column alone; with all that stands over it where several share one."""
+    """Return the column names by the lowest heading of each column, with the headings above it where several share it."""
     headings = _headings(rows)
     last = [parts[-1] if parts else "" for parts in headings]
     return unique_names(
@@ -98,20 +98,20 @@ def lowest(rows: Sequence[Sequence[Any]]) -> list[str]:
 
 def _headings(rows: Sequence[Sequence[Any]]) -> list[list[str]]:
     width = max(map(len, rows), default=0)
-    said: list[list[str]] = [[] for _ in range(width)]
+    headings: list[list[str]] = [[] for _ in range(width)]
     for level, cells in enumerate(rows):
         below = [any(_at(row, place) for row in rows[level + 1 :]) for place in range(width)]
         spread, above = "", []
         for place in range(width):
             own = _at(cells, place)
             if own:  # merged over columns only where its own column is divided below
-                spread, above = own if below[place] else "", list(said[place])
-                said[place] += [own] if said[place][-1:] != [own] else []
-            elif spread and below[place] and said[place] == above:
-                said[place].append(spread)
+                spread, above = own if below[place] else "", list(headings[place])
+                headings[place] += [own] if headings[place][-1:] != [own] else []
+            elif spread and below[place] and headings[place] == above:
+                headings[place].append(spread)
             else:
                 spread = ""
-    return said
+    return headings
 
 
 def _at(cells: Sequence[Any], place: int) -> str:
@@ -123,7 +123,7 @@ def _text(cell: Any) -> str:
 
 
 def too_many_columns(most: int) -> BadRequest:
-    """What is said of a header wider than any table is."""
+    """Return the error of a header with too many columns."""
     return BadRequest(
         f"表头超过 {most} 列；请只保留需要的列后导入",
         f"the header has more than {most} columns; keep those that are needed",

@@ -92,11 +92,11 @@ def apply_edit(calendar: WorkCalendar, edit: CalendarEdit, *, version: int | Non
     stale = {day for day in calendar.days if day.year in edit.publishes and not _around_new_year(day)}
     changes: dict[date, Spans | None] = dict.fromkeys(stale)
     names: dict[date, str] = {}
-    for day, said in edit.days.items():
-        hours = () if said.off else said.hours or calendar.week[day.weekday()] or calendar.usual_hours
+    for day, edited in edit.days.items():
+        hours = () if edited.off else edited.hours or calendar.week[day.weekday()] or calendar.usual_hours
         changes[day] = None if hours == calendar.week[day.weekday()] else hours
-        if said.name:
-            names[day] = said.name
+        if edited.name:
+            names[day] = edited.name
     return calendar.with_days(
         changes, names={**dict.fromkeys(stale, ""), **names}, publish=edit.publishes, version=version
     )
@@ -266,22 +266,22 @@ def _columns(cells: list[str], line: int, reading: _Reading) -> dict[str, int]:
 
 
 def _csv_day(cells: list[str], columns: dict[str, int], line: int, reading: _Reading) -> None:
-    said = {column: cells[at] if at < len(cells) else "" for column, at in columns.items()}
-    day, kind = _date(said["date"]), said["kind"].lower()
+    values = {column: cells[at] if at < len(cells) else "" for column, at in columns.items()}
+    day, kind = _date(values["date"]), values["kind"].lower()
     before = len(reading.problems)
     if day is None:
-        reading.wrong_line(line, f"“{said['date'][:40]}”：{_NO_DAY_ZH}", f"{said['date'][:40]!r}: {_NO_DAY_EN}")
+        reading.wrong_line(line, f"“{values['date'][:40]}”：{_NO_DAY_ZH}", f"{values['date'][:40]!r}: {_NO_DAY_EN}")
     if kind not in _OFF and kind not in _WORK:
         reading.wrong_line(
             line,
-            f"类型“{said['kind'][:40]}”应为 休 或 班（off 或 work）",
-            f"the kind {said['kind'][:40]!r} should be off or work (休 or 班)",
+            f"类型“{values['kind'][:40]}”应为 休 或 班（off 或 work）",
+            f"the kind {values['kind'][:40]!r} should be off or work (休 or 班)",
         )
-    hours = _csv_hours(said.get("hours", ""), line, reading)
+    hours = _csv_hours(values.get("hours", ""), line, reading)
     if hours is not None and kind in _OFF:
         reading.wrong_line(line, "放假的日子不应有工时", "a day off has no hours")
     if len(reading.problems) == before and day is not None:
-        reading.add(day, DayEdit(kind in _OFF, said.get("name", "")[:100], hours, line), f"/line/{line}")
+        reading.add(day, DayEdit(kind in _OFF, values.get("name", "")[:100], hours, line), f"/line/{line}")
 
 
 def _csv_hours(text: str, line: int, reading: _Reading) -> Spans | None:

@@ -133,7 +133,7 @@ class _Buffer:
                 return ""
 
     def expect(self, mark: str, after: int = 0) -> None:
-        """Step over ``mark``; raises ``BadRequest`` where something else stands there."""
+        """Step over ``mark``. Raises ``BadRequest`` where the next character is another."""
         found = self.peek()
         if found != mark:
             raise BadRequest(
@@ -150,7 +150,7 @@ class _Buffer:
             except RecursionError:
                 raise _broken(number, "嵌套过深", "it is nested too deeply") from None
             except ValueError as error:
-                # Half an element looks like a broken one: only more text tells. Doubling keeps the retries few.
+                # A partial element looks like an invalid one: only more text decides. Doubling keeps the retries few.
                 self._drop_taken()
                 wanted = max(_CHUNK, 2 * len(self._window))
                 if len(self._window) > self._longest:
@@ -167,7 +167,7 @@ class _Buffer:
             return value, None, self._window[begin:end]
 
     def _drop_taken(self) -> None:
-        """Let go of what stands before the element: only where there is more to be read, since it copies the rest."""
+        """Free the text before the element; only where there is more to read, since it copies the rest."""
         self._window = self._window[self._at :]
         self._at = 0
 

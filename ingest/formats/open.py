@@ -1,4 +1,4 @@
-"""A file of any supported kind → rows. What the file is, is told from its content; its name is not trusted.
+"""A file of any supported kind → rows. The kind is detected from the content; the file name is not trusted.
 
 plain, gzip or zip  →  CSV (any delimiter, any encoding), NDJSON, JSON array
 XLSX, XLS, ODS      →  one sheet
@@ -22,7 +22,7 @@ from ingest.formats.sheets import SheetRows
 from ingest.formats.unpack import OLD_EXCEL_MAGIC, ZIP_MAGIC, CountedFile, unpacked_stream
 
 _LOOK = 65_536
-"""Characters looked at for the first mark that tells JSON from a table."""
+"""Characters searched for the first mark that distinguishes JSON from a table."""
 _CONTROL = tuple(chr(code) for code in (*range(1, 9), *range(14, 26), *range(28, 32), 127))
 """Characters that text has none of. NUL is left to the rows: exports of some systems are strewn with it."""
 _MARKUP = re.compile(r"[\s\ufeff]*<(?:\?xml|!doctype|html|head|meta|style|table|body|workbook)\b", re.IGNORECASE)

@@ -16,7 +16,7 @@ from ingest.child_process import ProcessDied, limit_resources, pipes_to_parent
 DAMAGED, TOO_LARGE, TOO_MANY, ENCRYPTED = "damaged", "too large", "too many", "encrypted"
 """What is wrong, where there is no answer."""
 _WEIGHT = 4 * 2**20
-"""About how many characters one answer holds, and one row besides: whoever asks holds an answer in memory."""
+"""Approximate maximum characters of one response, plus one row: the caller holds a response in memory."""
 _OF_A_CELL = 32
 """What a cell costs besides its characters."""
 
@@ -97,7 +97,7 @@ def main() -> None:
                 else:
                     answers: dict[str, Callable[..., Any]] = {"open": book.open, "take": book.take}
                     answer = answers[method](*arguments)
-            except BaseException as error:  # noqa: BLE001 - whatever it is, the parent is told, and goes on
+            except BaseException as error:  # noqa: BLE001 - every error is reported to the parent
                 wrong = what_is_wrong(error)
             pipe.send((wrong, answer))
 

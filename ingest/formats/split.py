@@ -1,4 +1,4 @@
-"""A body that holds many documents → where each of them stands, without reading any.
+"""A body of many documents → the span of each, without parsing any.
 
 A JSON array is walked from bracket to bracket, with nothing kept but the places of its elements: an array of eleven million
 empty objects, or one nested a hundred thousand deep, costs no more memory than its bytes. What an element says is read
@@ -71,7 +71,7 @@ def split_lines(body: Body, most: int) -> Sequence[Span]:
 
 
 def too_many(most: int) -> TooLarge:
-    """What is said of more rows than a batch may have."""
+    """Return the error of a batch with too many rows."""
     return TooLarge(f"一批最多 {most} 行，请分成几批", f"a batch has at most {most} rows; send it in several")
 
 

@@ -1,4 +1,4 @@
-"""A file on disk → a stream of its unpacked bytes, bounded and counted. Plain, gzip and zip, told apart by content."""
+"""A file on disk → a stream of its unpacked bytes, bounded and counted. Plain, gzip or zip, detected by content."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ class _Bounded(io.RawIOBase):
 
 
 def damaged() -> BadRequest:
-    """What is said of a packed file that breaks off, or whose checksum is wrong."""
+    """Return the error of an archive that is truncated or has a wrong checksum."""
     return BadRequest(
         "压缩文件损坏或不完整，请重新导出或重新上传",
         "the packed file is damaged or breaks off; export or upload it again",
@@ -121,7 +121,7 @@ def damaged() -> BadRequest:
 
 
 def as_far_as_it_goes(member: zipfile.ZipInfo) -> zipfile.ZipInfo:
-    """The member, to be opened and read to its true end and not to the one that the archive's directory tells of."""
+    """Return the member, to be read to its actual end instead of the size in the archive's directory."""
     found = copy.copy(member)
     found.file_size = _NEVER
     return found
@@ -200,7 +200,7 @@ def _zip_member(counted: CountedFile) -> tuple[IO[bytes], tuple[str, int]]:
         )
     if members[0].flag_bits & 1:
         raise BadRequest("压缩包有密码，请去掉密码后再导入", "the zip is encrypted; remove the password first")
-    counted.consumed = 0  # the directory stands at the end of the file: having read it is not progress
+    counted.consumed = 0  # the directory is at the end of the file: reading it is not progress
     try:
         return archive.open(as_far_as_it_goes(members[0])), (members[0].filename, members[0].file_size)
     except BROKEN as error:

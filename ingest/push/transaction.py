@@ -129,7 +129,7 @@ def _settle(
             if not ids:
                 ids = runtime.ids.take(len(pushes))
             return _Group(runtime, pushes, ids, now).commit(line)
-        except Exception as error:  # noqa: BLE001 - told apart below; what is a bug is logged by _refusal
+        except Exception as error:  # noqa: BLE001 - classified below; _refusal logs bugs
             line.drop()
             if attempt == 1 and db_errors.may_pass(error):
                 log.warning("group commit failed; retrying", error=type(error).__name__, size=len(pushes))
@@ -148,7 +148,7 @@ def _settle(
 
 
 def _refusal(error: Exception) -> Exception:
-    """What is said of the one ticket that breaks a transaction."""
+    """Return the error of the one ticket that breaks a transaction."""
     if isinstance(error, DubanError):
         return error
     log.error("ticket cannot be stored", exc_info=error)

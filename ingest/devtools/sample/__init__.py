@@ -1,8 +1,8 @@
-"""Sample feeds beside the sample tickets (``duban demo``): what a week of their pulls left, with rows that were refused.
+"""Sample feeds for ``duban demo``: a week of pulls, including rejected rows.
 
-Told to the real services, as ``app.demo`` tells lives: each pull takes the feed's lease, writes its log and moves its
-cursor, only that the pages come from ``upstream`` and not over a network. The hotline is switched off at the end, since it
-stands nowhere; the folder is a real one in the data directory, and goes on being watched.
+They run through the real services, like the tickets of ``app.demo``: each pull acquires the feed's lease, writes its log
+and moves its cursor, but the pages come from ``upstream`` instead of a network. The hotline feed is switched off at the
+end, since its upstream does not exist; the watched folder is real and remains active in the data directory.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ _EVERY = timedelta(hours=8)
 
 
 def create_sample_feeds(runtime: Runtime, now: datetime, seed: int) -> None:
-    """Write the sample feeds, their pulls of the days before ``now`` (aware), and what those brought and refused. The same
-    seed and clock write the same rows."""
+    """Create the sample feeds and their pulls of the days before ``now`` (aware), with tickets and rejects. The same seed
+    and clock create the same rows."""
     _hotline(runtime, now, seed)
     _street(runtime, now, seed)
     sweep(runtime.database, runtime.reference, now, batch=runtime.settings.sweep_batch)
@@ -44,7 +44,7 @@ def _pace(at: datetime) -> RequestPace:
 
 
 def _hotline(runtime: Runtime, now: datetime, seed: int) -> None:
-    """The city's hotline hands orders down every eight hours; once it does not answer, once its list has more than it gave."""
+    """A city hotline that sends orders every eight hours; one pull fails, and one reconciliation finds missing orders."""
     spec = load(runtime, "hotline12345", SpecOverrides(name=HOTLINE, source=HOTLINE))
     names = {"zh": "市 12345 转办", "en": "City hotline, handed down"}
     spec = spec.model_copy(update={
@@ -53,7 +53,7 @@ def _hotline(runtime: Runtime, now: datetime, seed: int) -> None:
     })  # fmt: skip
     with runtime.database.write() as session:
         keep(session, spec, actor=_BY, now=now - _WEEK)
-    told = orders(now, seed)
+    upstream_orders = orders(now, seed)
     start = now - _WEEK + _EVERY
     pulls = [start + n * _EVERY for n in range((now - start) // _EVERY + 1)]
     for number, at in enumerate(pulls):
@@ -62,12 +62,16 @@ def _hotline(runtime: Runtime, now: datetime, seed: int) -> None:
         if number == len(pulls) // 2:
             work.run(_silent)
         elif number == len(pulls) // 2 + 1:
-            work.run(_page(work, told, since - _EVERY, at))
+            work.run(_page(work, upstream_orders, since - _EVERY, at))
         else:
-            work.run(_page(work, told, since, at))
+            work.run(_page(work, upstream_orders, since, at))
     at = pulls[-1] + timedelta(hours=1)
     day = (at - timedelta(days=1)).astimezone(runtime.settings.zone).date()
-    listed = {order.number: order for order in told if order.received.astimezone(runtime.settings.zone).date() == day}
+    listed = {
+        order.number: order
+        for order in upstream_orders
+        if order.received.astimezone(runtime.settings.zone).date() == day
+    }
     work = begin(runtime, HOTLINE, _pace(min(at, now)), "reconcile", _BY, force=True)
     work.run(lambda: _compared(work, day, listed, at))
     with runtime.database.write() as session:
@@ -84,14 +88,14 @@ def _silent() -> None:
     )
 
 
-def _page(work: PullSession, told: list[Order], since: datetime, until: datetime) -> Callable[[], None]:
-    """What the upstream gives for the span: orders that are new or have moved on since, but for those it forgets."""
-    records = [each.record(until) for each in told if not each.forgotten and each.moved(since, until)]
+def _page(work: PullSession, upstream_orders: list[Order], since: datetime, until: datetime) -> Callable[[], None]:
+    """Return a job that imports the orders created or changed in the span, except those the upstream omits."""
+    records = [each.record(until) for each in upstream_orders if not each.forgotten and each.moved(since, until)]
     return lambda: work.take(records, {"since": until.isoformat()})
 
 
 def _street(runtime: Runtime, now: datetime, seed: int) -> None:
-    """A street office puts its week's list into a watched folder; some of its rows cannot be taken."""
+    """A street office's weekly list in a watched folder; some of its rows are rejected."""
     folder = (runtime.settings.data_dir / "drop").resolve()
     folder.mkdir(parents=True, exist_ok=True)
     spec = load(runtime, "folder", SpecOverrides(name=STREET, source=STREET, folder=str(folder)))

@@ -1,4 +1,4 @@
-"""What the sample upstreams hold: orders of a city's hotline, and the weekly list of a street office. Pure, by a seed."""
+"""Data of the sample upstreams: orders of a city hotline, and the weekly list of a street office. Pure, by a seed."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ def _written(moment: datetime) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """One order of the hotline: what it says, when it came, was taken up and finished. ``flaw``: what is wrong with its
-    record; ``forgotten``: the hotline lists it, and never gave it by itself."""
+    """One order of the hotline, with its content and the moments of its lifecycle. ``flaw``: the kind of error in its
+    record; ``forgotten``: the hotline lists it but does not send it in a page."""
 
     number: str
     matter: tuple[str, str, str]
@@ -51,17 +51,17 @@ class Order:
     forgotten: bool = False
 
     def moved(self, since: datetime, until: datetime) -> bool:
-        """Whether it came or changed in the span, whose end counts."""
+        """Return whether it was created or changed in the span; ``since`` is excluded, ``until`` included."""
         moments = (self.received, self.accepted, self.finished, self.closed)
         return any(since < at <= until for at in moments if at)
 
     @property
     def closed(self) -> datetime | None:
-        """When the hotline filed it, after its own call."""
+        """When the hotline closed it, after its callback."""
         return self.finished and self.finished + CALLED_BACK
 
     def record(self, at: datetime) -> dict[str, Any]:
-        """Its record as the hotline has it at ``at``."""
+        """Return its record in the hotline at ``at``."""
         title, content, kind = self.matter
         done = self.finished is not None and self.finished <= at
         taken = self.accepted <= at
@@ -85,7 +85,7 @@ class Order:
 
 
 def orders(now: datetime, seed: int) -> list[Order]:
-    """The orders of the six days before ``now``, in the order in which they came."""
+    """Return the orders of the six days before ``now``, by time of receipt."""
     rng = Random(f"duban-demo-feed-{seed}")  # noqa: S311 - a story, no secret
     moments = sorted(now - timedelta(minutes=rng.randrange(90, 6 * 1440 - 500)) for _ in range(COUNT))
     yesterday = (now - timedelta(days=1)).astimezone(ZONE).replace(hour=10, minute=12, second=0, microsecond=0)
@@ -110,7 +110,7 @@ def _order(rng: Random, n: int, received: datetime, now: datetime, *, flaw: str 
 
 
 def street_rows(at: datetime, zone: tzinfo, seed: int) -> list[dict[str, str]]:
-    """The street office's list at ``at``: eighteen rows, four of which are typed badly."""
+    """Return the street office's list at ``at``: eighteen rows, four of them invalid."""
     rng = Random(f"duban-demo-street-{seed}")  # noqa: S311
     rows = []
     for n in range(18):

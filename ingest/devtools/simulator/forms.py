@@ -1,4 +1,4 @@
-"""A record of the simulated world as each kind of upstream tells it."""
+"""A record of the simulated world in the format of each kind of upstream."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def _local(moment: datetime) -> str:
 
 
 def hotline_form(item: Item) -> dict[str, Any]:
-    """A record as a 12345 hotline tells it."""
+    """Return a record in the format of a 12345 hotline."""
     state = ("待派单", "办理中", "已办结")[item.state]
     found = {
         "orderNo": item.id, "title": item.title, "content": f"{item.title}。{item.note}",
@@ -28,7 +28,7 @@ def hotline_form(item: Item) -> dict[str, Any]:
 
 
 def platform_form(item: Item) -> dict[str, Any]:
-    """A record as a 速来办 platform tells it."""
+    """Return a record in the format of a 速来办 platform."""
     found = {
         "id": item.id, "subject": item.title, "detail": f"{item.title}。{item.note}", "type": KINDS[item.kind][1],
         "reported": item.created.isoformat(), "modified": item.updated.isoformat(),
@@ -39,7 +39,7 @@ def platform_form(item: Item) -> dict[str, Any]:
 
 
 def open311_form(item: Item) -> dict[str, Any]:
-    """A record as a GeoReport server tells it."""
+    """Return a record in the format of a GeoReport server."""
     return {
         "service_request_id": item.id, "status": "closed" if item.state == 2 else "open",
         "status_notes": "done" if item.state == 2 else None, "service_name": item.title,

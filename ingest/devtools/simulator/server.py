@@ -25,7 +25,7 @@ from ingest.connectors.http import hmac_of
 from ingest.devtools.simulator.forms import BEIJING, hotline_form, open311_form, platform_form
 from ingest.devtools.simulator.world import MATTERS, Item, SimulatedUpstream, corrupted
 
-SECRET = "simulated"  # noqa: S105 - what the simulator shares with whoever pulls it, and guards nothing
+SECRET = "simulated"  # noqa: S105 - shared by the simulator and its clients; protects nothing
 _DAY = timedelta(days=1)
 
 
@@ -36,7 +36,7 @@ class _UpstreamServer:
         self.world = world
 
     async def answer(self, request: Request, make: Callable[[Request], tuple[bytes, str]]) -> Response:
-        """What ``make`` answers, or what goes wrong instead."""
+        """Return the response of ``make``, or a fault."""
         world = self.world
         world.requests += 1
         headers = {"Date": format_datetime(world.clock().astimezone(UTC), usegmt=True)}
@@ -208,13 +208,13 @@ def make_app(world: SimulatedUpstream) -> Starlette:
 
 
 BASES = {"hotline12345": "/hotline", "sulaiban": "/sulaiban", "open311": "/open311/v2"}
-"""Where each bundled feed's upstream stands below the simulator's address."""
+"""Base path of each bundled feed's upstream in the simulator."""
 SECRET_VARIABLES = {"hotline12345": "DUBAN_FEED_HOTLINE12345_SECRET", "sulaiban": "DUBAN_FEED_SULAIBAN_TOKEN"}
 
 
 @contextmanager
 def serving(world: SimulatedUpstream, port: int = 0) -> Iterator[str]:
-    """The simulator on this machine's loopback, in a thread; its address."""
+    """Serve the simulator on the loopback interface in a thread; yield its address."""
     config = uvicorn.Config(
         make_app(world), host="127.0.0.1", port=port, log_level="critical", date_header=False, lifespan="off"
     )

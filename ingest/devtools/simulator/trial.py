@@ -1,7 +1,7 @@
-"""A trial: simulated upstreams that go wrong now and then, their feeds pulled for a while, and an account at the end.
+"""A trial: simulated upstreams with faults, their feeds pulled for a while, and an account at the end.
 
-``duban feed simulate`` shows it to a newcomer. The feeds are real ones, named ``sim-…``; whoever starts ``duban serve``
-on the same database sees them on their pages.
+Run by ``duban feed simulate``. The feeds are real ones, named ``sim-…``; ``duban serve`` on the same database shows them
+on their pages.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ QUIET = Faults(skew_seconds=CLOCK_OFF)
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """What became of all that one upstream ever offered; ``lost`` are ids that are neither ticket nor reject."""
+    """The state of all records that one upstream has sent; ``lost`` are ids that are neither ticket nor reject."""
 
     feed: str
     offered: int
@@ -56,14 +56,14 @@ class Account:
 
 @dataclass
 class Trial:
-    """Upstreams under way: their worlds and addresses, by the name of the feed."""
+    """Running upstreams: their worlds and addresses, by the name of the feed."""
 
     runtime: Runtime
     worlds: Mapping[str, SimulatedUpstream]
     addresses: Mapping[str, str]
 
     def round(self, records: int, pace: RequestPace) -> Iterator[tuple[str, PullResult | None]]:
-        """Let every world grow by ``records`` and some changes, and pull every feed once (None: a worker is at it)."""
+        """Advance every world by ``records`` and some changes, and pull every feed once (None: a worker is pulling)."""
         for name, world in self.worlds.items():
             world.advance(records)
             yield name, self._pull(name, pace)
@@ -85,7 +85,7 @@ class Trial:
                 feeds.switch(session, name, active=False, now=clock.now())
 
     def accounts(self) -> list[Account]:
-        """What became of everything."""
+        """Return the account of every upstream."""
         return [account(self.runtime, name, world) for name, world in self.worlds.items()]
 
     def _pull(self, name: str, pace: RequestPace) -> PullResult | None:
@@ -96,7 +96,7 @@ class Trial:
 
 
 def account(runtime: Runtime, name: str, world: SimulatedUpstream) -> Account:
-    """Where each record that ``world`` ever offered to the feed ``name`` is now."""
+    """Return the account of the records that ``world`` has sent to the feed ``name``."""
     with runtime.database.read() as session:
         feed = feeds.need(session, name)
         of_source = col(Ticket.source_id) == feed.source_id

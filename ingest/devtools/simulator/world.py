@@ -1,6 +1,6 @@
-"""An upstream's records, decided by a seed: what it holds, what it has offered, and what goes wrong with it.
+"""A simulated upstream by a seed: its records, the records it has sent, and its faults.
 
-Faults are chances between 0 and 1; one request in so many goes wrong, never the same twice over.
+Faults are probabilities between 0 and 1, drawn for each request or record.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ KINDS = (("咨询", "ask"), ("求助", "help"), ("投诉", "complain"), ("举报
 
 @dataclass(frozen=True, slots=True)
 class Faults:
-    """How often what goes wrong: each a chance of one request or of one record. ``slow_seconds``: how long a slow
-    answer takes; ``skew_seconds``: the upstream's clock less the true one; ``retry_after``: the seconds that a throttled
-    client is told to wait."""
+    """Probabilities of faults of a request or of a record. ``slow_seconds``: duration of a slow response;
+    ``skew_seconds``: the upstream's clock minus the true one; ``retry_after``: the ``Retry-After`` of a throttled request,
+    in seconds."""
 
     error: float = 0.0
     throttle: float = 0.0
@@ -59,7 +59,7 @@ class Item:
 
 @dataclass
 class SimulatedUpstream:
-    """The upstream's records and what it has offered. ``now`` gives the true time."""
+    """The upstream's records, and the ids that it has sent. ``now`` returns the true time."""
 
     seed: int
     now: Callable[[], datetime]
@@ -69,9 +69,9 @@ class SimulatedUpstream:
     changes: list[str] = field(default_factory=list)
     offered: set[str] = field(default_factory=set)
     hidden: set[str] = field(default_factory=set)
-    """Records that are listed by their id and not given."""
+    """Records that are listed by id but not delivered."""
     most: int = 1000
-    """Rows that its Open311 server gives at once."""
+    """Maximum rows of a response of its Open311 server."""
     requests: int = 0
     healthy: bool = False
     lock: threading.RLock = field(default_factory=threading.RLock)
@@ -89,7 +89,7 @@ class SimulatedUpstream:
         return self.now() + timedelta(seconds=self.faults.skew_seconds)
 
     def advance(self, count: int) -> None:
-        """``count`` new records, and changes of some that are there."""
+        """Add ``count`` records, and change some existing ones."""
         with self.lock:
             for _ in range(count):
                 number = len(self.items) + 1
@@ -107,7 +107,7 @@ class SimulatedUpstream:
         self.changes.append(item.id)
 
     def change(self, item_id: str) -> None:
-        """Update the record ``item_id`` later than its last version; one that is closed or garbage stays as it is."""
+        """Add a later version of the record ``item_id``; a closed or garbage record is left unchanged."""
         old = self.items[item_id]
         if old.garbage or old.state == 2:
             return
@@ -118,13 +118,13 @@ class SimulatedUpstream:
         self._put(new)
 
     def between(self, since: datetime, until: datetime, of: Callable[[Item], datetime]) -> list[Item]:
-        """The records whose moment lies in the span, its end included, in order."""
+        """Return the records whose moment is in the span, both ends included, in order."""
         with self.lock:
             found = [item for item in self.items.values() if since <= of(item) <= until]
         return sorted(found, key=lambda item: (of(item), item.id))
 
     def page(self, items: list[Item], form: Callable[[Item], Any]) -> list[Any]:
-        """These records as sent: some twice, some in an older version too, some out of order."""
+        """Return these records as sent: some duplicated, some also in an older version, some out of order."""
         found = [(item, form(item)) for item in items]
         for item in items:
             if item.before is not None and self.chance(self.faults.stale):
@@ -139,7 +139,7 @@ class SimulatedUpstream:
 
 
 def corrupted(sent: dict[str, Any], way: int) -> Any:
-    """A record spoilt in one of six ways."""
+    """Return a record corrupted in one of six ways; unchanged for another ``way``."""
     key = next(name for name in ("orderNo", "id", "service_request_id") if name in sent)
     title = next(name for name in ("title", "subject", "service_name") if name in sent)
     if way == 1:
