@@ -173,8 +173,7 @@ class PullSession:
             self.hold(session, {})
 
     def hold(self, session: Session, values: Mapping[str, Any]) -> None:
-        """Set ``values`` on the feed's row and renew the lease, in the transaction of ``session``. Raises
-        ``LeaseLost``."""
+        """Set ``values`` on the feed's row and renew the lease, in the caller's transaction. Raises ``LeaseLost``."""
         until = self.pace.now() + TERM
         if not store.held(session, self.feed_id, self.holder, {**values, "lease_until": until}):
             raise LeaseLost("该接入源已由另一进程接管", "another process has taken this feed over")
@@ -191,8 +190,7 @@ class PullSession:
         self._track_newest(upstream_records)
 
         def counted(rows_done: Sequence[InputRow], outcomes: Sequence[RowOutcome]) -> list[RowOutcome]:
-            """Outcomes as counted: a reject stored before counts as unchanged; repeated records count with the last
-            row."""
+            """A reject stored before counts as unchanged; repeated records count with the last row."""
             counted_outcomes = [
                 RowOutcome("unchanged")
                 if outcome.status == "rejected" and by_number[row.number].digest in open_reasons
@@ -322,8 +320,7 @@ class PullSession:
             store.held(session, self.feed_id, self.holder, values)
 
     def _breaker(self, now: datetime) -> dict[str, Any]:
-        """Return the failure count and how long the breaker opens: the upstream's ``Retry-After``, or exponential
-        backoff."""
+        """Return the failure count and the end of the break: by ``Retry-After``, or by exponential backoff."""
         limits = self.spec.limits
         failures = self.before_failures + 1
         wait = float(getattr(self.done.error, "wait", None) or 0)
@@ -336,11 +333,8 @@ class PullSession:
 def begin(
     runtime: Runtime, name: str, pace: RequestPace, kind: str, actor: str, *, force: bool = False, if_due: bool = False
 ) -> PullSession:
-    """Acquire the lease of the feed ``name`` and open its log.
-
-    ``force``: even while its breaker is open; ``if_due``: only if it is due or requested. Raises NotFound, Conflict, and
-    ``PullNotDue``.
-    """
+    """Acquire the lease of the feed ``name`` and open its log. ``force``: even while its breaker is open; ``if_due``: only
+    if it is due or requested. Raises NotFound, Conflict, and ``PullNotDue``."""
     now = pace.now()
     holder = holder_name()
     with runtime.database.write() as session:
