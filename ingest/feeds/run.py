@@ -238,7 +238,7 @@ class PullSession:
             return known, store.reject_reasons(session, self.source_id, [one.digest for one in upstream_records])
 
     def advance(self, session: Session, position: Position | None, outcomes: Iterable[RowOutcome]) -> None:
-        """Count ``fates`` and move the cursor, in the transaction of ``session``. Raises ``LeaseLost``."""
+        """Count ``outcomes`` and move the cursor, in the transaction of ``session``. Raises ``LeaseLost``."""
         feed = session.get(Feed, self.feed_id, populate_existing=True)
         assert feed is not None, "feeds are not deleted"
         outcomes = list(outcomes)

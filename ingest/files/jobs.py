@@ -147,4 +147,4 @@ class ImportJobs:
 def _sentences(error: DubanError) -> tuple[str, str]:
     if isinstance(error, Invalid):
         return "；".join(p.zh for p in error.problems[:5]), "; ".join(p.en for p in error.problems[:5])
-    return error.message
+    return error.message.zh, error.message.en  # a plain tuple: orjson refuses named tuples

@@ -16,7 +16,7 @@ MIB = 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class FileLimits:
-    """How much a file may be, so that none can exhaust memory or disk. Sizes are in bytes unless said otherwise.
+    """How much a file may be, so that none can exhaust memory or disk. Sizes are in bytes unless stated otherwise.
 
     ``ratio`` is unpacked to packed, judged once ``ratio_from`` bytes are out: a bomb is a thousand to one, real tables
     ten or twenty. ``record`` is one line, JSON element or quoted record, in characters. ``memory`` and ``seconds`` (of
