@@ -246,7 +246,7 @@ class DeadlineMoveOut(Answer):
     ticket: str = Field(description="number of the ticket")
     target: Target
     old: ShownMoment
-    new: ShownMoment
+    new: ShownMoment | None = Field(description="null: the deadline has ended")
     provisional: bool
 
 
