@@ -526,5 +526,5 @@ def test_a_span_that_never_settles_is_logged_and_left(feed_runtime: Runtime, mov
         shown = feeds.shown(session, SYSTEM, "hotline12345", moving.now(), zone, "en")["pulls"]
         chinese = feeds.shown(session, SYSTEM, "hotline12345", moving.now(), zone, "zh")["pulls"]
     assert shown[0]["note"] is None
-    assert f"{ends.astimezone(zone):%Y-%m-%d %H:%M}: compare those days" in shown[1]["note"]
+    assert f"{ends.astimezone(zone):%Y-%m-%d %H:%M} may be missing: reconcile those days" in shown[1]["note"]
     assert "可能有漏" in chinese[1]["note"]
