@@ -1,9 +1,8 @@
-"""Turns: one thread at a time, or a few, in the order in which they came.
+"""Turns: a fair semaphore, which admits threads in the order of arrival.
 
-SQLite lets one writer in at a time, and whoever finds it busy looks again after ever longer pauses: a writer that comes
-back at once, as a batch does between two chunks, is in again before the others have looked. Within one process they
-queue here instead, so that a push waits for one chunk at most. Spreadsheets, which take much memory each, are read in
-turns likewise.
+SQLite allows one writer at a time, and a blocked connection retries after growing pauses, so a writer that returns at
+once, such as a batch between two chunks, would starve the others. Within one process they queue here instead, and a push
+waits for one chunk at most. Spreadsheets, which need much memory each, are read in turns as well.
 """
 
 from __future__ import annotations

@@ -46,7 +46,7 @@ def register(app: typer.Typer) -> None:
 
 def add(
     template: Annotated[str, typer.Argument(help="hotline12345, sulaiban, open311, folder, or a .toml file")],
-    url: Annotated[str | None, typer.Option("--url", help="where its upstream stands: replaces base_url")] = None,
+    url: Annotated[str | None, typer.Option("--url", help="address of the upstream; replaces base_url")] = None,
     name: Annotated[str | None, typer.Option("--name", help="another name than the template's")] = None,
     source: Annotated[str | None, typer.Option("--source", help="another source than the template's, by code")] = None,
     folder: Annotated[Path | None, typer.Option("--folder", help="the folder to watch")] = None,
@@ -99,8 +99,8 @@ def show(name: Name, as_json: JsonFlag = False) -> None:
                 f"{key}\t{_short(value) if key.endswith(('_at', '_until')) else '-' if value is None else value}"
             )
     for row in view["pulls"]:
-        said = f"{_short(row['started_at'])}\t{row['kind']}\t{row['state']}\t{counts(row, settings.lang)}"
-        typer.echo("\t".join([said, *filter(None, (row["error"], row["note"]))]))
+        line = f"{_short(row['started_at'])}\t{row['kind']}\t{row['state']}\t{counts(row, settings.lang)}"
+        typer.echo("\t".join([line, *filter(None, (row["error"], row["note"]))]))
 
 
 def pull_feed(

@@ -66,7 +66,7 @@ def propose_profile(
     sheet: Sheet = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Propose a mapping for a file that nobody has described: from its headings and from what stands in its first rows."""
+    """Propose a mapping for a file without a profile, from its headings and first rows."""
     settings = get_settings()
     if out is not None and out.exists():
         raise Conflict(f"{out} 已存在", f"{out} is there already")
@@ -142,10 +142,10 @@ def _print_preview(view: dict[str, Any], found: ImportPreview) -> None:
         typer.echo(f"{ticket['row']}\t" + "\t".join(facts))
     for reason in view["rejects"]:
         first = reason["examples"][0]
-        said = "; ".join(f"{e['pointer']} {e['detail']}".strip() for e in first["errors"])
+        errors = "; ".join(f"{e['pointer']} {e['detail']}".strip() for e in first["errors"])
         say(
-            f"拒收 {reason['count']} 行（{reason['reason']}），如第 {first['row']} 行：{said}",
-            f"{reason['count']} rejected ({reason['reason']}), such as row {first['row']}: {said}",
+            f"拒收 {reason['count']} 行（{reason['reason']}），如第 {first['row']} 行：{errors}",
+            f"{reason['count']} rejected ({reason['reason']}), such as row {first['row']}: {errors}",
         )
     if view["broken"]:
         typer.echo(f"! {view['broken']}")

@@ -1,8 +1,7 @@
-"""Feeds pulled by themselves: each when its interval has passed, by one worker at a time; and each day held against the
-upstream's own list on the day after.
+"""Pull feeds in the background, each when its interval has passed, by one worker at a time; reconcile each day the day after.
 
-Pulling needs no leader: the lease of a feed says who pulls it, and a pull that begins asks once more whether its time
-has come. The reconciliation is a job of the leader, made up when it was missed.
+Pulling needs no leader: the lease of a feed decides which process pulls it, and a starting pull checks again that it is due.
+Reconciliation is a job of the leader; missed days are made up.
 """
 
 from __future__ import annotations

@@ -73,7 +73,7 @@ def _authorities() -> ssl.SSLContext:
 
 
 def plain_text(body: bytes) -> str:
-    """What a refusal says, as it stands."""
+    """Return the text of an error response unchanged."""
     return body[:_CUT].decode("utf-8", "replace").strip()
 
 
@@ -217,12 +217,12 @@ class Upstream:
                 f"the upstream redirects ({status}): correct base_url",
                 http=status,
             )
-        said = "" if self._explain is None else self._explain(body)[:_CUT].replace("\0", "")
+        detail = "" if self._explain is None else self._explain(body)[:_CUT].replace("\0", "")
         if self._secret:
-            said = said.replace(self._secret, "***")
+            detail = detail.replace(self._secret, "***")
         raise UpstreamError(
-            f"上游应答 {status}：{said}" if said else f"上游应答 {status}",
-            f"the upstream answered {status}: {said}" if said else f"the upstream answered {status}",
+            f"上游应答 {status}：{detail}" if detail else f"上游应答 {status}",
+            f"the upstream answered {status}: {detail}" if detail else f"the upstream answered {status}",
             again=status in _AGAIN,
             wait=self._retry_after(answer.headers.get("Retry-After")),
             http=status,
@@ -295,5 +295,5 @@ def _unpacked(answer: httpx.Response) -> Iterator[bytes]:
 
 def hmac_of(secret: str, method: str, target: str, stamp: str, nonce: str, body: bytes) -> str:
     """The signature of a request: HMAC-SHA256, in hex, over its method, target, time stamp, nonce and body."""
-    said = f"{method}\n{target}\n{stamp}\n{nonce}\n".encode() + body
-    return hmac.new(secret.encode(), said, hashlib.sha256).hexdigest()
+    signed = f"{method}\n{target}\n{stamp}\n{nonce}\n".encode() + body
+    return hmac.new(secret.encode(), signed, hashlib.sha256).hexdigest()

@@ -1,4 +1,4 @@
-"""Pages of a REST upstream: where to go on (a position), what a page brought, and the position behind it.
+"""Read pages of a REST upstream: resume from a position, yield each page's records and the next position.
 
 A position is a small JSON object that is committed with the page that led to it:
 
@@ -50,7 +50,7 @@ def read_json(body: bytes) -> Any:
 
 
 def member(document: Any, path: str) -> Any:
-    """What stands in ``document`` at the dotted ``path``; the document itself for an empty one, None where nothing."""
+    """Return the value of ``document`` at the dotted ``path``: the document itself for an empty path, None if absent."""
     for step in path.split(".") if path else ():
         document = document.get(step) if isinstance(document, Mapping) else None
     return document
@@ -152,8 +152,8 @@ class RestFeed(PageConnector):
     def _read(self, body: bytes) -> Any:
         document = read_json(body)
         for path, good in self.spec.request.success.items():
-            said = member(document, path)
-            if str(said) not in good:
+            value = member(document, path)
+            if str(value) not in good:
                 raise UnreadableBody(f"{path} does not report success")
         return document
 
@@ -205,10 +205,10 @@ class RestFeed(PageConnector):
                 asked[paging.param] = str(page)
             document = self._ask(self.spec.request.path, asked)
             items = self._items(document)
-            told = member(document, paging.total) if paging.total else None
-            moved = moved or (total is not None and told is not None and told != total)
-            total = told if total is None else total
-            if paging.style == "number" and not self._is_last(items, page, told):
+            stated = member(document, paging.total) if paging.total else None
+            moved = moved or (total is not None and stated is not None and stated != total)
+            total = stated if total is None else total
+            if paging.style == "number" and not self._is_last(items, page, stated):
                 if items == before:
                     raise UpstreamError(
                         f"上游把同一页又给了一遍（第 {page} 页），请核对分页参数",
@@ -224,12 +224,12 @@ class RestFeed(PageConnector):
             passes, page, total, moved, before = passes + 1, paging.first, None, False, None
             yield Page(items, {**base, "page": page, "total": None, "again": passes, "moved": False})
 
-    def _is_last(self, items: list[Record], page: int, told: Any) -> bool:
+    def _is_last(self, items: list[Record], page: int, stated: Any) -> bool:
         paging = self.spec.paging
         if not items:
             return True
-        if isinstance(told, int):
-            return (page - paging.first + 1) * paging.size >= told
+        if isinstance(stated, int):
+            return (page - paging.first + 1) * paging.size >= stated
         return paging.size_param is not None and len(items) < paging.size
 
     def _size(self) -> dict[str, str]:
@@ -240,7 +240,7 @@ class RestFeed(PageConnector):
 def spans(window: ChangeWindow, position: Position, now: datetime, widen: timedelta = timedelta(0)) -> Iterator[Span]:
     """The spans to ask for from ``position`` until ``now``, the one that was begun first. A finished span says where
     it ended (``through``); the next begins so much before as the overlap has it, and ``widen`` besides, or where it is
-    told to go back to."""
+    asked to return to."""
     longest = timedelta(days=window.longest_days)
     overlap = timedelta(minutes=window.overlap_minutes) + widen
     if "until" in position:

@@ -160,7 +160,7 @@ class DelimitedRows:
             raise BadRequest(f"文件中没有表头行{zh}", f"the file has no header row{en}", reason="header-missing")
         if len(found.names) > most:
             raise too_many_columns(most)
-        # What stands below the header comes again, to be read now that the width is known; but a record that was cut
+        # Rows below the header are read again now that the width is known; but a record that was cut
         # off is not there any more to be read, and comes as it was.
         last = [above.pop()] if _cut(above[-1]) else []
         again = came[until[found.end - 1] : until[len(above) - 1]]

@@ -1,6 +1,6 @@
 """NDJSON and JSON arrays of objects, streamed: one element in memory at a time, whatever the size of the file.
 
-An object has no columns of its own, so the reader is told which to take; nested objects are reached by dotted names
+An object has no columns of its own, so the reader is given the columns to read; nested objects are reached by dotted names
 (``reporter.phone``), and whatever is not asked for stays together under ``REST``.
 """
 

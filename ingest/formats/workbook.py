@@ -1,5 +1,4 @@
-"""A workbook looked through before it is read: what kind it is, and whether it is more than it seems; and what is said of
-one that is refused, by whichever guard.
+"""Inspect a workbook before it is read: its kind, its true size, and the message when a guard refuses it.
 
 Every part of the archive is unpacked to its true end, whatever the directory says of its size, and nothing is kept.
 """
@@ -93,7 +92,7 @@ def _column_number(letters: bytes) -> int:
     return number
 
 
-# ------------------------------------------------------------------------------------------------- what is said, and why
+# ------------------------------------------------------------------------------------------------- messages
 
 
 def _unpacks_too_large(part: str, limits: FileLimits) -> TooLarge:
@@ -128,8 +127,8 @@ def too_much_memory(sheet: str | None, limits: FileLimits) -> TooLarge:
     zh, en = _named(sheet)
     return TooLarge(
         f"读取{zh}需要超过 {most} MiB 内存，可能有单元格远在数据之外；请把数据复制到新表，或另存为 CSV 后导入",
-        f"reading {en} takes more than {most} MiB of memory, as when a cell stands far outside the table; copy the table into "
-        "a new workbook, or save it as CSV",
+        f"reading {en} takes more than {most} MiB of memory, for example when a cell is far outside the table; "
+        "copy the table into a new workbook, or save it as CSV",
         reason="spreadsheet-memory",
     )
 

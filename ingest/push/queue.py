@@ -83,7 +83,7 @@ class PushQueue:
             raise
 
     def source_of_key(self, who: Principal) -> str | None:
-        """The code of the source that a key belongs to, without asking the database; None where it cannot be told."""
+        """The code of the source that a key belongs to, without querying the database; None if unknown."""
         ref = self._runtime.reference.held
         source = None if ref is None else ref.sources.get(who.source_id or 0)
         return None if source is None else source.code
@@ -181,7 +181,7 @@ class PushQueue:
         self._loop.call_soon_threadsafe(_answer, group, outcomes)
 
     def _shed(self) -> None:
-        """The database is away: whoever waits is told now, and need not wait for its own turn to find that out."""
+        """Reject every waiting push at once when the database is unavailable, instead of one after another."""
         group: list[Waiting] = []
         for _ in range(self._queue.qsize()):
             try:

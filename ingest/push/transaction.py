@@ -36,7 +36,7 @@ log = get_logger("duban.intake")
 
 @dataclass(frozen=True, slots=True)
 class Push:
-    """One ticket to be taken in from ``source_code``, by ``actor``; ``key`` is the caller's ``Idempotency-Key``, ``raw``
+    """One ticket pushed for ``source_code`` by ``actor``; ``key`` is the caller's ``Idempotency-Key``, ``raw``
     the JSON that ``incoming`` was read from, where it was."""
 
     incoming: TicketIn

@@ -1,6 +1,6 @@
 """The book of supervision orders (督办单): one issued for a ticket, advanced by every later trigger, answered, closed.
 
-What people do with an order stands in ``app.services.orders.actions``.
+What people do with an order is in ``app.services.orders.actions``.
 
 A ticket has one live order at most. ``trigger`` issues it or advances it; its limit is the ticket's ``supervise``
 deadline, so the ladder watches it like any other. The counter of order numbers is locked after the ticket's row (the lock
@@ -174,7 +174,7 @@ def write_step(
 
 
 def raise_stage(uow: UnitOfWork, ticket: Ticket, stage: str, *, why: str, actor: str, at: datetime) -> bool:
-    """Raise the ticket's stage (办理环节) to ``stage`` at least, with an event; False where it stands there already."""
+    """Raise the ticket's stage (办理环节) to ``stage`` at least, with an event; False if it is there already."""
     higher = raised_stage(ticket.stage, stage)
     if higher == ticket.stage:
         return False

@@ -81,7 +81,7 @@ class SweepResult:
 
 @dataclass(slots=True)
 class _ClaimedTicket:
-    """One claimed ticket with what was read for it and what the ladder said."""
+    """One claimed ticket with its facts and the ladder's decision."""
 
     ticket: Ticket
     rows: list[Deadline]
@@ -244,7 +244,7 @@ def _key(ticket: Ticket, item: Raise) -> tuple[int, store.Key, str]:
 
 
 def _mine(case: _ClaimedTicket, written: Written) -> list[Raise]:
-    """What this sweep raised; an alert that was there already has been acted on by whoever wrote it."""
+    """Return the alerts raised by this sweep; existing ones were handled when they were written."""
     return [item for item in case.decision.raise_ if _key(case.ticket, item) in written]
 
 
@@ -282,7 +282,7 @@ def _carry_out(
     uow: UnitOfWork, case: _ClaimedTicket, raised: list[Raise], written: Written,
     serials: dict[int, Iterator[int]], pages: _Pages,
 ) -> SweepResult:  # fmt: skip
-    """Write what the ladder said about one ticket, and when to look at it again."""
+    """Write the ladder's decision for one ticket, and its next check."""
     ticket, ref, now = case.ticket, uow.ref, uow.now
     issued = advanced = 0
     for item in raised:
