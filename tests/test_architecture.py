@@ -148,6 +148,26 @@ def imports_make_no_cycle(sources: Sources) -> list[str]:
     return []
 
 
+GROUPED = ("app.domain", "app.services", "app.console", "ingest", "reports")
+"""Packages whose sub-packages are ordered: of two, at most one imports the other, directly or through others."""
+
+
+def packages_are_imported_one_way(sources: Sources) -> list[str]:
+    """The sub-packages of a grouped package can be put in an order in which each imports earlier ones only."""
+    found = []
+    for package in GROUPED:
+        graph: dict[str, set[str]] = {}
+        for module, _, target in _imports(sources):
+            rooms = [".".join(name.split(".")[: package.count(".") + 2]) for name in (module, target)]
+            if all(room.startswith(f"{package}.") for room in rooms) and rooms[0] != rooms[1]:
+                graph.setdefault(rooms[0], set()).add(rooms[1])
+        try:
+            graphlib.TopologicalSorter(graph).prepare()
+        except graphlib.CycleError as error:
+            found.append(" imports ".join(reversed(error.args[1])))
+    return found
+
+
 def domain_imports_the_standard_library_alone(sources: Sources) -> list[str]:
     """``app.domain`` knows no library, and of the project only the error tree, which imports nothing."""
     found = []
@@ -307,6 +327,12 @@ RULES: dict[Rule, Sources] = {
     imports_point_one_way: {"app.store.x": "import app.services.y", "app.services.y": ""},
     every_module_has_a_layer: {"app.misc": ""},
     imports_make_no_cycle: {"app.store.x": "from app.store import y", "app.store.y": "import app.store.x"},
+    packages_are_imported_one_way: {
+        "ingest.rows.a": "from ingest.files import b",
+        "ingest.rows.c": "",
+        "ingest.files.b": "",
+        "ingest.files.d": "from ingest.rows import c",
+    },
     domain_imports_the_standard_library_alone: {"app.domain.x": "import orjson"},
     no_project_import_stands_inside_a_function: {
         "app.store.x": "def f():\n    from app.store import y",

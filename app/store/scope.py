@@ -7,7 +7,7 @@
 
 A rule is one function of a row's attributes. Given the mapped class, the attributes are columns and it gives a condition
 in SQL; given a row, they are values and it gives True or False. So both cannot differ, and a condition added to
-``_ticket`` holds for tickets and for all that is derived from them.
+``ticket_rule`` holds for tickets and for all that is derived from them.
 
 What a role may do, and which fields of a row it may read, is decided in ``app.security.permissions``.
 """
@@ -114,7 +114,7 @@ class _Columns:
 
     def ticket(self, row: Any) -> Condition:
         of = aliased(Ticket)
-        condition = _ticket(self, of)
+        condition = ticket_rule(self, of)
         return condition if isinstance(condition, bool) else exists().where(of.id == row.ticket_id, condition)
 
     def either(self, *conditions: Condition) -> Condition:
@@ -151,7 +151,7 @@ class _Values:
     def ticket(self, row: Any) -> bool:
         if self.of is None or self.of.id != row.ticket_id:
             raise ValueError(f"the ticket {row.ticket_id} is needed to decide who may see the row")
-        return bool(_ticket(self, self.of))
+        return bool(ticket_rule(self, self.of))
 
     def either(self, *conditions: bool) -> bool:
         return any(conditions)
@@ -163,7 +163,7 @@ class _Values:
 # ----------------------------------------------------------------------------------------------------------- the rules
 
 
-def _ticket(terms: _Terms, ticket: Any) -> Condition:
+def ticket_rule(terms: _Terms, ticket: Any) -> Condition:
     """A unit sees the tickets that it, or a unit below it, has or was the first to be asked about (首问负责); an integrator
     those of its source; the office all."""
     if terms.who.role == "unit":
@@ -204,8 +204,8 @@ def _office(terms: _Terms, _: Any) -> Condition:
     return terms.who.role in OFFICE
 
 
-_RULES: Mapping[type[SQLModel], Callable[[_Terms, Any], Condition]] = {
-    Ticket: _ticket,
+RULES: Mapping[type[SQLModel], Callable[[_Terms, Any], Condition]] = {
+    Ticket: ticket_rule,
     TicketEvent: _of_ticket,
     Deadline: _of_ticket,
     Callback: _of_ticket,
@@ -230,7 +230,7 @@ def visible(query: Q, who: Principal, table: type[SQLModel], ref: HasUnits[Any] 
 
     ``ref``: the reference data, for long tables: the planner then knows how many units are asked for.
     """
-    condition = _RULES[table](_Columns(who, ref), table)
+    condition = RULES[table](_Columns(who, ref), table)
     if condition is True:
         return query
     return query.where(false() if condition is False else condition)
@@ -246,7 +246,7 @@ def find(session: Session, who: Principal, table: type[Row], row_id: int, *, loc
 
 def sees(who: Principal, row: SQLModel, ref: HasUnits[Any], ticket: Ticket | None = None) -> bool:
     """Whether ``who`` may see a loaded row; ``ticket``: the one that it belongs to, for a table that is judged by it."""
-    return bool(_RULES[type(row)](_Values(who, ref, ticket), row))
+    return bool(RULES[type(row)](_Values(who, ref, ticket), row))
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,7 +260,7 @@ class Kept:
 
     def seen_by(self, who: Principal) -> bool:
         """Whether ``who`` may see the row."""
-        return bool(_RULES[self.table](_Values(who, self.ref, self.ticket), self.row))
+        return bool(RULES[self.table](_Values(who, self.ref, self.ticket), self.row))
 
 
 def keep(row: SQLModel, ticket: Ticket, ref: HasUnits[Any]) -> Kept:

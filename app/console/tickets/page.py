@@ -19,6 +19,7 @@ from app.console.base.web import Checked, Looking, PageRoute, Run, Visitor, lang
 from app.console.base.wording import actor_name
 from app.console.tickets.form import forms_for
 from app.console.tickets.timeline import in_words
+from app.domain.tickets.deadline_state import state_of
 from app.domain.tickets.lifecycle import OPEN
 from app.errors import DubanError, Forbidden, Invalid
 from app.models import Ticket
@@ -28,7 +29,6 @@ from app.services.access import accounts
 from app.services.alerts import book as alerts
 from app.services.core.reference import Reference
 from app.services.core.views import current, reporter_view
-from app.services.deadlines.book import state_of
 from app.services.orders import actions as orders
 from app.services.orders import book as order_book
 from app.services.tickets import query as tickets

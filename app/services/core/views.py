@@ -10,11 +10,11 @@ from functools import lru_cache
 from operator import attrgetter
 from typing import Any
 
+from app.domain.tickets.deadline_state import state_of
 from app.domain.tickets.fields import FIELDS, NODES, REPORTER, columns_and_names
 from app.models import Deadline, Ticket
 from app.security.masking import MASKS
 from app.services.core.reference import Node, Reference
-from app.services.deadlines.book import state_of
 
 _MOMENTS = tuple(field.name for field in FIELDS if field.kind == "moment")
 _COPIED_COLUMNS, _COPIED_NAMES = columns_and_names(

@@ -13,6 +13,7 @@ from typing import Any, Final
 from sqlalchemy import bindparam, select
 from sqlmodel import Session, col
 
+from app.domain.tickets.deadline_state import UNIT_CLOCK
 from app.domain.tickets.policies import Policy, choose
 from app.domain.time.due import Due, Limit, due
 from app.domain.time.workcalendar import WorkCalendar
@@ -26,8 +27,6 @@ Span = tuple[datetime, datetime | None]
 """A suspension; one without an end is open."""
 SUPERVISE_LIMIT: Final = Limit("working_days", 3)
 """The limit of a supervision order if no policy sets one (Shanghai, 督办件)."""
-UNIT_CLOCK = ("accept", "contact", "complete")
-"""Targets that are paused while the ticket is suspended."""
 _OF_TICKET = (
     select(Deadline)
     .where(col(Deadline.ticket_id) == bindparam("ticket"))
@@ -253,15 +252,3 @@ def move_met(
     row.revision += 1
     session.add(row)
     return [DeadlineChange.to_where(row, old)]
-
-
-def state_of(row: Deadline, now: datetime, *, suspended: bool = False) -> str:
-    """The state of a deadline at ``now``: ``met``, ``met_late``, ``cancelled``, ``suspended``, ``overdue`` or
-    ``pending``. At the exact due time it is still pending."""
-    if row.met_at is not None:
-        return "met" if row.met_at <= row.due_at else "met_late"
-    if row.cancelled_at is not None:
-        return "cancelled"
-    if suspended and row.target in UNIT_CLOCK:
-        return "suspended"
-    return "overdue" if now > row.due_at else "pending"

@@ -13,6 +13,7 @@ from typing import Any
 
 from sqlmodel import Session
 
+from app.domain.tickets.deadline_state import UNIT_CLOCK, state_of
 from app.domain.time.due import Limit
 from app.domain.time.receipt import Receipt, receipt
 from app.domain.words import TARGET
@@ -105,7 +106,7 @@ def explain(
             f"该工单没有“{TARGET[target][0]}”时限",
             f"the ticket has no deadline {target}" + (" of that round" if round_ else ""),
         )
-    state = deadlines.state_of(row, now, suspended=ticket.status == "suspended")
+    state = state_of(row, now, suspended=ticket.status == "suspended")
     spans = spans_of(row, deadlines.suspensions_of(session, ticket.id))
     granted = [
         e
@@ -135,7 +136,7 @@ def _counting(row: Deadline, spans: Sequence[Suspension]) -> list[deadlines.Span
 
 def spans_of(row: Deadline, suspensions: Sequence[Suspension]) -> list[Suspension]:
     """The suspensions relevant to ``row``: none for the office's own clocks, and none begun after it ended."""
-    if row.target not in deadlines.UNIT_CLOCK:
+    if row.target not in UNIT_CLOCK:
         return []
     ended = row.met_at or row.cancelled_at
     return [

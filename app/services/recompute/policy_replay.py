@@ -20,6 +20,7 @@ import numpy as np
 from sqlalchemy import select
 from sqlmodel import Session, col
 
+from app.domain.tickets.deadline_state import UNIT_CLOCK
 from app.domain.tickets.policies import Policy, Subject, choose
 from app.domain.time.due import Limit, due
 from app.domain.time.workcalendar import WorkCalendar
@@ -30,7 +31,6 @@ from app.schemas.calendar_document import read_calendar
 from app.schemas.limit import read_limit
 from app.schemas.policy import read_policy
 from app.services.core.reference import DEFAULT_CALENDAR, Reference
-from app.services.deadlines.book import UNIT_CLOCK
 from app.services.deadlines.bulk_due import due_many
 from app.validation import problem
 

@@ -19,6 +19,7 @@ from sqlmodel import Session, col
 
 from app.db import Database
 from app.domain.supervision.ladder import decide, higher_card, rung_moment
+from app.domain.tickets.deadline_state import UNIT_CLOCK
 from app.domain.time.calendar_diff import CalendarChanges, changes_between
 from app.domain.time.workcalendar import WorkCalendar
 from app.models import Alert, CalendarVersion, Deadline, SupervisionOrder, Suspension, Ticket, TicketEvent
@@ -27,7 +28,7 @@ from app.services.alerts import book as alerts
 from app.services.core import events as log
 from app.services.core.reference import Reference, ReferenceCache
 from app.services.core.unit_of_work import UnitOfWork, unit_of_work
-from app.services.deadlines.book import UNIT_CLOCK, DeadlineChange, calendar_of, compute, in_force, moves_data
+from app.services.deadlines.book import DeadlineChange, calendar_of, compute, in_force, moves_data
 from app.services.intake.opening import openings
 from app.store import reference, supervision, tickets
 

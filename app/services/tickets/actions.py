@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
+from app.domain.tickets.deadline_state import UNIT_CLOCK
 from app.domain.tickets.lifecycle import check_params, check_return
 from app.domain.time.due import Limit, due
 from app.errors import Conflict, Forbidden, Invalid, NotFound
@@ -54,7 +55,7 @@ def _dispatch(change: Change) -> None:
         change.open("accept")
         change.log("return_refused", unit=unit.code)
         return
-    change.resolve(deadlines.UNIT_CLOCK, "dispatched")
+    change.resolve(UNIT_CLOCK, "dispatched")
     _assign(change, unit)
     change.log("dispatched", unit=unit.code)
 
@@ -92,7 +93,7 @@ def _reassign(change: Change) -> None:
     if unit.id == change.ticket.unit_id:
         raise Invalid.at("/unit", "已由该单位承办", "this unit has the ticket already")
     before = change.ref.units.get(change.ticket.unit_id or 0)
-    change.resolve(deadlines.UNIT_CLOCK, "reassigned")
+    change.resolve(UNIT_CLOCK, "reassigned")
     _assign(change, unit)
     change.log("reassigned", unit=unit.code, previous_unit=before.code if before else None, reason=reason)
 
@@ -120,7 +121,7 @@ def _suspend(change: Change) -> None:
     ticket.suspended_at = change.at
     change.moves += deadlines.move_met(change.session, change.ref, change.ticket, change.rows, "contact")
     # recorded late: nothing raised since then was a breach, for a suspended ticket is not overdue
-    alerts.resolve_since(change.uow, change.ticket, deadlines.UNIT_CLOCK, change.at)
+    alerts.resolve_since(change.uow, change.ticket, UNIT_CLOCK, change.at)
     change.log("suspended", reason=reason, until=stamp(until))
 
 
@@ -198,7 +199,7 @@ def _complete(change: Change) -> None:
     change.meet("complete")
     change.cancel("accept", "contact")
     change.open("callback")
-    change.resolve(deadlines.UNIT_CLOCK, "completed")
+    change.resolve(UNIT_CLOCK, "completed")
     change.log("completed", result=result)
     order_book.reply_by_completion(change.uow, ticket, result or "", change.who, change.at)
 

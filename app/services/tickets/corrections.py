@@ -16,6 +16,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlmodel import col
 
+from app.domain.tickets.deadline_state import UNIT_CLOCK
 from app.domain.tickets.fields import CONTENT, CORRECTED, NODES, REPORTER
 from app.domain.tickets.life import STEPS
 from app.errors import Conflict, Invalid
@@ -34,7 +35,7 @@ from app.store import tickets as store
 
 _JUDGED = frozenset(field.name for field in CONTENT if field.judged)
 _LOGGED = frozenset(field.name for field in CONTENT if field.logged)
-_TARGETS = (*deadlines.UNIT_CLOCK, "callback")
+_TARGETS = (*UNIT_CLOCK, "callback")
 
 
 def begin(uow: UnitOfWork, who: Principal, ticket_id: int, *, if_match: int | None) -> Change:
@@ -211,7 +212,7 @@ def _dispatch_by_source(change: Change, unit: Node) -> None:
     ticket.unit_id = unit.id
     ticket.first_unit_id = ticket.first_unit_id or unit.id
     ticket.dispatched_at = change.at
-    change.resolve(deadlines.UNIT_CLOCK, "dispatched")
+    change.resolve(UNIT_CLOCK, "dispatched")
     change.open("accept", "contact", "complete")
     change.moves += order_book.under_unit(change.uow, ticket, change.rows)
     change.log("dispatched", unit=unit.code, by="source")

@@ -414,14 +414,14 @@ def test_a_key_that_lost_its_bound_sees_nothing(world: World, role: str, bound: 
 
 
 def test_one_condition_on_tickets_hides_all_of_it(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    plain: Any = scope._ticket
+    plain: Any = scope.ticket_rule
     own = world.objects["ticket"]["own"]
 
     def confidential(terms: Any, ticket: Any) -> Any:
         return plain(terms, ticket) if terms.who.role in OFFICE else terms.both(plain(terms, ticket), ticket.id != own)
 
-    monkeypatch.setattr(scope, "_ticket", confidential)
-    rules: Any = scope._RULES
+    monkeypatch.setattr(scope, "ticket_rule", confidential)
+    rules: Any = scope.RULES
     monkeypatch.setitem(rules, Ticket, confidential)
     families = ("ticket", "extension", "alert", "order")
     for family in families:

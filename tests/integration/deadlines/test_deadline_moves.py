@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from app.domain.tickets.deadline_state import state_of
 from app.domain.time.receipt import Receipt
 from app.domain.time.workcalendar import WorkCalendar
 from app.errors import Invalid
@@ -17,7 +18,6 @@ from app.security.principal import SYSTEM
 from app.services.audit.seals import verify
 from app.services.core import catalogue
 from app.services.deadlines import explain as explained
-from app.services.deadlines.book import state_of
 from app.services.deadlines.verify import verify as verify_deadlines
 from app.services.orders import actions as orders
 from app.services.recompute import run as recompute
