@@ -113,8 +113,8 @@ class PushQueue:
         return self._second.process
 
     async def push(self, push: Push) -> Answer:
-        """Take one ticket in; returns after its commit. Raises Busy when the queue is full or the database away, or
-        why the ticket is refused. A caller that goes away takes nothing back: the ticket may be stored."""
+        """Store one ticket; returns after its commit. Raises Busy if the queue is full or the database unavailable, or
+        the reason for which the ticket is refused. A caller that disconnects cancels nothing: the ticket may be stored."""
         if self._closing or self._queue.qsize() >= self._runtime.settings.intake_queue:
             raise Busy("接收队列已满，请稍后重试", "the intake queue is full, try again", retry_after=1)
         future: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
@@ -136,9 +136,9 @@ class PushQueue:
             except Exception as error:
                 log.exception("group commit failed", size=len(group))
                 outcomes = [error] * len(group)
-            self._tell(group, outcomes)
-            if group:
+            if group:  # before the answers: a caller that has its answer finds it counted
                 self._count_group(outcomes, monotonic() - begun)
+            self._tell(group, outcomes)
             if group and all(isinstance(outcome, Busy) for outcome in outcomes):
                 self._shed()
             elif any(push.key is not None for push in pushes):
@@ -153,7 +153,7 @@ class PushQueue:
             metrics.pushes.labels(outcome).inc(count)
 
     def _next_group(self) -> list[Waiting] | None:
-        """What waits, or the first that comes; None at the end. Whoever gave up meanwhile need not be served."""
+        """Return the waiting pushes, or the next to come; None at the end. Cancelled ones are left out."""
         group: list[Waiting] = []
         try:
             first = self._queue.get(timeout=IDLE)

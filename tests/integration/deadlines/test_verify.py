@@ -220,7 +220,7 @@ def test_the_command_says_what_differs_and_with_which_exit_code(
         assert wrong.exit_code == 1
         assert "stored 2026-03-10T17:30:00+08:00\trecomputed 2026-03-09T17:30:00+08:00" in wrong.stdout
         mended = run.invoke(app, ["deadlines", "verify", "--mend"])
-        assert (mended.exit_code, mended.stdout.splitlines()[-1]) == (0, "1 tickets, 3 deadlines: 1 differ; 1 mended")
+        assert (mended.exit_code, mended.stdout.splitlines()[-1]) == (0, "1 tickets, 3 deadlines: 1 differ; 1 repaired")
         right = run.invoke(app, ["deadlines", "verify", "--json"])
         assert right.exit_code == 0
         assert '"differing": 0' in right.stdout
