@@ -152,7 +152,7 @@ def test_a_plan_made_from_an_older_state_is_refused_and_kept(signed_in: SignIn, 
 def test_a_month_without_a_list_says_when_there_will_be_one(signed_in: SignIn, told: Site) -> None:
     page = signed_in("chen")
     page.goto("/clear-out/2099-01")
-    expect(page.get_by_text("还没有冻结")).to_be_visible()
+    expect(page.get_by_text("尚未形成")).to_be_visible()
     answer = page.goto("/clear-out/2099-13")
     assert answer is not None
     assert answer.status == 422
