@@ -11,7 +11,9 @@ import os
 import pstats
 import signal
 import sys
+from functools import partial
 from typing import Any
+from unittest.mock import patch
 
 import uvicorn
 from pydantic import SecretStr
@@ -50,19 +52,15 @@ def make(url: str, *, hollow: bool) -> tuple[Any, str]:
         _, key = accounts.create_key(session, "bench", "integrator", "bench", None, now=clock.now())
     runtime.close()
     if hollow:
-        setattr(app.main, "Intake", Hollow)  # noqa: B010 - replaces the queue of create_app
+        patch.object(app.main, "PushQueue", Hollow).start()  # raises where create_app has no such name
     return app.main.create_app(settings), key
 
 
 def _profiled() -> cProfile.Profile:
     """Profile the commit thread."""
     profile = cProfile.Profile()
-    whole: Any = getattr(commit, "take_in")  # noqa: B009 - the name that Intake calls
-
-    def take_in(*given: Any) -> Any:
-        return profile.runcall(whole, *given)
-
-    setattr(commit, "take_in", take_in)  # noqa: B010 - as Intake calls it
+    whole: Any = vars(commit)["commit_pushes"]
+    patch.object(commit, "commit_pushes", partial(profile.runcall, whole)).start()
     return profile
 
 
