@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 DOMAIN = "app/domain/"
-GATES = {"app/domain": 87.0, "the rest": 36.0}
+GATES = {"app/domain": 96.0, "the rest": 85.0}
 """Percent of branches that must be taken."""
 
 
